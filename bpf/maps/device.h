@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* What each of our links is, by ifindex, and the networks behind bridges. */
+#ifndef SLUICE_MAPS_DEVICE_H
+#define SLUICE_MAPS_DEVICE_H
+
+#include "../lib/types.h"
+#include "../lib/bpf.h"
+
+#define MAX_DEVICES 32768
+#define MAX_NETWORKS 4096
+
+enum device_kind {
+	DEVICE_ENDPOINT = 1, /* id: slot of the endpoint */
+	DEVICE_BRIDGE = 2, /* id: the network */
+	DEVICE_UPLINK = 3, /* id: unused */
+};
+
+enum device_flag {
+	DEVICE_L3 = 1, /* packets carry no Ethernet header */
+};
+
+struct device {
+	u32 kind; /* enum device_kind */
+	u32 id;
+	u32 flags; /* enum device_flag */
+	ipv4_addr addr4; /* uplink: masquerade address where the kernel cannot tell by route */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_DEVICES);
+	__type(key, u32); /* ifindex */
+	__type(value, struct device);
+} devices SEC(".maps");
+
+enum network_flag {
+	NETWORK_MASQUERADE = 1,
+};
+
+struct network {
+	u32 ifindex; /* the bridge; 0: no such network */
+	u32 flags; /* enum network_flag */
+	ipv4_addr gateway4; /* 0: none */
+	u32 members_end; /* all members are below */
+	mac_addr mac; /* the bridge's */
+	u8 pad[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_NETWORKS);
+	__type(key, u32);
+	__type(value, struct network);
+} networks SEC(".maps");
+
+#endif

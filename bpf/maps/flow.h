@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Flows. Each has two entries, its halves, one a direction, keyed by the
+ * addresses and ports that the packet carries where our hook first sees it and
+ * holding what the packet carries afterwards. A half says enough to rebuild
+ * the other one.
+ *
+ * Two tables. `flows4` never evicts and holds only proven flows; half-open,
+ * one-way, short and closing ones live in the LRU `flows4_new`, so that a
+ * flood of new flows can only evict such.
+ */
+#ifndef SLUICE_MAPS_FLOW_H
+#define SLUICE_MAPS_FLOW_H
+
+#include "../lib/types.h"
+#include "../lib/bpf.h"
+
+/* Defaults; user space sizes both by the machine's memory before load. */
+#define MAX_FLOWS 262144
+#define MAX_FLOWS_NEW 131072
+
+/*
+ * Echo requests carry their identifier as sport and 0 as dport, replies the
+ * other way round: a reply's key is the request's reversed, as with ports.
+ */
+struct flow4_key {
+	ipv4_addr saddr;
+	ipv4_addr daddr;
+	be16 sport;
+	be16 dport;
+	u8 protocol;
+	u8 pad[3];
+};
+_Static_assert(sizeof(struct flow4_key) == 16, "two 64-bit words to hash");
+
+/* How a packet leaves the program. */
+enum flow_action {
+	FLOW_TO_ENDPOINT = 1, /* redirect_peer to flow.endpoint */
+	FLOW_TO_NEIGHBOUR = 2, /* redirect_neigh to flow.nexthop on flow.ifindex */
+	FLOW_TO_MAC = 3, /* redirect to flow.mac on flow.ifindex: the way the request came */
+	FLOW_TO_L3 = 4, /* redirect to flow.ifindex, a device without link layer */
+	FLOW_TO_HOST = 5, /* on to the host's own stack */
+};
+
+enum flow_flag {
+	FLOW_REPLY = 1, /* this half is the answer's direction */
+	FLOW_SNAT = 2, /* holds a source port that the allocator picked */
+	FLOW_PUBLISHED = 4, /* opened through a published port */
+};
+
+/* What the flow has been through; both halves hold the same set. */
+enum flow_state {
+	FLOW_ANSWERED = 1, /* a packet came back */
+	FLOW_ESTABLISHED = 2, /* TCP: handshake complete; others: answered */
+	FLOW_FIN_ORIG = 4,
+	FLOW_FIN_REPLY = 8,
+	FLOW_RST = 16,
+};
+
+struct flow4 {
+	ipv4_addr saddr; /* the packet's fields after translation */
+	ipv4_addr daddr;
+	be16 sport;
+	be16 dport;
+	u16 addr_delta; /* checksum differences, one's complement, see lib/csum.h */
+	u16 port_delta;
+	u32 endpoint; /* slot of the container whose flow it is, or the receiving one */
+	u32 generation; /* of that endpoint */
+	u32 ifindex; /* egress device; for FLOW_TO_ENDPOINT the device the flow came in by */
+	ipv4_addr nexthop;
+	mac_addr mac; /* of who sent the first packet, for FLOW_TO_MAC */
+	u8 action; /* enum flow_action */
+	u8 flags; /* enum flow_flag */
+	u32 seen; /* tick of the last packet, see lib/clock.h */
+	u32 opened; /* tick of the first packet */
+	u32 publish; /* id of the publish that it came through, or 0 */
+	u8 state; /* enum flow_state */
+	u8 pad[3];
+};
+_Static_assert(sizeof(struct flow4) == 56, "entry header + key + value: two cache lines");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_FLOWS);
+	__type(key, struct flow4_key);
+	__type(value, struct flow4);
+} flows4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FLOWS_NEW);
+	__type(key, struct flow4_key);
+	__type(value, struct flow4);
+} flows4_new SEC(".maps");
+
+#endif

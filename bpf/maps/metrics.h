@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/* What is counted. Enumerator names become metric labels, so they are public. */
+#ifndef SLUICE_MAPS_METRICS_H
+#define SLUICE_MAPS_METRICS_H
+
+#include "../lib/types.h"
+#include "../lib/bpf.h"
+
+/* Where a program sits. */
+enum hook {
+	HOOK_ENDPOINT_INGRESS = 0,
+	HOOK_BRIDGE_EGRESS = 1,
+	HOOK_UPLINK_INGRESS = 2,
+	HOOK_UPLINK_EGRESS = 3,
+	HOOKS = 4,
+};
+
+/* What became of a packet. */
+enum outcome {
+	OUTCOME_PASSED = 0, /* on to the host's stack or the next program */
+	OUTCOME_TO_ENDPOINT = 1,
+	OUTCOME_TO_UPLINK = 2,
+	OUTCOME_DROPPED = 3,
+	OUTCOMES = 4,
+};
+
+/* Append only: the numbers are in pinned maps across upgrades. */
+enum drop_reason {
+	DROP_NONE = 0,
+	DROP_MALFORMED = 1, /* lengths that contradict each other */
+	DROP_SPOOFED_MAC = 2,
+	DROP_SPOOFED_ADDRESS = 3,
+	DROP_NO_IPV6 = 4, /* IPv6 on a network without it */
+	DROP_ISOLATED = 5, /* from one network to another */
+	DROP_DIRECT_ROUTING = 6, /* from outside to a container's own address */
+	DROP_NO_ROUTE = 7,
+	DROP_NO_UPLINK = 8, /* the route leads to a device that is no uplink */
+	DROP_NO_PORT = 9, /* masquerade: every try found the port taken */
+	DROP_TABLE_FULL = 10,
+	DROP_NOT_A_FLOW = 11, /* neither opens a flow nor belongs to one */
+	DROP_UNKNOWN_PROTOCOL = 12, /* masquerade knows TCP, UDP and echo */
+	DROP_TTL = 13, /* would leave with a TTL of 0 */
+	DROP_NO_ENDPOINT = 14, /* the container left meanwhile */
+	DROP_REASONS = 32,
+};
+
+struct traffic {
+	u64 packets;
+	u64 bytes;
+};
+
+/* Index: hook * OUTCOMES + outcome. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, HOOKS * OUTCOMES);
+	__type(key, u32);
+	__type(value, struct traffic);
+} hook_traffic SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DROP_REASONS);
+	__type(key, u32);
+	__type(value, struct traffic);
+} drops SEC(".maps");
+
+enum flow_protocol {
+	FLOW_PROTOCOL_TCP = 0,
+	FLOW_PROTOCOL_UDP = 1,
+	FLOW_PROTOCOL_ICMP = 2,
+	FLOW_PROTOCOLS = 3,
+};
+
+struct flow_counts {
+	u64 opened;
+	u64 promoted; /* proven, moved to the table that never evicts */
+	u64 expired; /* removed by the collector after their time */
+	u64 reset; /* reopened or dropped before their time, by RST or a departed endpoint */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FLOW_PROTOCOLS);
+	__type(key, u32);
+	__type(value, struct flow_counts);
+} flow_events SEC(".maps");
+
+/* Index: tries needed minus one; the last slot counts exhaustion. */
+#define SNAT_TRIES 32
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SNAT_TRIES + 1);
+	__type(key, u32);
+	__type(value, u64);
+} snat_tries SEC(".maps");
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * Published ports. One array answers "is this port ours" for every protocol
+ * and port at the cost of a load, whatever the number of ports; the rest is
+ * read for new flows only.
+ */
+#ifndef SLUICE_MAPS_PUBLISH_H
+#define SLUICE_MAPS_PUBLISH_H
+
+#include "../lib/types.h"
+#include "../lib/bpf.h"
+
+#define MAX_PUBLISHES 131072
+#define MAX_PUBLISH_ADDRESSES 131072
+
+enum port_table {
+	PORT_TABLE_TCP = 0,
+	PORT_TABLE_UDP = 1,
+	PORT_TABLE_SCTP = 2,
+	PORT_TABLES = 3,
+};
+
+/*
+ * A slot's value: the id of the publish on every address (0: none), and
+ * whether some address has a publish of its own in publish_addr4.
+ */
+enum port_slot {
+	PORT_SLOT_BY_ADDRESS = 0x80000000,
+	PORT_SLOT_ID = 0x7fffffff,
+};
+
+/* Index: port_table * 65536 + port (host order). */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PORT_TABLES * 65536);
+	__type(key, u32);
+	__type(value, u32);
+} port_slots SEC(".maps");
+
+struct publish_addr4_key {
+	ipv4_addr addr;
+	be16 port;
+	u8 protocol;
+	u8 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_PUBLISH_ADDRESSES);
+	__type(key, struct publish_addr4_key);
+	__type(value, u32); /* publish id */
+} publish_addr4 SEC(".maps");
+
+/* host port p maps to container port p - host_port + port. */
+struct publish {
+	u32 endpoint; /* slot */
+	u32 generation; /* of the endpoint */
+	ipv4_addr addr4; /* the endpoint's */
+	u16 host_port;
+	u16 host_port_end; /* inclusive */
+	u16 port;
+	u8 protocol;
+	u8 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_PUBLISHES);
+	__type(key, u32); /* publish id */
+	__type(value, struct publish);
+} publishes SEC(".maps");
+
+#endif

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Desired rows: what drivers plan and the reconciler realises. Plain data in
+ * the words of the field; no ifindex, file descriptor or map layout appears
+ * here. What only the kernel knows is a symbolic reference: `link` fields name
+ * a link of the daemon's own network namespace, `netns` fields a path.
+ *
+ * Addresses are text (`10.64.0.2`), prefixes CIDR text (`10.64.0.2/24`), MACs
+ * lower-case colon text, ports and ids numbers in host byte order.
+ */
+
+/** The object a row belongs to. A change of the object replaces exactly its rows. */
+export interface Owner {
+  readonly kind: 'node' | 'network' | 'sandbox' | 'endpoint';
+  readonly id: string;
+}
+
+/** A network namespace that we create, bound at `path` (`/run/netns/NAME`). */
+export interface NetnsRow {
+  readonly kind: 'netns';
+  readonly path: string;
+}
+
+/** What a process in a sandbox reads: /etc/netns/NAME/{resolv.conf,hosts,hostname}. */
+export interface SandboxFilesRow {
+  readonly kind: 'sandbox-files';
+  /** The name under /etc/netns. */
+  readonly name: string;
+  readonly resolvConf: string;
+  readonly hosts: string;
+  readonly hostname: string;
+}
+
+/** A network's bridge, with learning and flooding left to its ports' settings. */
+export interface BridgeRow {
+  readonly kind: 'bridge';
+  readonly link: string;
+  readonly mac: string;
+  /** Bytes; null: the lowest MTU of the uplinks, followed as they change. */
+  readonly mtu: number | null;
+  /** The gateway addresses, CIDR. Empty: the host has no address there. */
+  readonly addresses: readonly string[];
+}
+
+/** One end of a veth pair on a bridge, the other end configured in a sandbox. */
+export interface PortRow {
+  readonly kind: 'port';
+  /** Host-side name. */
+  readonly link: string;
+  readonly bridge: string;
+  /** Path of the sandbox's namespace, and the interface's name inside (`eth0`). */
+  readonly netns: string;
+  readonly interface: string;
+  /** Of the inner end. */
+  readonly mac: string;
+  /** Bytes; null: the lowest MTU of the uplinks. */
+  readonly mtu: number | null;
+  /** Inner addresses, CIDR. */
+  readonly addresses: readonly string[];
+  /** Inner default gateways; only on the endpoint that holds the default route. */
+  readonly gateways: readonly string[];
+  readonly ipv6: boolean;
+}
+
+/** A permanent neighbour entry of the host. */
+export interface NeighbourRow {
+  readonly kind: 'neighbour';
+  readonly link: string;
+  readonly address: string;
+  readonly mac: string;
+}
+
+/** A static forwarding entry: `mac` is behind bridge port `link`. */
+export interface FdbRow {
+  readonly kind: 'fdb';
+  readonly link: string;
+  readonly mac: string;
+}
+
+/** A network as the programs know it. */
+export interface DataplaneNetworkRow {
+  readonly kind: 'dp-network';
+  /** 1…4095. */
+  readonly net: number;
+  /** The bridge. */
+  readonly link: string;
+  readonly mac: string;
+  /** IPv4 gateway address, or null. */
+  readonly gateway4: string | null;
+  /** False: containers' own addresses are routed, in both directions. */
+  readonly masquerade: boolean;
+}
+
+/** An endpoint as the programs know it. */
+export interface DataplaneEndpointRow {
+  readonly kind: 'dp-endpoint';
+  /** Index into the endpoint table, 1…16383. */
+  readonly slot: number;
+  /** Differs from that of every earlier holder of the slot; 1…2^32-1. */
+  readonly generation: number;
+  readonly net: number;
+  /** Place in the network's member list for broadcast, 1…1023. */
+  readonly member: number;
+  /** Equal for all endpoints of one sandbox; 1…2^32-1. */
+  readonly sandbox: number;
+  readonly mac: string;
+  readonly ipv4: string;
+  /** Host-side veth. */
+  readonly link: string;
+}
+
+/** A published port or range; one row however long the range is. */
+export interface PublishRow {
+  readonly kind: 'publish';
+  /** 1…2^31-1. */
+  readonly id: number;
+  /** The endpoint's slot and generation. */
+  readonly slot: number;
+  readonly generation: number;
+  readonly protocol: 'tcp' | 'udp';
+  /** null: every IPv4 address of the host. */
+  readonly hostIp: string | null;
+  readonly hostPort: number;
+  /** Inclusive; equal to hostPort for a single port. */
+  readonly hostPortEnd: number;
+  /** Container port that hostPort maps to; the offset is constant over the range. */
+  readonly port: number;
+  /** IPv4 address of the endpoint. */
+  readonly ipv4: string;
+}
+
+/** A program on a link. Uplinks get theirs from the daemon's uplink follower. */
+export interface AttachmentRow {
+  readonly kind: 'attachment';
+  readonly link: string;
+  readonly hook: Hook;
+}
+export type Hook = 'endpoint_ingress' | 'bridge_egress' | 'uplink_ingress' | 'uplink_egress';
+
+/** A device towards the world, as the programs know it. */
+export interface UplinkRow {
+  readonly kind: 'uplink';
+  readonly link: string;
+  /** `l3`: the device's packets carry no Ethernet header (tun, wireguard). */
+  readonly layer: 'ethernet' | 'l3';
+  /** Masquerade address where the kernel cannot tell by route (before 6.7). */
+  readonly ipv4: string | null;
+}
+
+export type Row =
+  | NetnsRow
+  | SandboxFilesRow
+  | BridgeRow
+  | PortRow
+  | NeighbourRow
+  | FdbRow
+  | DataplaneNetworkRow
+  | DataplaneEndpointRow
+  | UplinkRow
+  | AttachmentRow
+  | PublishRow;
+export type RowKind = Row['kind'];
+
+/** Identifies a row among those of its kind, whatever its content. */
+export function rowKey(row: Row): string {
+  switch (row.kind) {
+    case 'netns':
+      return row.path;
+    case 'sandbox-files':
+      return row.name;
+    case 'bridge':
+    case 'port':
+    case 'uplink':
+      return row.link;
+    case 'neighbour':
+      return `${row.link}/${row.address}`;
+    case 'fdb':
+      return `${row.link}/${row.mac}`;
+    case 'dp-network':
+      return String(row.net);
+    case 'dp-endpoint':
+      return String(row.slot);
+    case 'attachment':
+      return `${row.link}/${row.hook}`;
+    case 'publish':
+      return String(row.id);
+  }
+}
+
+/**
+ * Bring-up order of the kinds; tear-down goes in reverse. Data before the
+ * programs that read it; publishes last, so that a port opens only when its
+ * endpoint can answer.
+ */
+export const ROW_ORDER: readonly RowKind[] = [
+  'netns',
+  'sandbox-files',
+  'bridge',
+  'dp-network',
+  'port',
+  'neighbour',
+  'fdb',
+  'dp-endpoint',
+  'uplink',
+  'attachment',
+  'publish',
+];
+
+export type RowState = 'pending' | 'done' | 'error';
+export interface RowStatus {
+  readonly owner: Owner;
+  readonly row: Row;
+  readonly state: RowState;
+  /** Why, when state is `error`. */
+  readonly error?: string;
+}
+
+/**
+ * What the model needs of the reconciler; src/reconcile implements it.
+ * `apply` replaces the rows of one owner (empty: removes them all) and
+ * resolves when each is done; if one fails it rejects with the first cause and
+ * the rows stay in state `error`, to be retried by the next pass, until the
+ * caller applies something else (an undo applies the previous rows).
+ */
+export interface Realizer {
+  apply(owner: Owner, rows: readonly Row[]): Promise<void>;
+  status(): readonly RowStatus[];
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The objects of the Container Network Model as users see them (the shapes of
+ * the REST API), and the intent that the store keeps of each.
+ */
+
+export interface Subnet {
+  /** Network address and prefix length, `10.64.0.0/24`. */
+  cidr: string;
+  gateway: string | null;
+  /** Addresses are handed out from this part of the subnet; null: all of it. */
+  ipRange: string | null;
+}
+
+export interface Network {
+  id: string;
+  name: string;
+  driver: string;
+  subnets: Subnet[];
+  internal: boolean;
+  ipv6: boolean;
+  options: Record<string, string>;
+  labels: Record<string, string>;
+  /** The host's link for it; null where the driver makes none. */
+  interface: string | null;
+  created: string;
+}
+
+export interface Sandbox {
+  id: string;
+  name: string;
+  /** Path of the namespace. */
+  netns: string;
+  /** True: we made the namespace and remove it. */
+  owned: boolean;
+  dns: string[];
+  dnsSearch: string[];
+  hostname: string;
+  /** Names of the endpoints inside, in the order they joined. */
+  endpoints: string[];
+  created: string;
+}
+
+export type Protocol = 'tcp' | 'udp' | 'sctp';
+
+/** A published port or range. */
+export interface PortMapping {
+  /** '' is every address of the host. */
+  hostIp: string;
+  hostPort: number;
+  hostPortEnd: number;
+  port: number;
+  portEnd: number;
+  protocol: Protocol;
+}
+
+export interface Endpoint {
+  id: string;
+  name: string;
+  /** Names, not ids. */
+  network: string;
+  sandbox: string | null;
+  ipv4: string | null;
+  ipv6: string | null;
+  mac: string;
+  /** Name inside the sandbox; null until joined. */
+  interface: string | null;
+  hostInterface: string | null;
+  ports: PortMapping[];
+  aliases: string[];
+  labels: Record<string, string>;
+  /** `created`: not joined; `error` carries the reason in `error`. */
+  state: 'created' | 'joined' | 'error';
+  error: string | null;
+  created: string;
+}
+
+/** Requests. Absent fields take Docker's defaults. */
+export interface NetworkCreate {
+  name: string;
+  driver?: string;
+  subnets?: { cidr?: string; gateway?: string; ipRange?: string }[];
+  ipv6?: boolean;
+  internal?: boolean;
+  ipamDriver?: string;
+  options?: Record<string, string>;
+  labels?: Record<string, string>;
+}
+export interface SandboxCreate {
+  name: string;
+  /** Adopt this namespace instead of making one. */
+  netns?: string;
+  dns?: string[];
+  dnsSearch?: string[];
+  hostname?: string;
+}
+export interface EndpointCreate {
+  name: string;
+  /** Name, id or unique prefix. */
+  network: string;
+  ipv4?: string;
+  ipv6?: string;
+  mac?: string;
+  /** PORTSPEC text, `[[HOSTIP:]HOSTPORT[-PORT]:]PORT[-PORT][/proto]`. */
+  ports?: string[];
+  aliases?: string[];
+  labels?: Record<string, string>;
+}
+
+/** What a dry run answers: the rows that would be wanted, and nothing done. */
+export interface Plan {
+  dryRun: true;
+  rows: import('./rows.js').Row[];
+}
+
+export interface ChangeEvent {
+  /** Milliseconds since the epoch. */
+  time: number;
+  type: 'network' | 'sandbox' | 'endpoint' | 'link' | 'reconcile';
+  action: 'create' | 'remove' | 'join' | 'leave' | 'publish' | 'unpublish' | 'up' | 'down' | 'repair' | 'error';
+  id: string;
+  name: string;
+  /** Free detail, such as the ports of a publish. */
+  attributes: Record<string, string>;
+}
+
+/**
+ * The model's operations, the one interface that API, CLI server side and
+ * Docker plugin use. Every method throws SluiceError. `ref` is a name, an id
+ * or a unique prefix of an id. `dryRun` true answers the plan and changes
+ * nothing. On failure everything the call had done is undone.
+ */
+export interface Cnm {
+  createNetwork(req: NetworkCreate, dryRun?: false): Promise<Network>;
+  createNetwork(req: NetworkCreate, dryRun: boolean): Promise<Network | Plan>;
+  networks(): Network[];
+  network(ref: string): Network;
+  removeNetwork(ref: string, dryRun?: boolean): Promise<void | Plan>;
+  /** Removes networks without endpoints; answers their names. */
+  pruneNetworks(dryRun?: boolean): Promise<string[]>;
+
+  createSandbox(req: SandboxCreate, dryRun?: boolean): Promise<Sandbox | Plan>;
+  sandboxes(): Sandbox[];
+  sandbox(ref: string): Sandbox;
+  removeSandbox(ref: string, dryRun?: boolean): Promise<void | Plan>;
+
+  createEndpoint(req: EndpointCreate, dryRun?: boolean): Promise<Endpoint | Plan>;
+  endpoints(): Endpoint[];
+  endpoint(ref: string): Endpoint;
+  join(endpointRef: string, sandboxRef: string, dryRun?: boolean): Promise<Endpoint | Plan>;
+  leave(endpointRef: string, dryRun?: boolean): Promise<Endpoint | Plan>;
+  removeEndpoint(ref: string, dryRun?: boolean): Promise<void | Plan>;
+  publish(endpointRef: string, ports: string[], dryRun?: boolean): Promise<Endpoint | Plan>;
+  unpublish(endpointRef: string, ports: string[], dryRun?: boolean): Promise<Endpoint | Plan>;
+
+  /** `connect NET SANDBOX`: endpoint create + join in one, named `NET.SANDBOX` unless `name` is given. */
+  connect(sandboxRef: string, req: Omit<EndpointCreate, 'name'> & { name?: string }, dryRun?: boolean): Promise<Endpoint | Plan>;
+  disconnect(networkRef: string, sandboxRef: string, dryRun?: boolean): Promise<void | Plan>;
+
+  /** Subscribe to changes; answers the unsubscribe function. */
+  onChange(listener: (e: ChangeEvent) => void): () => void;
+}
