@@ -24,6 +24,8 @@ struct device {
 	u32 id;
 	u32 flags; /* enum device_flag */
 	ipv4_addr addr4; /* uplink: masquerade address where the kernel cannot tell by route */
+	mac_addr mac;
+	u8 pad[2];
 };
 
 struct {
@@ -52,5 +54,16 @@ struct {
 	__type(key, u32);
 	__type(value, struct network);
 } networks SEC(".maps");
+
+/*
+ * The host's own unicast addresses: where a port published on every address
+ * answers. bpf_fib_lookup gives one code for "local" and "no route".
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, ipv4_addr);
+	__type(value, u32); /* ifindex that carries it */
+} host_addr4 SEC(".maps");
 
 #endif

@@ -46,6 +46,8 @@ enum flow_flag {
 	FLOW_REPLY = 1, /* this half is the answer's direction */
 	FLOW_SNAT = 2, /* holds a source port that the allocator picked */
 	FLOW_PUBLISHED = 4, /* opened through a published port */
+	FLOW_AT_ENDPOINT = 8, /* its packets enter by an endpoint's hook, and only there */
+	FLOW_AT_HOST = 16, /* its packets are the host's own, translated on their way out */
 };
 
 /* What the flow has been through; both halves hold the same set. */
@@ -74,8 +76,7 @@ struct flow4 {
 	u32 seen; /* tick of the last packet, see lib/clock.h */
 	u32 opened; /* tick of the first packet */
 	u32 publish; /* id of the publish that it came through, or 0 */
-	u8 state; /* enum flow_state */
-	u8 pad[3];
+	u32 state; /* enum flow_state */
 };
 _Static_assert(sizeof(struct flow4) == 56, "entry header + key + value: two cache lines");
 

@@ -41,6 +41,7 @@ enum drop_reason {
 	DROP_UNKNOWN_PROTOCOL = 12, /* masquerade knows TCP, UDP and echo */
 	DROP_TTL = 13, /* would leave with a TTL of 0 */
 	DROP_NO_ENDPOINT = 14, /* the container left meanwhile */
+	DROP_FRAGMENT = 15, /* a fragment where ports are needed */
 	DROP_REASONS = 32,
 };
 

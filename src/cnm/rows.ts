@@ -147,6 +147,13 @@ export interface UplinkRow {
   readonly ipv4: string | null;
 }
 
+/** An address of the host itself: ports published on every address answer there. */
+export interface HostAddressRow {
+  readonly kind: 'host-address';
+  readonly address: string;
+  readonly link: string;
+}
+
 export type Row =
   | NetnsRow
   | SandboxFilesRow
@@ -157,6 +164,7 @@ export type Row =
   | DataplaneNetworkRow
   | DataplaneEndpointRow
   | UplinkRow
+  | HostAddressRow
   | AttachmentRow
   | PublishRow;
 export type RowKind = Row['kind'];
@@ -176,6 +184,8 @@ export function rowKey(row: Row): string {
       return `${row.link}/${row.address}`;
     case 'fdb':
       return `${row.link}/${row.mac}`;
+    case 'host-address':
+      return row.address;
     case 'dp-network':
       return String(row.net);
     case 'dp-endpoint':
@@ -202,6 +212,7 @@ export const ROW_ORDER: readonly RowKind[] = [
   'fdb',
   'dp-endpoint',
   'uplink',
+  'host-address',
   'attachment',
   'publish',
 ];
