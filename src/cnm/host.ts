@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What the model must know of the host to refuse what cannot work. Each answer
+ * is of the moment; the model asks before it decides and keeps none of them.
+ */
+
+export interface HostSocket {
+  /** The bound address; `0.0.0.0` or `::` for every address. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface HostView {
+  /**
+   * `cidrs`: destinations of the host's routes, both families, default routes
+   * excepted. `addresses`: the host's own, without prefix length.
+   */
+  addressesAndRoutes(): Promise<{ readonly cidrs: readonly string[]; readonly addresses: readonly string[] }>;
+  /** Whether anything at all is at `path`. */
+  pathExists(path: string): Promise<boolean>;
+  /** Whether `path` is a network namespace (absent: false). */
+  isNetns(path: string): Promise<boolean>;
+  /** Whether `path` is the network namespace that the daemon itself runs in. */
+  isOwnNetns(path: string): Promise<boolean>;
+  /** Names of the links inside a namespace that we did not make. */
+  linksIn(netns: string): Promise<readonly string[]>;
+  /** Listening TCP or bound UDP sockets of the daemon's namespace on ports `first`…`last`, both families. */
+  socketsOn(protocol: 'tcp' | 'udp', first: number, last: number): Promise<readonly HostSocket[]>;
+  /** Whether the daemon's namespace has a link of that name. */
+  linkExists(name: string): Promise<boolean>;
+  /** Text of the host's resolv.conf; '' if there is none. */
+  resolvConf(): Promise<string>;
+}
