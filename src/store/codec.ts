@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * How the embedded engine writes an entry: `CHECK VERSION JSON`, where CHECK is
+ * the beginning of the SHA-256 over the key and the rest. LevelDB does not
+ * verify its own checksums on every read, and a damaged digit is still JSON.
+ */
+import { createHash } from 'node:crypto';
+import { SluiceError } from '../base/errors.js';
+import type { Entry, Json } from './store.js';
+
+export function encodeEntry(key: string, value: Json, version: number): string {
+  const body = `${version} ${JSON.stringify(value)}`;
+  return `${check(key, body)} ${body}`;
+}
+
+export function decodeEntry(key: string, text: string): Entry {
+  const match = /^([0-9a-f]{16}) (([1-9]\d*) (.*))$/s.exec(text);
+  if (!match || match[1] !== check(key, match[2] as string)) throw damaged(key);
+  return { key, version: Number(match[3]), value: JSON.parse(match[4] as string) as Json };
+}
+
+/** Also for values that are sound JSON but not what belongs under their key. */
+export function damaged(key: string, detail?: string): SluiceError {
+  return new SluiceError('store', `the stored value of '${key}' is damaged${detail ? `: ${detail}` : ''}`, {
+    hint: 'restore the state directory from a backup, or move it away to begin with an empty one',
+  });
+}
+
+function check(key: string, body: string): string {
+  return createHash('sha256').update(`${key}\n${body}`).digest('hex').slice(0, 16);
+}
