@@ -40,6 +40,7 @@ enum flow_action {
 	FLOW_TO_MAC = 3, /* redirect to flow.mac on flow.ifindex: the way the request came */
 	FLOW_TO_L3 = 4, /* redirect to flow.ifindex, a device without link layer */
 	FLOW_TO_HOST = 5, /* on to the host's own stack */
+	FLOW_ON = 6, /* on its way, translated: the host's own packets */
 };
 
 enum flow_flag {

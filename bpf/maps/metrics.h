@@ -86,7 +86,7 @@ struct {
 	__type(value, struct flow_counts);
 } flow_events SEC(".maps");
 
-/* Index: tries needed minus one; the last slot counts exhaustion. */
+/* Index: random picks needed, 0 where the own port was free; the last counts exhaustion. */
 #define SNAT_TRIES 32
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
