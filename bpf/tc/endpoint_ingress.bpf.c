@@ -8,6 +8,7 @@
 #include "../lib/broadcast.h"
 #include "../lib/deliver.h"
 #include "../lib/flow.h"
+#include "../lib/maintain.h"
 #include "../lib/nat.h"
 #include "../lib/publish.h"
 #include "../lib/snat.h"

@@ -6,6 +6,7 @@
  */
 #include "../lib/count.h"
 #include "../lib/flow.h"
+#include "../lib/maintain.h"
 #include "../lib/nat.h"
 #include "../lib/publish.h"
 #include "../lib/snat.h"

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * Collects flows whose time is over, whether or not the daemon lives: a timer
+ * in a pinned map starts a work item, which walks both tables in process
+ * context (1 M entries take about 0.2 s). Kernels without work items (before
+ * 6.10) walk in the timer itself. Run once after load, and again by the next
+ * version's object, whose callbacks then replace these.
+ */
+#include "../lib/config.h"
+#include "../lib/flow.h"
+#include "../maps/collector.h"
+#include "../maps/endpoint.h"
+#include "../maps/flow.h"
+
+#define CLOCK_MONOTONIC 1
+
+extern int bpf_wq_init(struct bpf_wq *wq, void *map, unsigned int flags) __ksym __weak;
+extern int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) __ksym __weak;
+extern int bpf_wq_set_callback_impl(struct bpf_wq *wq, int(callback)(void *map, int *key, void *v),
+				    unsigned int flags, void *aux) __ksym __weak;
+
+struct pass {
+	u32 now; /* tick */
+	u32 active[FLOW_PROTOCOLS];
+};
+
+static __always_inline u32 lifetime(u32 state, u8 protocol)
+{
+	if (protocol == IPPROTO_TCP)
+		return ticks(state & FLOW_ESTABLISHED && !flow_closing(state)
+				     ? config.tcp_established
+				     : config.tcp_transitory);
+	if (protocol == IPPROTO_UDP)
+		return ticks(state & FLOW_ANSWERED ? config.udp_answered : config.udp_oneway);
+	return ticks(config.icmp);
+}
+
+/* Idle in both directions for longer than allowed, or its container is gone. */
+static __always_inline bool is_over(const struct flow4_key *key, const struct flow4 *flow, u32 now)
+{
+	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
+	u32 limit = lifetime(flow->state, key->protocol);
+	struct flow4_key pkey = {
+		.saddr = flow->daddr,
+		.daddr = flow->saddr,
+		.sport = flow->dport,
+		.dport = flow->sport,
+		.protocol = key->protocol,
+	};
+	struct flow4 *partner;
+
+	if (flow->endpoint && ep && flow4_dead(flow, ep))
+		return true;
+	/* signed: a packet may have come in since the pass began */
+	if ((s32)(now - flow->seen) <= (s32)limit)
+		return false;
+	partner = flow4_find(&pkey);
+	return !partner || !flow4_partner_of(key, partner) ||
+	       (s32)(now - partner->seen) > (s32)limit;
+}
+
+static __always_inline long visit(void *map, struct flow4_key *key, struct flow4 *flow,
+				  struct pass *pass)
+{
+	struct flow_counts *counts = flow_counts(key->protocol);
+	u32 protocol = key->protocol == IPPROTO_TCP   ? FLOW_PROTOCOL_TCP
+		       : key->protocol == IPPROTO_UDP ? FLOW_PROTOCOL_UDP
+						      : FLOW_PROTOCOL_ICMP;
+	bool first_half = !(flow->flags & FLOW_REPLY);
+
+	if (!is_over(key, flow, pass->now)) {
+		pass->active[protocol] += first_half;
+		return 0;
+	}
+	bpf_map_delete_elem(map, key);
+	if (first_half && counts)
+		counts->expired++;
+	return 0;
+}
+
+static long visit_proven(void *map, struct flow4_key *key, struct flow4 *flow, struct pass *pass)
+{
+	return visit(&flows4, key, flow, pass);
+}
+
+static long visit_new(void *map, struct flow4_key *key, struct flow4 *flow, struct pass *pass)
+{
+	return visit(&flows4_new, key, flow, pass);
+}
+
+static int collect(void *map, int *key, void *value)
+{
+	struct collector_state *state = value;
+	u64 begun = bpf_ktime_get_ns();
+	/* the clock of clock_tick, which programs of this type may not call */
+	struct pass pass = {.now = begun >> TICK_SHIFT};
+	u32 i;
+
+	bpf_for_each_map_elem(&flows4, visit_proven, &pass, 0);
+	for (i = 0; i < FLOW_PROTOCOLS; i++) {
+		state->proven[i] = pass.active[i];
+		pass.active[i] = 0;
+	}
+	bpf_for_each_map_elem(&flows4_new, visit_new, &pass, 0);
+	for (i = 0; i < FLOW_PROTOCOLS; i++)
+		state->fresh[i] = pass.active[i];
+	state->duration_ns = bpf_ktime_get_ns() - begun;
+	state->passes++;
+	return 0;
+}
+
+static int on_timer(void *map, int *key, struct collector_state *state)
+{
+	if (bpf_wq_start)
+		bpf_wq_start(&state->work, 0);
+	else
+		collect(map, key, state);
+	bpf_timer_start(&state->timer, (u64)config.collect_interval * 1000000000, 0);
+	return 0;
+}
+
+/* Answers 0, or a negative errno of the step that failed. */
+SEC("syscall")
+int collector(void *ctx)
+{
+	u32 index = 0;
+	struct collector_state *state = bpf_map_lookup_elem(&collector_map, &index);
+	long err;
+
+	if (!state)
+		return -1;
+	/* EBUSY: an earlier version has set them up; its callbacks are replaced */
+	if (bpf_wq_start) {
+		err = bpf_wq_init(&state->work, &collector_map, 0);
+		if (err && err != -16)
+			return err;
+		err = bpf_wq_set_callback_impl(&state->work, collect, 0, NULL);
+		if (err)
+			return err;
+	}
+	err = bpf_timer_init(&state->timer, &collector_map, CLOCK_MONOTONIC);
+	if (err && err != -16)
+		return err;
+	err = bpf_timer_set_callback(&state->timer, on_timer);
+	if (err)
+		return err;
+	return bpf_timer_start(&state->timer, (u64)config.collect_interval * 1000000000, 0);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
