@@ -17,10 +17,16 @@ export function checkName(text: string, field = 'name'): void {
   });
 }
 
-/** Labels of letters, digits, hyphens and (as Docker allows) underscores; 64 bytes is Linux' limit. */
+/** Letters, digits, hyphens and (as Docker allows) underscores. */
+const LABEL = /^[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$/;
+
+/** Labels joined by dots; 64 bytes is Linux' limit. */
+export function isHostname(text: string): boolean {
+  return text.length <= 64 && text.split('.').every((part) => LABEL.test(part));
+}
+
 export function checkHostname(text: string, field: string): void {
-  const label = /^[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$/;
-  if (text.length <= 64 && text.split('.').every((part) => label.test(part))) return;
+  if (isHostname(text)) return;
   throw new SluiceError('invalid_argument', `'${text}' is not a host name`, {
     field,
     hint: 'host names are labels of letters, digits and hyphens joined by dots, 64 characters in all',
@@ -31,7 +37,7 @@ export function checkHostname(text: string, field: string): void {
 export function isDomain(text: string): boolean {
   if (text === '.') return true;
   const name = text.endsWith('.') ? text.slice(0, -1) : text;
-  return name.length <= 253 && name.split('.').every((part) => /^[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$/.test(part));
+  return name.length <= 253 && name.split('.').every((part) => LABEL.test(part));
 }
 
 /** The kernel's rule for interface names (dev_valid_name), and no `%`, which it would expand. */

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What an endpoint has from its creation to its removal, joined or not. */
+import {
+  type Address,
+  formatAddress,
+  isUnicastMac,
+  macFromId,
+  macFromIpv4,
+  parseAddress,
+  parseMac,
+} from '../base/addresses.js';
+import { SluiceError } from '../base/errors.js';
+import { newId } from '../base/ids.js';
+import { checkHostname } from '../base/names.js';
+import type { Change } from './change.js';
+import { claim, type Context, now } from './context.js';
+import { findDriver } from './drivers/registry.js';
+import type { PortSpec } from './portspec.js';
+import { allocatePorts, type HostSockets, releasePorts } from './publishing.js';
+import type { EndpointRecord, NetworkRecord } from './records.js';
+import { endpointClaims, macClaim } from './state.js';
+import type { EndpointCreate } from './types.js';
+
+/** Allocates what an endpoint needs before it joins. */
+export function buildEndpoint(
+  context: Context,
+  change: Change,
+  request: EndpointCreate,
+  network: NetworkRecord,
+  specs: readonly PortSpec[],
+  sockets: HostSockets,
+): EndpointRecord {
+  const { state } = context;
+  const { name, aliases = [], labels = {} } = request;
+  const driver = findDriver(network.driver);
+  if (request.ipv6 !== undefined) {
+    throw new SluiceError('unsupported', 'IPv6 addresses are not supported yet', { field: 'ipv6', hint: 'leave it out' });
+  }
+  driver.validateEndpoint(request, network);
+  for (const [i, alias] of aliases.entries()) checkHostname(alias, `aliases[${i}]`);
+
+  const id = newId();
+  change.allocated(
+    () => state.setPending(id, name),
+    () => state.setPending(id, null),
+  );
+  change.onDone(() => state.setPending(id, null));
+  const refuse = (text: string, holder: string): SluiceError => taken(text, state.nameOfEndpoint(holder));
+  claim(context, change, endpointClaims({ name, network: network.id, mac: '' }), id, refuse);
+  let ipv4: string | null = null;
+  let mac = '';
+  if (driver.dataplane) {
+    ipv4 = takeAddress(context, change, id, request.ipv4, network);
+    mac = chooseMac(context, id, request.mac, ipv4, network);
+    claim(context, change, [macClaim(network.id, mac)], id, refuse);
+  }
+  const hostIp = driver.defaultHostIp(network);
+  const ports = allocatePorts(context, change, { id, name }, specs, [], hostIp, sockets);
+  return {
+    id,
+    name,
+    network: network.id,
+    ipv4,
+    mac,
+    ports,
+    aliases: [...new Set(aliases)],
+    labels: { ...labels },
+    join: null,
+    created: now(context),
+  };
+}
+
+function takeAddress(
+  { state }: Context,
+  change: Change, id: string, asked: string | undefined, network: NetworkRecord): string {
+  const { addresses } = state.space(network.id);
+  change.mark(addresses.mark());
+  const wanted = asked === undefined ? undefined : parseAddress(asked);
+  if (wanted === null || wanted?.family === 6) {
+    throw new SluiceError('invalid_argument', `'${asked}' is not an IPv4 address`, {
+      field: 'ipv4',
+      hint: 'leave it out for an automatic one',
+    });
+  }
+  const address = change.allocated(
+    () => {
+      if (!wanted) return addresses.allocate(id);
+      addresses.claim(wanted, id, (holder) => state.nameOfEndpoint(holder), 'ipv4');
+      return wanted;
+    },
+    (given) => addresses.release(given),
+  );
+  return formatAddress(address);
+}
+
+function chooseMac({ state }: Context, id: string, asked: string | undefined, ipv4: string, network: NetworkRecord): string {
+  if (asked === undefined) {
+    const derived = macFromIpv4(parseAddress(ipv4) as Address);
+    // Somebody may have asked for just that one.
+    return state.claims.has(macClaim(network.id, derived)) ? macFromId(id) : derived;
+  }
+  const mac = parseMac(asked);
+  if (!mac || !isUnicastMac(mac)) {
+    throw new SluiceError('invalid_argument', `'${asked}' is not the MAC address of an interface`, {
+      field: 'mac',
+      hint: 'give six octets such as 02:42:0a:40:00:02, the first one even, or none',
+    });
+  }
+  if (mac === macFromId(network.id)) throw taken(macClaim(network.id, mac), null);
+  return mac;
+}
+
+/** Gives back what a removed endpoint held. */
+export function forgetEndpoint(context: Context, record: EndpointRecord): void {
+  const { state } = context;
+  state.deleteEndpoint(record);
+  for (const text of endpointClaims(record)) state.claims.delete(text);
+  const address = record.ipv4 === null ? null : parseAddress(record.ipv4);
+  if (address) state.space(record.network).addresses.release(address);
+  releasePorts(context, record.id, record.ports);
+}
+
+/** `holder` is the endpoint's name, null for the network itself. */
+function taken(text: string, holder: string | null): SluiceError {
+  const words = text.split(' ');
+  if (words[0] === 'name') {
+    return new SluiceError('conflict', `an endpoint '${words[2]}' exists already`, {
+      field: 'name',
+      hint: 'choose another name, or remove that endpoint',
+    });
+  }
+  const who = holder === null ? "the network's bridge" : `endpoint '${holder}'`;
+  return new SluiceError('address_taken', `${words[2]} belongs to ${who}`, {
+    field: 'mac',
+    hint: 'choose another MAC address, or none for an automatic one',
+  });
+}

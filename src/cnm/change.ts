@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A change of the model, put together without waiting for anything, so that
+ * nobody sees it half-made: what to store, which rows to apply, and how to take
+ * back what was allocated. Stored first, then applied, then shown.
+ */
+import type { Json, Operation } from '../store/store.js';
+import type { Owner, Row } from './rows.js';
+
+export interface Step {
+  readonly owner: Owner;
+  readonly next: readonly Row[];
+  readonly previous: readonly Row[];
+}
+
+export class Change {
+  /** Begins the message of a failure without a better one. */
+  readonly what: string;
+  readonly operations: Operation[] = [];
+  /** Takes `operations` back. */
+  readonly inverse: Operation[] = [];
+  /** Applied one stage after another; the steps of a stage are independent. */
+  readonly stages: Step[][] = [];
+  readonly #undo: (() => void)[] = [];
+  readonly #marks: (() => void)[] = [];
+  readonly #done: (() => void)[] = [];
+
+  constructor(what: string) {
+    this.what = what;
+  }
+
+  /** Stores `record` under `key`, or removes the key (null); `previous` is what is there now. */
+  store(key: string, record: object | null, previous: object | null): void {
+    this.operations.push(operation(key, record));
+    this.inverse.push(operation(key, previous));
+  }
+
+  /** A counter: not taken back when the change fails. */
+  storeCounter(key: string, value: number): void {
+    this.operations.push({ op: 'put', key, value });
+  }
+
+  stage(...steps: Step[]): void {
+    this.stages.push(steps);
+  }
+
+  /** Runs `allocate`, to be taken back by `release` unless the change succeeds. */
+  allocated<T>(allocate: () => T, release: (result: T) => void): T {
+    const result = allocate();
+    this.#undo.push(() => release(result));
+    return result;
+  }
+
+  /** Put back if the change was only looked at; see the pools' mark(). */
+  mark(restore: () => void): void {
+    this.#marks.push(restore);
+  }
+
+  /** Runs after everything is stored and applied. */
+  onDone(task: () => void): void {
+    this.#done.push(task);
+  }
+
+  /** The rows that would be wanted. */
+  rows(): Row[] {
+    return this.stages.flat().flatMap(({ next }) => next);
+  }
+
+  succeed(): void {
+    for (const task of this.#done) task();
+  }
+
+  /** Gives back what was allocated. */
+  fail(): void {
+    for (const task of this.#undo.reverse()) task();
+  }
+
+  /** As fail(), before anybody else could have seen a trace. */
+  discard(): void {
+    this.fail();
+    for (const task of this.#marks.reverse()) task();
+  }
+}
+
+function operation(key: string, record: object | null): Operation {
+  return record === null ? { op: 'delete', key } : { op: 'put', key, value: record as Json };
+}

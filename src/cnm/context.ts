@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the operations on networks, sandboxes and endpoints share. */
+import type { Clock } from '../base/clock.js';
+import { SluiceError, toSluiceError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
+import { Change, type Step } from './change.js';
+import type { HostView } from './host.js';
+import type { Ledger } from './ledger.js';
+import type { Locks } from './locks.js';
+import type { Owner, Realizer, Row } from './rows.js';
+import type { State } from './state.js';
+import type { ChangeEvent, Plan } from './types.js';
+
+export interface Context {
+  readonly state: State;
+  readonly ledger: Ledger;
+  readonly locks: Locks;
+  readonly realizer: Realizer;
+  readonly host: HostView;
+  readonly log: Log;
+  readonly clock: Clock;
+  emit(type: ChangeEvent['type'], action: ChangeEvent['action'], object: Named, attributes?: Attributes): void;
+}
+
+interface Named {
+  readonly id: string;
+  readonly name: string;
+}
+type Attributes = Readonly<Record<string, string>>;
+
+/**
+ * Makes a change: `build` puts it together without waiting for anything and
+ * answers what to tell the caller once it is made. On failure everything is as
+ * it was before. A dry run answers the plan, and leaves no trace.
+ */
+export async function makeChange<T>(
+  context: Context,
+  what: string,
+  dryRun: boolean,
+  build: (change: Change) => () => T,
+): Promise<T | Plan> {
+  const change = new Change(what);
+  let answer: () => T;
+  try {
+    answer = build(change);
+  } catch (e) {
+    change.discard();
+    throw e;
+  }
+  if (dryRun) {
+    const rows = change.rows();
+    change.discard();
+    return { dryRun: true, rows };
+  }
+  await perform(context, change);
+  return answer();
+}
+
+async function perform({ ledger, realizer, log }: Context, change: Change): Promise<void> {
+  try {
+    await ledger.write(change.operations);
+  } catch (e) {
+    change.fail();
+    throw toSluiceError(e, change.what);
+  }
+  const started: Step[][] = [];
+  try {
+    for (const stage of change.stages) {
+      started.unshift(stage);
+      const results = await Promise.allSettled(stage.map(({ owner, next }) => realizer.apply(owner, next)));
+      for (const result of results) if (result.status === 'rejected') throw result.reason;
+    }
+  } catch (e) {
+    for (const stage of started) {
+      const results = await Promise.allSettled(stage.map(({ owner, previous }) => realizer.apply(owner, previous)));
+      for (const [i, result] of results.entries()) {
+        if (result.status === 'fulfilled') continue;
+        const { owner } = stage[i] as Step;
+        log.error('rows could not be put back after a failed change', { what: change.what, owner, err: result.reason });
+      }
+    }
+    await ledger.revert(change.inverse);
+    change.fail();
+    throw toSluiceError(e, change.what);
+  }
+  change.succeed();
+}
+
+export function ownerOf(kind: Owner['kind'], { id }: { readonly id: string }): Owner {
+  return { kind, id };
+}
+
+export function step(owner: Owner, previous: readonly Row[], next: readonly Row[]): Step {
+  return { owner, previous, next };
+}
+
+/** Takes what must be unique for an object, until the change is made for good. */
+export function claim(
+  { state }: Pick<Context, 'state'>,
+  change: Change,
+  claims: readonly string[],
+  id: string,
+  refuse: (claim: string, holder: string) => SluiceError,
+): void {
+  for (const text of claims) {
+    const holder = state.claims.get(text);
+    if (holder !== undefined) throw refuse(text, holder);
+    change.allocated(
+      () => state.claims.set(text, id),
+      () => state.claims.delete(text),
+    );
+  }
+}
+
+export function gone(kind: string, name: string): SluiceError {
+  return new SluiceError('not_found', `${kind} '${name}' was removed meanwhile`);
+}
+
+export function now({ clock }: Pick<Context, 'clock'>): string {
+  return new Date(clock.now()).toISOString();
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * A driver turns intent into desired rows. It looks at nothing but its
+ * arguments, so that a plan can be made without doing it.
+ */
+import type { EndpointRecord, JoinRecord, NetworkRecord, SandboxRecord } from '../records.js';
+import type { Row } from '../rows.js';
+import type { EndpointCreate, NetworkCreate } from '../types.js';
+
+/** A joined endpoint and all that its rows depend on. */
+export interface EndpointContext {
+  readonly network: NetworkRecord;
+  readonly endpoint: EndpointRecord;
+  readonly join: JoinRecord;
+  readonly sandbox: SandboxRecord;
+  /** The sandbox's default route goes through it. */
+  readonly defaultRoute: boolean;
+}
+
+export interface Driver {
+  readonly name: string;
+  /** A node has at most one network of it. */
+  readonly single: boolean;
+  /** Its endpoint is the only one of its sandbox. */
+  readonly alone: boolean;
+  /** Its networks have subnets, its endpoints addresses, links and a place in the dataplane. */
+  readonly dataplane: boolean;
+  /** Throws SluiceError for what the driver cannot do; subnets aside. */
+  validateNetwork(request: NetworkCreate): void;
+  /** Likewise. */
+  validateEndpoint(request: Omit<EndpointCreate, 'name'>, network: NetworkRecord): void;
+  /** Throws if endpoints of this network cannot be in that sandbox. */
+  validateJoin(network: NetworkRecord, sandbox: SandboxRecord): void;
+  /** The host's link of a network, asked for or derived from its id; null: none. */
+  linkName(id: string, options: Readonly<Record<string, string>>): string | null;
+  /** Publishes without a host address get this one; '' is every address. */
+  defaultHostIp(network: NetworkRecord): string;
+  planNetwork(network: NetworkRecord): Row[];
+  planEndpoint(context: EndpointContext): Row[];
+}

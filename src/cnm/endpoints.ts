@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Operations on endpoints. */
+import { SluiceError } from '../base/errors.js';
+import { checkName } from '../base/names.js';
+import { buildEndpoint, forgetEndpoint } from './building.js';
+import type { Change } from './change.js';
+import { type Context, gone, makeChange, ownerOf, step } from './context.js';
+import { findDriver } from './drivers/registry.js';
+import { addJoin, addLeave, lookAtSandbox, planEndpoint } from './joining.js';
+import { formatPortMapping } from './portspec.js';
+import { allocatePorts, lookAtSockets, matchPorts, parsePorts, releasePorts } from './publishing.js';
+import type { EndpointRecord, SandboxRecord } from './records.js';
+import type { Endpoint, EndpointCreate, Plan } from './types.js';
+import { endpointErrors, endpointView } from './views.js';
+
+export class Endpoints {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  async create(request: EndpointCreate, dryRun: boolean): Promise<Endpoint | Plan> {
+    const { state, locks, emit } = this.#context;
+    checkName(request.name);
+    const specs = parsePorts(request.ports ?? []);
+    const { id, name } = state.networks.resolve(request.network, 'network');
+    return locks.with(id, 'shared', async () => {
+      const network = state.networks.get(id) ?? missing('network', name);
+      const sockets = await lookAtSockets(this.#context.host, specs);
+      return makeChange(this.#context, `endpoint '${request.name}' could not be created`, dryRun, (change) => {
+        const record = buildEndpoint(this.#context, change, request, network, specs, sockets);
+        change.store(`endpoints/${record.id}`, record, null);
+        change.onDone(() => state.setEndpoint(record));
+        return () => {
+          emit('endpoint', 'create', record, { network: network.name });
+          return this.#view(record);
+        };
+      });
+    });
+  }
+
+  list(): Endpoint[] {
+    const { state, realizer } = this.#context;
+    const errors = endpointErrors(realizer.status());
+    return state.endpoints.all().map((record) => endpointView(state, record, errors.get(record.id) ?? null));
+  }
+
+  get(ref: string): Endpoint {
+    const { state, realizer } = this.#context;
+    const record = state.endpoints.resolve(ref);
+    return endpointView(state, record, endpointErrors(realizer.status()).get(record.id) ?? null);
+  }
+
+  async join(endpointRef: string, sandboxRef: string, dryRun: boolean): Promise<Endpoint | Plan> {
+    const { state, emit } = this.#context;
+    const { id: sandboxId } = state.sandboxes.resolve(sandboxRef, 'sandbox');
+    return this.#exclusively(endpointRef, sandboxId, async (endpoint, sandbox) => {
+      if (endpoint.join) {
+        const where = state.sandboxes.of(endpoint.join.sandbox).name;
+        throw new SluiceError('conflict', `endpoint '${endpoint.name}' is in sandbox '${where}' already`, {
+          hint: 'let it leave first',
+        });
+      }
+      const facts = await lookAtSandbox(this.#context, sandbox);
+      return makeChange(this.#context, `endpoint '${endpoint.name}' could not join`, dryRun, (change) => {
+        const record = addJoin(this.#context, change, endpoint, endpoint, sandbox, facts);
+        change.onDone(() => state.setEndpoint(record));
+        return () => {
+          emit('endpoint', 'join', record, { sandbox: sandbox.name });
+          return this.#view(record);
+        };
+      });
+    });
+  }
+
+  async leave(endpointRef: string, dryRun: boolean): Promise<Endpoint | Plan> {
+    const { state, emit } = this.#context;
+    const { id } = this.#joined(endpointRef);
+    return this.#exclusively(id, null, async (endpoint, sandbox) => {
+      const facts = await lookAtSandbox(this.#context, sandbox);
+      return makeChange(this.#context, `endpoint '${endpoint.name}' could not leave`, dryRun, (change) => {
+        const record = { ...endpoint, join: null };
+        addLeave(this.#context, change, endpoint, record, facts);
+        change.onDone(() => state.setEndpoint(record));
+        return () => {
+          emit('endpoint', 'leave', record, { sandbox: sandbox.name });
+          return this.#view(record);
+        };
+      });
+    });
+  }
+
+  async remove(ref: string, dryRun: boolean): Promise<void | Plan> {
+    const { state, locks, emit } = this.#context;
+    const { id, name } = state.endpoints.resolve(ref);
+    return locks.with(id, 'exclusive', async () => {
+      const record = state.endpoints.get(id) ?? missing('endpoint', name);
+      if (record.join) {
+        const where = state.sandboxes.of(record.join.sandbox).name;
+        throw new SluiceError('in_use', `endpoint '${name}' is in sandbox '${where}'`, { hint: 'let it leave first' });
+      }
+      return makeChange(this.#context, `endpoint '${name}' could not be removed`, dryRun, (change) => {
+        change.store(`endpoints/${id}`, null, record);
+        change.onDone(() => forgetEndpoint(this.#context, record));
+        return () => emit('endpoint', 'remove', record);
+      });
+    });
+  }
+
+  async connect(
+    sandboxRef: string,
+    request: Omit<EndpointCreate, 'name'> & { name?: string },
+    dryRun: boolean,
+  ): Promise<Endpoint | Plan> {
+    const { state, locks, emit, host } = this.#context;
+    const specs = parsePorts(request.ports ?? []);
+    const { id: sandboxId, name: sandboxName } = state.sandboxes.resolve(sandboxRef, 'sandbox');
+    const { id: networkId, name: networkName } = state.networks.resolve(request.network, 'network');
+    const name = request.name ?? `${networkName}.${sandboxName}`;
+    checkName(name);
+    const locked = async (): Promise<Endpoint | Plan> => {
+      const sandbox = state.sandboxes.get(sandboxId) ?? missing('sandbox', sandboxName);
+      const network = state.networks.get(networkId) ?? missing('network', networkName);
+      const [sockets, facts] = await Promise.all([
+        lookAtSockets(host, specs),
+        lookAtSandbox(this.#context, sandbox),
+      ]);
+      const what = `sandbox '${sandboxName}' could not be connected to network '${networkName}'`;
+      return makeChange(this.#context, what, dryRun, (change) => {
+        const created = buildEndpoint(this.#context, change, { ...request, name }, network, specs, sockets);
+        const record = addJoin(this.#context, change, created, null, sandbox, facts);
+        change.onDone(() => state.setEndpoint(record));
+        return () => {
+          emit('endpoint', 'create', record, { network: network.name });
+          emit('endpoint', 'join', record, { sandbox: sandbox.name });
+          return this.#view(record);
+        };
+      });
+    };
+    return locks.with(sandboxId, 'exclusive', () => locks.with(networkId, 'shared', locked));
+  }
+
+  async disconnect(networkRef: string, sandboxRef: string, dryRun: boolean): Promise<void | Plan> {
+    const { state, emit } = this.#context;
+    const network = state.networks.resolve(networkRef);
+    const { id: sandboxId, name } = state.sandboxes.resolve(sandboxRef, 'sandbox');
+    const found = state.inside(sandboxId).find((endpoint) => endpoint.network === network.id);
+    if (!found) {
+      throw new SluiceError('not_found', `sandbox '${name}' is not on network '${network.name}'`, {
+        hint: `sluice sandbox inspect ${name} shows its endpoints`,
+      });
+    }
+    return this.#exclusively(found.id, null, async (endpoint, sandbox) => {
+      const facts = await lookAtSandbox(this.#context, sandbox);
+      const what = `sandbox '${name}' could not be disconnected from network '${network.name}'`;
+      return makeChange(this.#context, what, dryRun, (change) => {
+        addLeave(this.#context, change, endpoint, null, facts);
+        change.onDone(() => forgetEndpoint(this.#context, endpoint));
+        return () => {
+          emit('endpoint', 'leave', endpoint, { sandbox: sandbox.name });
+          emit('endpoint', 'remove', endpoint);
+        };
+      });
+    });
+  }
+
+  async publish(endpointRef: string, ports: readonly string[], dryRun: boolean): Promise<Endpoint | Plan> {
+    const { state, host } = this.#context;
+    const specs = parsePorts(ports, true);
+    return this.#withPorts(endpointRef, async (endpoint) => {
+      const network = state.networks.of(endpoint.network);
+      const driver = findDriver(network.driver);
+      driver.validateEndpoint({ network: network.id, ports: [...ports] }, network);
+      const sockets = await lookAtSockets(host, specs);
+      return makeChange(this.#context, `ports of '${endpoint.name}' could not be published`, dryRun, (change) => {
+        const hostIp = driver.defaultHostIp(network);
+        const added = allocatePorts(this.#context, change, endpoint, specs, endpoint.ports, hostIp, sockets);
+        return this.#replacePorts(change, endpoint, [...endpoint.ports, ...added], 'publish');
+      });
+    });
+  }
+
+  async unpublish(endpointRef: string, ports: readonly string[], dryRun: boolean): Promise<Endpoint | Plan> {
+    const specs = parsePorts(ports, true);
+    return this.#withPorts(endpointRef, (endpoint) =>
+      makeChange(this.#context, `ports of '${endpoint.name}' could not be unpublished`, dryRun, (change) => {
+        const removed = matchPorts(endpoint, specs);
+        change.onDone(() => releasePorts(this.#context, endpoint.id, removed));
+        const rest = endpoint.ports.filter((port) => !removed.includes(port));
+        return this.#replacePorts(change, endpoint, rest, 'unpublish');
+      }),
+    );
+  }
+
+  #replacePorts(
+    change: Change,
+    endpoint: EndpointRecord,
+    ports: EndpointRecord['ports'],
+    action: 'publish' | 'unpublish',
+  ): () => Endpoint {
+    const { state, emit } = this.#context;
+    const record = { ...endpoint, ports };
+    change.store(`endpoints/${record.id}`, record, endpoint);
+    if (endpoint.join) {
+      const inside = state.inside(endpoint.join.sandbox);
+      const rows = (version: EndpointRecord) => planEndpoint(state, version, inside);
+      change.stage(step(ownerOf('endpoint', record), rows(endpoint), rows(record)));
+    }
+    change.onDone(() => state.setEndpoint(record));
+    const [longer, shorter] = action === 'publish' ? [record, endpoint] : [endpoint, record];
+    const changed = longer.ports.filter((port) => !shorter.ports.includes(port));
+    return () => {
+      emit('endpoint', action, record, { ports: changed.map((port) => formatPortMapping(port)).join(',') });
+      return this.#view(record);
+    };
+  }
+
+  #view(record: EndpointRecord): Endpoint {
+    return endpointView(this.#context.state, record, null);
+  }
+
+  #joined(ref: string): EndpointRecord {
+    const endpoint = this.#context.state.endpoints.resolve(ref);
+    if (endpoint.join) return endpoint;
+    throw new SluiceError('conflict', `endpoint '${endpoint.name}' is in no sandbox`, { hint: 'it need not leave' });
+  }
+
+  /** With the endpoint and its sandbox, or the one given, to itself. */
+  async #exclusively<T>(
+    endpointRef: string,
+    sandboxId: string | null,
+    task: (endpoint: EndpointRecord, sandbox: SandboxRecord) => Promise<T>,
+  ): Promise<T> {
+    const { state, locks } = this.#context;
+    const { id, name } = state.endpoints.resolve(endpointRef);
+    return locks.with(id, 'exclusive', async () => {
+      const endpoint = state.endpoints.get(id) ?? missing('endpoint', name);
+      const where = sandboxId ?? (this.#joined(id).join as NonNullable<EndpointRecord['join']>).sandbox;
+      return locks.with(where, 'exclusive', () => {
+        const sandbox = state.sandboxes.get(where) ?? missing('sandbox', where.slice(0, 12));
+        return task(endpoint, sandbox);
+      });
+    });
+  }
+
+  /** With the endpoint to itself, and its sandbox's other endpoints at rest. */
+  async #withPorts<T>(endpointRef: string, task: (endpoint: EndpointRecord) => Promise<T>): Promise<T> {
+    const { state, locks } = this.#context;
+    const { id, name } = state.endpoints.resolve(endpointRef);
+    return locks.with(id, 'exclusive', async () => {
+      const endpoint = state.endpoints.get(id) ?? missing('endpoint', name);
+      if (!endpoint.join) return task(endpoint);
+      return locks.with(endpoint.join.sandbox, 'shared', () => task(endpoint));
+    });
+  }
+}
+
+function missing(kind: string, name: string): never {
+  throw gone(kind, name);
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The addresses of one subnet. Automatic choice is next-fit: an address that
+ * became free rests until the search has been all the way round.
+ */
+import {
+  type Address,
+  contains,
+  type Family,
+  formatAddress,
+  formatPrefix,
+  lastAddress,
+  type Prefix,
+  usableRange,
+} from '../../base/addresses.js';
+import { SluiceError } from '../../base/errors.js';
+
+export class AddressPool {
+  readonly #subnet: Prefix;
+  readonly #gateway: bigint | null;
+  /** What the automatic choice hands out: the usable part of the ip-range. */
+  readonly #first: bigint;
+  readonly #last: bigint;
+  /** Address to owner. */
+  readonly #taken = new Map<bigint, string>();
+  #next: bigint;
+
+  constructor(subnet: Prefix, ipRange: Prefix | null, gateway: Address | null) {
+    const usable = usableRange(subnet);
+    this.#subnet = subnet;
+    this.#gateway = gateway?.value ?? null;
+    this.#first = ipRange && ipRange.network > usable.first ? ipRange.network : usable.first;
+    this.#last = ipRange && lastAddress(ipRange) < usable.last ? lastAddress(ipRange) : usable.last;
+    this.#next = this.#first;
+  }
+
+  get family(): Family {
+    return this.#subnet.family;
+  }
+
+  /** Addresses that the automatic choice has left. */
+  get free(): number {
+    const inRange = (value: bigint): boolean => value >= this.#first && value <= this.#last;
+    const taken = [...this.#taken.keys()].filter(inRange).length;
+    const gateway = this.#gateway !== null && inRange(this.#gateway) ? 1 : 0;
+    return Number(this.#last - this.#first + 1n) - taken - gateway;
+  }
+
+  /** The next free address; throws `pool_exhausted`. */
+  allocate(owner: string): Address {
+    let value = this.#next;
+    // Every step but the gateway's meets a taken address, so this bounds the walk.
+    const size = this.#last - this.#first + 1n;
+    const limit = this.#taken.size + 1;
+    for (let step = 0; step <= limit && BigInt(step) < size; step++) {
+      if (value > this.#last) value = this.#first;
+      if (value !== this.#gateway && !this.#taken.has(value)) {
+        this.#taken.set(value, owner);
+        this.#next = value + 1n;
+        return { family: this.#subnet.family, value };
+      }
+      value++;
+    }
+    throw new SluiceError('pool_exhausted', `${formatPrefix(this.#subnet)} has no free address left`, {
+      field: 'network',
+      hint: 'remove endpoints that are not needed, or make a network with a larger subnet or ip-range',
+    });
+  }
+
+  /** Takes this very address. `nameOf` tells the name of an owner; `field` is the request's. */
+  claim(address: Address, owner: string, nameOf: (owner: string) => string, field: string): void {
+    const text = formatAddress(address);
+    const refuse = (why: string): never => {
+      throw new SluiceError('invalid_argument', `${text} ${why}`, {
+        field,
+        hint: `give an address of ${formatPrefix(this.#subnet)}, or none for an automatic one`,
+      });
+    };
+    if (!contains(this.#subnet, address)) refuse(`is outside of the network's subnet ${formatPrefix(this.#subnet)}`);
+    const usable = usableRange(this.#subnet);
+    if (address.value < usable.first) refuse(`is the network address of ${formatPrefix(this.#subnet)}`);
+    if (address.value > usable.last) refuse(`is the broadcast address of ${formatPrefix(this.#subnet)}`);
+    const holder = this.#taken.get(address.value);
+    if (holder !== undefined || address.value === this.#gateway) {
+      const who = holder === undefined ? "the network's gateway" : `endpoint '${nameOf(holder)}'`;
+      throw new SluiceError('address_taken', `${text} belongs to ${who}`, {
+        field,
+        hint: 'choose another address, or none for an automatic one',
+      });
+    }
+    this.#taken.set(address.value, owner);
+  }
+
+  /** Takes what the store says was taken. The search then begins behind the last one. */
+  restore(address: Address, owner: string): void {
+    this.claim(address, owner, (id) => id, 'ipv4');
+    if (address.value >= this.#next && address.value <= this.#last) this.#next = address.value + 1n;
+  }
+
+  release(address: Address): void {
+    this.#taken.delete(address.value);
+  }
+
+  /** What an undone allocation must put back, so that a dry run leaves no trace. */
+  mark(): () => void {
+    const saved = this.#next;
+    return () => {
+      this.#next = saved;
+    };
+  }
+}

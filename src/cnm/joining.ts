@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What joining and leaving a sandbox changes: the endpoint, the sandbox's files, who has the default route. */
+import { SluiceError } from '../base/errors.js';
+import type { Change } from './change.js';
+import { type Context, ownerOf, step } from './context.js';
+import { findDriver } from './drivers/registry.js';
+import { type EndpointRecord, GENERATION_KEY, type JoinRecord, type SandboxRecord } from './records.js';
+import type { Row } from './rows.js';
+import { planSandbox } from './sandboxes.js';
+import type { State } from './state.js';
+
+/** What the host says about a sandbox, asked before a change is put together. */
+export interface SandboxFacts {
+  readonly resolvConf: string;
+  /** Links inside that are not ours. */
+  readonly links: readonly string[];
+}
+
+export async function lookAtSandbox({ host }: Context, sandbox: SandboxRecord): Promise<SandboxFacts> {
+  const [resolvConf, links] = await Promise.all([
+    host.resolvConf(),
+    sandbox.owned || sandbox.host ? [] : host.linksIn(sandbox.netns),
+  ]);
+  return { resolvConf, links };
+}
+
+/**
+ * Puts `endpoint` into `sandbox`. Answers its new record; `previous` is the
+ * stored one, null if it is being created by the same change.
+ */
+export function addJoin(
+  context: Context,
+  change: Change,
+  endpoint: EndpointRecord,
+  previous: EndpointRecord | null,
+  sandbox: SandboxRecord,
+  facts: SandboxFacts,
+): EndpointRecord {
+  const { state } = context;
+  const inside = state.inside(sandbox.id);
+  checkCompany(state, endpoint, sandbox, inside);
+  const record = { ...endpoint, join: takePlace(state, change, endpoint, sandbox, inside, facts) };
+  const after = [...inside, record];
+  change.store(`endpoints/${record.id}`, record, previous);
+  change.stage(
+    step(ownerOf('endpoint', record), [], planEndpoint(state, record, after)),
+    filesStep(sandbox, facts, inside, after),
+  );
+  return record;
+}
+
+/** Takes `endpoint` out of its sandbox. `next` is its record afterwards, null if the change removes it. */
+export function addLeave(
+  { state }: Context,
+  change: Change,
+  endpoint: EndpointRecord,
+  next: EndpointRecord | null,
+  facts: SandboxFacts,
+): void {
+  const join = endpoint.join as JoinRecord;
+  const sandbox = state.sandboxes.of(join.sandbox);
+  const inside = state.inside(sandbox.id);
+  const after = inside.filter(({ id }) => id !== endpoint.id);
+  change.store(`endpoints/${endpoint.id}`, next, endpoint);
+  change.stage(
+    step(ownerOf('endpoint', endpoint), planEndpoint(state, endpoint, inside), []),
+    filesStep(sandbox, facts, inside, after),
+  );
+  // Only now is the place of the default route free.
+  const heir = holderOfDefaultRoute(state, after);
+  if (heir && heir.id !== holderOfDefaultRoute(state, inside)?.id) {
+    change.stage(step(ownerOf('endpoint', heir), planEndpoint(state, heir, inside), planEndpoint(state, heir, after)));
+  }
+  change.onDone(() => {
+    if (join.slot !== null) state.slots.release(join.slot);
+    if (join.member !== null) state.space(endpoint.network).members.release(join.member);
+  });
+}
+
+/** Rows of an endpoint, none while it is not joined. `inside` are all of its sandbox, itself included. */
+export function planEndpoint(state: State, endpoint: EndpointRecord, inside: readonly EndpointRecord[]): Row[] {
+  const { join } = endpoint;
+  if (!join) return [];
+  const network = state.networks.of(endpoint.network);
+  const sandbox = state.sandboxes.of(join.sandbox);
+  const defaultRoute = holderOfDefaultRoute(state, inside)?.id === endpoint.id;
+  return findDriver(network.driver).planEndpoint({ network, endpoint, join, sandbox, defaultRoute });
+}
+
+/** The first endpoint to join whose network has a gateway. */
+function holderOfDefaultRoute(state: State, inside: readonly EndpointRecord[]): EndpointRecord | undefined {
+  return inside.find(({ network }) => state.networks.of(network).subnets.some(({ gateway }) => gateway !== null));
+}
+
+function filesStep(
+  sandbox: SandboxRecord,
+  { resolvConf }: SandboxFacts,
+  before: readonly EndpointRecord[],
+  after: readonly EndpointRecord[],
+) {
+  return step(
+    ownerOf('sandbox', sandbox),
+    planSandbox(sandbox, resolvConf, before),
+    planSandbox(sandbox, resolvConf, after),
+  );
+}
+
+/** A sandbox is on a network once, and some networks tolerate no others beside them. */
+function checkCompany(
+  state: State,
+  endpoint: EndpointRecord,
+  sandbox: SandboxRecord,
+  inside: readonly EndpointRecord[],
+): void {
+  const network = state.networks.of(endpoint.network);
+  findDriver(network.driver).validateJoin(network, sandbox);
+  const refuse = (message: string, hint: string): never => {
+    throw new SluiceError('conflict', message, { field: 'sandbox', hint });
+  };
+  for (const other of inside) {
+    const theirs = state.networks.of(other.network);
+    if (theirs.id === network.id) {
+      refuse(
+        `sandbox '${sandbox.name}' is on network '${network.name}' already, by endpoint '${other.name}'`,
+        'let that endpoint leave first',
+      );
+    }
+    const alone = [network, theirs].find(({ driver }) => findDriver(driver).alone);
+    if (alone) {
+      refuse(
+        `sandbox '${sandbox.name}' cannot be on '${network.name}' beside '${theirs.name}'`,
+        `${alone.driver} network '${alone.name}' must be the only network of a sandbox`,
+      );
+    }
+  }
+}
+
+function takePlace(
+  state: State,
+  change: Change,
+  endpoint: EndpointRecord,
+  sandbox: SandboxRecord,
+  inside: readonly EndpointRecord[],
+  facts: SandboxFacts,
+): JoinRecord {
+  change.mark(state.generations.mark());
+  const generation = state.generations.next();
+  change.storeCounter(GENERATION_KEY, state.generations.last);
+  const base = { sandbox: sandbox.id, generation };
+  if (!findDriver(state.networks.of(endpoint.network).driver).dataplane) {
+    return { ...base, interface: null, slot: null, member: null };
+  }
+  const { members } = state.space(endpoint.network);
+  change.mark(state.slots.mark());
+  change.mark(members.mark());
+  return {
+    ...base,
+    interface: freeInterface([...facts.links, ...inside.flatMap(({ join }) => join?.interface ?? [])]),
+    slot: change.allocated(
+      () => state.slots.allocate(),
+      (slot) => state.slots.release(slot),
+    ),
+    member: change.allocated(
+      () => members.allocate(),
+      (member) => members.release(member),
+    ),
+  };
+}
+
+function freeInterface(taken: readonly string[]): string {
+  for (let i = 0; ; i++) {
+    const name = `eth${i}`;
+    if (!taken.includes(name)) return name;
+  }
+}

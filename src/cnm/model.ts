@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The Container Network Model of one node. A change is put together and its
+ * allocations made in one go, without waiting; then it is stored, then applied,
+ * while other changes go on beside it, and only then seen by others. Locks keep
+ * changes of one object apart.
+ */
+import type { Clock } from '../base/clock.js';
+import { SluiceError, toSluiceError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
+import { migrate } from '../store/migrate.js';
+import type { Store } from '../store/store.js';
+import { type Context, ownerOf } from './context.js';
+import { Endpoints } from './endpoints.js';
+import type { HostView } from './host.js';
+import { DEFAULT_POOLS, parsePool } from './ipam/subnets.js';
+import { planEndpoint } from './joining.js';
+import { Ledger } from './ledger.js';
+import { Locks } from './locks.js';
+import { MIGRATIONS } from './migrations.js';
+import { Networks, planNetwork } from './networks.js';
+import {
+  decodeRecord,
+  EndpointRecord,
+  GENERATION_KEY,
+  Generation,
+  NetworkRecord,
+  SandboxRecord,
+} from './records.js';
+import type { Owner, Realizer, Row } from './rows.js';
+import { planSandbox, Sandboxes } from './sandboxes.js';
+import { State } from './state.js';
+import type {
+  ChangeEvent,
+  Cnm,
+  Endpoint,
+  EndpointCreate,
+  Network,
+  NetworkCreate,
+  Plan,
+  Sandbox,
+  SandboxCreate,
+} from './types.js';
+
+export interface CnmOptions {
+  /** Open; the model neither opens nor closes it. */
+  readonly store: Store;
+  readonly realizer: Realizer;
+  readonly host: HostView;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** `CIDR,SIZE` each; default DEFAULT_POOLS. */
+  readonly pools?: readonly string[];
+}
+
+export class CnmModel implements Cnm {
+  readonly #context: Context;
+  readonly #store: Store;
+  readonly #networks: Networks;
+  readonly #sandboxes: Sandboxes;
+  readonly #endpoints: Endpoints;
+  readonly #listeners = new Set<(e: ChangeEvent) => void>();
+  readonly #pending = new Set<Promise<unknown>>();
+  #phase: 'new' | 'running' | 'stopped' = 'new';
+
+  constructor({ store, realizer, host, log, clock, pools = DEFAULT_POOLS }: CnmOptions) {
+    this.#store = store;
+    this.#context = {
+      state: new State(pools.map(parsePool)),
+      ledger: new Ledger(store, log),
+      locks: new Locks(),
+      realizer,
+      host,
+      log,
+      clock,
+      emit: (type, action, { id, name }, attributes = {}) =>
+        this.emit({ time: clock.now(), type, action, id, name, attributes }),
+    };
+    this.#networks = new Networks(this.#context);
+    this.#sandboxes = new Sandboxes(this.#context);
+    this.#endpoints = new Endpoints(this.#context);
+  }
+
+  /** Loads what the store holds and answers the rows wanted for it, by owner. Once, before anything else. */
+  async start(): Promise<ReadonlyMap<Owner, readonly Row[]>> {
+    const { state, ledger, host, log } = this.#context;
+    for (const { schema, what } of await migrate(this.#store, MIGRATIONS)) {
+      log.info('state brought to a newer schema', { schema, what });
+    }
+    const [networks, sandboxes, endpoints, [generation]] = await Promise.all([
+      ledger.load('networks/'),
+      ledger.load('sandboxes/'),
+      ledger.load('endpoints/'),
+      ledger.load(GENERATION_KEY),
+    ]);
+    if (generation) state.generations.restore(decodeRecord(Generation, generation));
+    state.restore(
+      networks.map((entry) => decodeRecord(NetworkRecord, entry)),
+      sandboxes.map((entry) => decodeRecord(SandboxRecord, entry)),
+      endpoints.map((entry) => decodeRecord(EndpointRecord, entry)),
+    );
+    const plan = this.#plan(await host.resolvConf());
+    this.#phase = 'running';
+    return plan;
+  }
+
+  /** Refuses new changes and waits for those under way. */
+  async stop(): Promise<void> {
+    this.#phase = 'stopped';
+    await Promise.allSettled([...this.#pending]);
+    await this.#context.ledger.drain();
+  }
+
+  createNetwork(request: NetworkCreate, dryRun?: false): Promise<Network>;
+  createNetwork(request: NetworkCreate, dryRun: boolean): Promise<Network | Plan>;
+  createNetwork(request: NetworkCreate, dryRun = false): Promise<Network | Plan> {
+    return this.#change('network create', () => this.#networks.create(request, dryRun));
+  }
+
+  networks(): Network[] {
+    return this.#networks.list();
+  }
+
+  network(ref: string): Network {
+    return this.#networks.get(ref);
+  }
+
+  removeNetwork(ref: string, dryRun = false): Promise<void | Plan> {
+    return this.#change('network rm', () => this.#networks.remove(ref, dryRun));
+  }
+
+  pruneNetworks(dryRun = false): Promise<string[]> {
+    return this.#change('network prune', () => this.#networks.prune(dryRun));
+  }
+
+  createSandbox(request: SandboxCreate, dryRun = false): Promise<Sandbox | Plan> {
+    return this.#change('sandbox create', () => this.#sandboxes.create(request, dryRun));
+  }
+
+  sandboxes(): Sandbox[] {
+    return this.#sandboxes.list();
+  }
+
+  sandbox(ref: string): Sandbox {
+    return this.#sandboxes.get(ref);
+  }
+
+  removeSandbox(ref: string, dryRun = false): Promise<void | Plan> {
+    return this.#change('sandbox rm', () => this.#sandboxes.remove(ref, dryRun));
+  }
+
+  createEndpoint(request: EndpointCreate, dryRun = false): Promise<Endpoint | Plan> {
+    return this.#change('endpoint create', () => this.#endpoints.create(request, dryRun));
+  }
+
+  endpoints(): Endpoint[] {
+    return this.#endpoints.list();
+  }
+
+  endpoint(ref: string): Endpoint {
+    return this.#endpoints.get(ref);
+  }
+
+  join(endpointRef: string, sandboxRef: string, dryRun = false): Promise<Endpoint | Plan> {
+    return this.#change('endpoint join', () => this.#endpoints.join(endpointRef, sandboxRef, dryRun));
+  }
+
+  leave(endpointRef: string, dryRun = false): Promise<Endpoint | Plan> {
+    return this.#change('endpoint leave', () => this.#endpoints.leave(endpointRef, dryRun));
+  }
+
+  removeEndpoint(ref: string, dryRun = false): Promise<void | Plan> {
+    return this.#change('endpoint rm', () => this.#endpoints.remove(ref, dryRun));
+  }
+
+  publish(endpointRef: string, ports: string[], dryRun = false): Promise<Endpoint | Plan> {
+    return this.#change('publish', () => this.#endpoints.publish(endpointRef, ports, dryRun));
+  }
+
+  unpublish(endpointRef: string, ports: string[], dryRun = false): Promise<Endpoint | Plan> {
+    return this.#change('unpublish', () => this.#endpoints.unpublish(endpointRef, ports, dryRun));
+  }
+
+  connect(
+    sandboxRef: string,
+    request: Omit<EndpointCreate, 'name'> & { name?: string },
+    dryRun = false,
+  ): Promise<Endpoint | Plan> {
+    return this.#change('connect', () => this.#endpoints.connect(sandboxRef, request, dryRun));
+  }
+
+  disconnect(networkRef: string, sandboxRef: string, dryRun = false): Promise<void | Plan> {
+    return this.#change('disconnect', () => this.#endpoints.disconnect(networkRef, sandboxRef, dryRun));
+  }
+
+  onChange(listener: (e: ChangeEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** Tells the listeners; also for what others observe, such as links that go down. */
+  emit(event: ChangeEvent): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(event);
+      } catch (err) {
+        this.#context.log.error('a listener of change events failed', { err });
+      }
+    }
+  }
+
+  #plan(resolvConf: string): Map<Owner, Row[]> {
+    const { state } = this.#context;
+    const plan = new Map<Owner, Row[]>();
+    const add = (owner: Owner, rows: Row[]): void => {
+      if (rows.length > 0) plan.set(owner, rows);
+    };
+    for (const record of state.networks.all()) add(ownerOf('network', record), planNetwork(record));
+    for (const record of state.sandboxes.all()) {
+      const inside = state.inside(record.id);
+      add(ownerOf('sandbox', record), planSandbox(record, resolvConf, inside));
+      for (const endpoint of inside) add(ownerOf('endpoint', endpoint), planEndpoint(state, endpoint, inside));
+    }
+    return plan;
+  }
+
+  /** Nothing but SluiceErrors comes out. */
+  async #change<T>(what: string, run: () => Promise<T>): Promise<T> {
+    if (this.#phase !== 'running') {
+      throw new SluiceError('unavailable', `the daemon is ${this.#phase === 'new' ? 'not ready yet' : 'shutting down'}`, {
+        hint: 'try again in a moment',
+      });
+    }
+    const running = run();
+    this.#pending.add(running);
+    try {
+      return await running;
+    } catch (e) {
+      throw toSluiceError(e, what);
+    } finally {
+      this.#pending.delete(running);
+    }
+  }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Operations on networks. */
+import { formatAddress, formatPrefix, type Prefix } from '../base/addresses.js';
+import { SluiceError } from '../base/errors.js';
+import { newId } from '../base/ids.js';
+import { checkName } from '../base/names.js';
+import type { Change } from './change.js';
+import { claim, type Context, gone, makeChange, now, ownerOf, step } from './context.js';
+import { DEFAULT_DRIVER, findDriver } from './drivers/registry.js';
+import {
+  checkOverlap,
+  chooseSubnet,
+  hostPrefixes,
+  parseGateway,
+  parseIpRange,
+  parseSubnet,
+} from './ipam/subnets.js';
+import type { NetworkRecord } from './records.js';
+import type { Row } from './rows.js';
+import { networkClaims, networkSpace } from './state.js';
+import type { Network, NetworkCreate, Plan, Subnet } from './types.js';
+import { networkView } from './views.js';
+
+export class Networks {
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  async create(request: NetworkCreate, dryRun: boolean): Promise<Network | Plan> {
+    const { state, host } = this.#context;
+    checkName(request.name);
+    const driver = findDriver(request.driver ?? DEFAULT_DRIVER);
+    refuseLater(request);
+    driver.validateNetwork(request);
+    const id = newId();
+    const link = driver.linkName(id, request.options ?? {});
+    if (link !== null && (await host.linkExists(link)) && !state.claims.has(`link ${link}`)) {
+      throw new SluiceError('conflict', `this host has an interface '${link}' already`, {
+        field: 'options.com.docker.network.bridge.name',
+        hint: 'choose another name for the bridge',
+      });
+    }
+    const routes = driver.dataplane ? hostPrefixes(await host.addressesAndRoutes()) : [];
+
+    return makeChange(this.#context, `network '${request.name}' could not be created`, dryRun, (change) => {
+      const base = {
+        id,
+        name: request.name,
+        driver: driver.name,
+        internal: false,
+        ipv6: false,
+        options: { ...request.options },
+        labels: { ...request.labels },
+        link,
+        created: now(this.#context),
+      };
+      claim(this.#context, change, networkClaims(base), id, (text, holder) => taken(text, state.networks.get(holder)?.name));
+      if (!driver.dataplane) return this.#store(change, { ...base, subnets: [], net: null });
+
+      const subnet = this.#subnet(request, routes);
+      change.mark(state.netNumbers.mark());
+      const net = change.allocated(
+        () => state.netNumbers.allocate(),
+        (number) => state.netNumbers.release(number),
+      );
+      const record = { ...base, subnets: [subnet], net };
+      change.allocated(
+        () => state.spaces.set(id, networkSpace(record)),
+        () => state.spaces.delete(id),
+      );
+      return this.#store(change, record);
+    });
+  }
+
+  list(): Network[] {
+    return this.#context.state.networks.all().map(networkView);
+  }
+
+  get(ref: string): Network {
+    return networkView(this.#context.state.networks.resolve(ref));
+  }
+
+  async remove(ref: string, dryRun: boolean): Promise<void | Plan> {
+    const { state, locks, emit } = this.#context;
+    const { id, name } = state.networks.resolve(ref);
+    return locks.with(id, 'exclusive', async () => {
+      const record = state.networks.get(id);
+      if (!record) throw gone('network', name);
+      const endpoints = state.endpointsOf(id).map((endpoint) => `'${endpoint.name}'`);
+      if (endpoints.length > 0) {
+        const shown = endpoints.slice(0, 4).join(', ') + (endpoints.length > 4 ? ', …' : '');
+        throw new SluiceError('in_use', `network '${name}' has ${endpoints.length} endpoint(s): ${shown}`, {
+          hint: 'remove them first',
+        });
+      }
+      return makeChange(this.#context, `network '${name}' could not be removed`, dryRun, (change) => {
+        change.store(`networks/${id}`, null, record);
+        change.stage(step(ownerOf('network', record), planNetwork(record), []));
+        change.onDone(() => {
+          state.networks.delete(record);
+          state.spaces.delete(id);
+          if (record.net !== null) state.netNumbers.release(record.net);
+          for (const text of networkClaims(record)) state.claims.delete(text);
+        });
+        return () => emit('network', 'remove', record);
+      });
+    });
+  }
+
+  async prune(dryRun: boolean): Promise<string[]> {
+    const { state } = this.#context;
+    const removed: string[] = [];
+    for (const { id, name } of state.networks.all()) {
+      if (state.hasEndpoints(id)) continue;
+      try {
+        await this.remove(id, dryRun);
+        removed.push(name);
+      } catch (e) {
+        // Somebody was quicker, in putting it to use or in removing it.
+        if (!(e instanceof SluiceError && (e.code === 'in_use' || e.code === 'not_found'))) throw e;
+      }
+    }
+    return removed;
+  }
+
+  #store(change: Change, record: NetworkRecord): () => Network {
+    const { state, emit } = this.#context;
+    change.store(`networks/${record.id}`, record, null);
+    const rows = planNetwork(record);
+    if (rows.length > 0) change.stage(step(ownerOf('network', record), [], rows));
+    change.onDone(() => state.networks.set(record));
+    return () => {
+      emit('network', 'create', record, { driver: record.driver });
+      return networkView(record);
+    };
+  }
+
+  #subnet(request: NetworkCreate, routes: readonly Prefix[]): Subnet {
+    const { state } = this.#context;
+    const [asked = {}, second] = request.subnets ?? [];
+    const networks = [...state.spaces.values()];
+    let prefix: Prefix;
+    if (asked.cidr === undefined) {
+      for (const field of ['gateway', 'ipRange'] as const) {
+        if (asked[field] === undefined) continue;
+        throw new SluiceError('invalid_argument', `${field === 'gateway' ? 'a gateway' : 'an ip-range'} needs a subnet`, {
+          field: `subnets[0].${field}`,
+          hint: 'give the subnet that it lies in',
+        });
+      }
+      prefix = chooseSubnet(state.pools, [...networks.map((network) => network.prefix), ...routes]);
+    } else {
+      prefix = parseSubnet(asked.cidr, 'subnets[0]');
+    }
+    if (second) {
+      if (second.cidr !== undefined) parseSubnet(second.cidr, 'subnets[1]');
+      throw new SluiceError('invalid_argument', 'a network has one subnet per address family', {
+        field: 'subnets[1]',
+        hint: 'give one IPv4 subnet',
+      });
+    }
+    const gateway = parseGateway(asked.gateway, prefix, 'subnets[0]');
+    const range = asked.ipRange === undefined ? null : parseIpRange(asked.ipRange, prefix, gateway, 'subnets[0]');
+    if (asked.cidr !== undefined) checkOverlap(prefix, { networks, routes }, 'subnets[0]');
+    return {
+      cidr: formatPrefix(prefix),
+      gateway: formatAddress(gateway),
+      ipRange: range && formatPrefix(range),
+    };
+  }
+}
+
+export function planNetwork(record: NetworkRecord): Row[] {
+  return findDriver(record.driver).planNetwork(record);
+}
+
+function taken(text: string, holder: string | undefined): SluiceError {
+  const who = holder === undefined ? 'another network, which is being created' : `network '${holder}'`;
+  const [what, ...rest] = text.split(' ');
+  switch (what) {
+    case 'name':
+      return new SluiceError('conflict', `a network '${rest[1]}' exists already`, {
+        field: 'name',
+        hint: 'choose another name, or remove that network',
+      });
+    case 'link':
+      return new SluiceError('conflict', `interface '${rest[0]}' belongs to ${who}`, {
+        field: 'options.com.docker.network.bridge.name',
+        hint: 'choose another name for the bridge',
+      });
+    default:
+      return new SluiceError('conflict', `${who} is the ${rest[0]} network of this node, there can be one`, {
+        field: 'driver',
+        hint: 'use that one',
+      });
+  }
+}
+
+/** Of the public interface, but not in this version. */
+function refuseLater({ internal, ipv6, ipamDriver }: NetworkCreate): void {
+  const refuse = (field: string, what: string, hint: string): never => {
+    throw new SluiceError('unsupported', `${what} not supported yet`, { field, hint });
+  };
+  if (internal) refuse('internal', 'internal networks are', 'leave it out');
+  if (ipv6) refuse('ipv6', 'IPv6 networks are', 'leave it out for an IPv4 network');
+  if (ipamDriver !== undefined && ipamDriver !== 'default') {
+    refuse('ipamDriver', `IPAM driver '${ipamDriver}' is`, 'leave it out, or give default');
+  }
+}

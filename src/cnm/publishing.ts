@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Port mappings of an endpoint: taking them, finding them again. */
+import { SluiceError } from '../base/errors.js';
+import type { Change } from './change.js';
+import type { Context } from './context.js';
+import type { HostSocket, HostView } from './host.js';
+import { EPHEMERAL, type PortClaim } from './ports/allocator.js';
+import { formatPortMapping, formatPortSpec, type PortSpec, parsePortSpec } from './portspec.js';
+import type { EndpointRecord, PublishRecord } from './records.js';
+import { portClaim } from './state.js';
+
+/** Throws for an empty list too, where `required`. */
+export function parsePorts(texts: readonly string[], required = false): PortSpec[] {
+  if (required && texts.length === 0) {
+    throw new SluiceError('invalid_argument', 'no port mapping is given', { field: 'ports', hint: 'give one, such as 8080:80' });
+  }
+  return texts.map((text, i) => parsePortSpec(text, `ports[${i}]`));
+}
+
+/** The host's sockets that could be in the way, by protocol. */
+export type HostSockets = Readonly<Record<'tcp' | 'udp', readonly HostSocket[]>>;
+
+export async function lookAtSockets(host: HostView, specs: readonly PortSpec[]): Promise<HostSockets> {
+  const look = async (protocol: 'tcp' | 'udp'): Promise<readonly HostSocket[]> => {
+    const mine = specs.filter((spec) => spec.protocol === protocol);
+    if (mine.length === 0) return [];
+    const firsts = mine.map(({ hostPort }) => hostPort ?? EPHEMERAL.first);
+    const lasts = mine.map((spec) => (spec.hostPort === null ? EPHEMERAL.last : spec.hostPort + length(spec) - 1));
+    return host.socketsOn(protocol, Math.min(...firsts), Math.max(...lasts));
+  };
+  const [tcp, udp] = await Promise.all([look('tcp'), look('udp')]);
+  return { tcp, udp };
+}
+
+/** Takes host ports for `specs`, beside the `existing` mappings of the endpoint; in the order of the specs. */
+export function allocatePorts(
+  { state }: Context,
+  change: Change,
+  endpoint: { readonly id: string; readonly name: string },
+  specs: readonly PortSpec[],
+  existing: readonly PublishRecord[],
+  defaultHostIp: string,
+  sockets: HostSockets,
+): PublishRecord[] {
+  const result: PublishRecord[] = [];
+  const all = [...existing];
+  change.mark(state.ports.mark());
+  change.mark(state.publishIds.mark());
+  // Named ports first, so that none of them is taken as an ephemeral one meanwhile.
+  const order = [...specs.keys()].sort((a, b) => rank(specs[a]) - rank(specs[b]) || a - b);
+  for (const index of order) {
+    const spec = specs[index] as PortSpec;
+    const { protocol, hostPort, port, portEnd } = spec;
+    const hostIp = spec.hostIp ?? defaultHostIp;
+    const same = all.find(
+      (other) =>
+        other.hostPort === hostPort &&
+        other.protocol === protocol &&
+        anyIsEmpty(other.hostIp) === anyIsEmpty(hostIp) &&
+        other.port === port &&
+        other.portEnd === portEnd,
+    );
+    if (same) {
+      const text = formatPortMapping(same);
+      throw new SluiceError('conflict', `endpoint '${endpoint.name}' publishes ${text} already`, {
+        field: `ports[${index}]`,
+        hint: 'give each mapping once',
+      });
+    }
+    const claim = change.allocated(
+      (): PortClaim =>
+        state.ports.claim(
+          { protocol, hostIp, first: hostPort, count: length(spec), owner: endpoint.id },
+          sockets[protocol],
+          (id) => state.nameOfEndpoint(id),
+        ),
+      (taken) => state.ports.release(taken),
+    );
+    const id = change.allocated(
+      () => state.publishIds.allocate(),
+      (taken) => state.publishIds.release(taken),
+    );
+    const record = { id, hostIp, hostPort: claim.first, hostPortEnd: claim.last, port, portEnd, protocol };
+    result[index] = record;
+    all.push(record);
+  }
+  return result;
+}
+
+export function releasePorts({ state }: Context, owner: string, ports: readonly PublishRecord[]): void {
+  for (const port of ports) {
+    state.ports.release(portClaim(owner, port));
+    state.publishIds.release(port.id);
+  }
+}
+
+/** The mappings that `specs` mean; what a spec leaves open matches anything, if only one fits. */
+export function matchPorts(endpoint: EndpointRecord, specs: readonly PortSpec[]): PublishRecord[] {
+  const found: PublishRecord[] = [];
+  for (const [i, spec] of specs.entries()) {
+    const rest = endpoint.ports.filter((port) => !found.includes(port));
+    const fitting = rest.filter((port) => fits(port, spec));
+    // `8080:80` means the mapping without a host address, if there is one.
+    const exact = fitting.filter(({ hostIp }) => spec.hostIp === null && hostIp === '');
+    const matches = fitting.length > 1 && exact.length > 0 ? exact : fitting;
+    const [match, other] = matches;
+    if (!match) {
+      const published = endpoint.ports.map((port) => formatPortMapping(port)).join(', ');
+      throw new SluiceError('not_found', `endpoint '${endpoint.name}' does not publish ${formatPortSpec(spec)}`, {
+        field: `ports[${i}]`,
+        hint: published ? `it publishes ${published}` : 'it publishes nothing',
+      });
+    }
+    if (other) {
+      const choices = matches.map((port) => formatPortMapping(port)).join(', ');
+      throw new SluiceError('ambiguous', `endpoint '${endpoint.name}' publishes ${formatPortSpec(spec)} more than once`, {
+        field: `ports[${i}]`,
+        hint: `give one of ${choices}`,
+      });
+    }
+    found.push(match);
+  }
+  return found;
+}
+
+function fits(port: PublishRecord, spec: PortSpec): boolean {
+  return (
+    port.protocol === spec.protocol &&
+    port.port === spec.port &&
+    port.portEnd === spec.portEnd &&
+    (spec.hostPort === null || port.hostPort === spec.hostPort) &&
+    (spec.hostIp === null || anyIsEmpty(port.hostIp) === anyIsEmpty(spec.hostIp))
+  );
+}
+
+function anyIsEmpty(hostIp: string): string {
+  return hostIp === '0.0.0.0' ? '' : hostIp;
+}
+
+function length({ port, portEnd }: PortSpec): number {
+  return portEnd - port + 1;
+}
+
+function rank(spec: PortSpec | undefined): number {
+  return spec?.hostPort === null ? 1 : 0;
+}

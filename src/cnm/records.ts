@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Intent as it is stored, under `networks/ID`, `sandboxes/ID`, `endpoints/ID`. References are ids. */
+import Type, { type Static, type TSchema } from 'typebox';
+import Value from 'typebox/value';
+import { damaged } from '../store/codec.js';
+import type { Entry } from '../store/store.js';
+
+const text = Type.String();
+const number = Type.Integer({ minimum: 1 });
+const port = Type.Integer({ minimum: 1, maximum: 65535 });
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const labels = Type.Record(Type.String(), Type.String());
+
+export const NetworkRecord = Type.Object({
+  id: text,
+  name: text,
+  driver: text,
+  subnets: Type.Array(Type.Object({ cidr: text, gateway: nullable(text), ipRange: nullable(text) })),
+  internal: Type.Boolean(),
+  ipv6: Type.Boolean(),
+  options: labels,
+  labels,
+  /** The host's link for it. */
+  link: nullable(text),
+  /** Its number in the dataplane; null where the driver has no dataplane. */
+  net: nullable(number),
+  created: text,
+});
+export type NetworkRecord = Static<typeof NetworkRecord>;
+
+export const SandboxRecord = Type.Object({
+  id: text,
+  name: text,
+  netns: text,
+  owned: Type.Boolean(),
+  /** It is the namespace that the daemon runs in. */
+  host: Type.Boolean(),
+  dns: Type.Array(text),
+  dnsSearch: Type.Array(text),
+  hostname: text,
+  number,
+  created: text,
+});
+export type SandboxRecord = Static<typeof SandboxRecord>;
+
+export const PublishRecord = Type.Object({
+  id: number,
+  hostIp: text,
+  hostPort: port,
+  hostPortEnd: port,
+  port,
+  portEnd: port,
+  protocol: Type.Union([Type.Literal('tcp'), Type.Literal('udp')]),
+});
+export type PublishRecord = Static<typeof PublishRecord>;
+
+export const JoinRecord = Type.Object({
+  sandbox: text,
+  /** Name inside; null where the driver makes no link. */
+  interface: nullable(text),
+  /** Orders the endpoints of a sandbox by the time they joined. */
+  generation: number,
+  /** Numbers in the dataplane; null where the driver has no dataplane. */
+  slot: nullable(number),
+  member: nullable(number),
+});
+export type JoinRecord = Static<typeof JoinRecord>;
+
+export const EndpointRecord = Type.Object({
+  id: text,
+  name: text,
+  network: text,
+  ipv4: nullable(text),
+  /** '' where the driver makes no link. */
+  mac: text,
+  ports: Type.Array(PublishRecord),
+  aliases: Type.Array(text),
+  labels,
+  join: nullable(JoinRecord),
+  created: text,
+});
+export type EndpointRecord = Static<typeof EndpointRecord>;
+
+/** The highest generation given out. */
+export const GENERATION_KEY = 'generation';
+export const Generation = Type.Integer({ minimum: 0 });
+
+/** The entry's value, or SluiceError `store` naming its key. */
+export function decodeRecord<T extends TSchema>(schema: T, entry: Entry): Static<T> {
+  const [error] = Value.Check(schema, entry.value) ? [] : Value.Errors(schema, entry.value);
+  if (error) throw damaged(entry.key, `${error.instancePath || 'it'} ${error.message}`);
+  return entry.value as Static<T>;
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * All objects and all that is allocated to them, in memory. Tables hold what is
+ * stored and applied; allocations also hold what changes under way have taken.
+ */
+import { type Address, parseAddress, parsePrefix, type Prefix } from '../base/addresses.js';
+import { damaged } from '../store/codec.js';
+import { findDriver } from './drivers/registry.js';
+import { AddressPool } from './ipam/pool.js';
+import type { Pool } from './ipam/subnets.js';
+import { Generations, LIMITS, NumberPool } from './numbers.js';
+import { type PortClaim, PortAllocator } from './ports/allocator.js';
+import type { EndpointRecord, NetworkRecord, PublishRecord, SandboxRecord } from './records.js';
+import { Table } from './refs.js';
+
+/** A network's part of the address space, and its list of members in the dataplane. */
+export interface NetworkSpace {
+  readonly name: string;
+  readonly prefix: Prefix;
+  readonly addresses: AddressPool;
+  readonly members: NumberPool;
+}
+
+export class State {
+  readonly networks = new Table<NetworkRecord>('network');
+  readonly sandboxes = new Table<SandboxRecord>('sandbox');
+  readonly endpoints = new Table<EndpointRecord>('endpoint');
+  readonly pools: readonly Pool[];
+  readonly spaces = new Map<string, NetworkSpace>();
+  readonly ports = new PortAllocator();
+  readonly generations = new Generations();
+  readonly netNumbers = new NumberPool('network', LIMITS.networks, 'remove networks that are not needed');
+  readonly slots = new NumberPool('joined endpoint', LIMITS.slots, 'remove endpoints that are not needed');
+  readonly sandboxNumbers = new NumberPool('sandbox', LIMITS.sandboxes, 'remove sandboxes that are not needed');
+  readonly publishIds = new NumberPool('port mapping', LIMITS.publishes, 'unpublish what is not needed');
+  /** Whatever must be unique, such as names and MACs, to the id of its holder. */
+  readonly claims = new Map<string, string>();
+  /** Endpoints by network, in the order of creation. */
+  readonly #members = new Map<string, Set<string>>();
+  /** Joined endpoints by sandbox. */
+  readonly #inside = new Map<string, Set<string>>();
+  /** Names of endpoints whose creation is under way, for messages. */
+  readonly #pending = new Map<string, string>();
+
+  constructor(pools: readonly Pool[]) {
+    this.pools = pools;
+  }
+
+  /** Endpoints of a network. */
+  endpointsOf(network: string): EndpointRecord[] {
+    return [...(this.#members.get(network) ?? [])].map((id) => this.endpoints.of(id));
+  }
+
+  hasEndpoints(network: string): boolean {
+    return this.#members.has(network);
+  }
+
+  /** Endpoints of a sandbox in the order they joined. */
+  inside(sandbox: string): EndpointRecord[] {
+    return [...(this.#inside.get(sandbox) ?? [])]
+      .map((id) => this.endpoints.of(id))
+      .sort((a, b) => (a.join?.generation ?? 0) - (b.join?.generation ?? 0));
+  }
+
+  /** Puts an endpoint into its place, or in the place of its earlier record. */
+  setEndpoint(record: EndpointRecord): void {
+    const previous = this.endpoints.get(record.id);
+    if (previous?.join && previous.join.sandbox !== record.join?.sandbox) {
+      drop(this.#inside, previous.join.sandbox, record.id);
+    }
+    if (record.join) add(this.#inside, record.join.sandbox, record.id);
+    add(this.#members, record.network, record.id);
+    this.endpoints.set(record);
+  }
+
+  deleteEndpoint(record: EndpointRecord): void {
+    if (record.join) drop(this.#inside, record.join.sandbox, record.id);
+    drop(this.#members, record.network, record.id);
+    this.endpoints.delete(record);
+  }
+
+  setPending(id: string, name: string | null): void {
+    if (name === null) this.#pending.delete(id);
+    else this.#pending.set(id, name);
+  }
+
+  nameOfEndpoint(id: string): string {
+    return this.endpoints.get(id)?.name ?? this.#pending.get(id) ?? id.slice(0, 12);
+  }
+
+  space(network: string): NetworkSpace {
+    return this.spaces.get(network) as NetworkSpace;
+  }
+
+  /** Fills in what the store holds. Throws `store` where it contradicts itself. */
+  restore(
+    networks: readonly NetworkRecord[],
+    sandboxes: readonly SandboxRecord[],
+    endpoints: readonly EndpointRecord[],
+  ): void {
+    for (const record of inOrder(networks)) {
+      this.#claimAll(`networks/${record.id}`, record.id, networkClaims(record));
+      this.networks.set(record);
+      if (record.net !== null) this.netNumbers.restore(record.net);
+      if (record.subnets.length > 0) this.spaces.set(record.id, restoredSpace(record));
+    }
+    for (const record of inOrder(sandboxes)) {
+      this.#claimAll(`sandboxes/${record.id}`, record.id, sandboxClaims(record));
+      this.sandboxes.set(record);
+      this.sandboxNumbers.restore(record.number);
+    }
+    for (const record of inOrder(endpoints)) {
+      const key = `endpoints/${record.id}`;
+      const network = this.networks.get(record.network);
+      if (!network) throw damaged(key, 'its network is missing');
+      this.#claimAll(key, record.id, endpointClaims(record));
+      const space = this.spaces.get(network.id);
+      if (record.ipv4 !== null) {
+        const address = parseAddress(record.ipv4);
+        if (!address || !space) throw damaged(key, `'${record.ipv4}' is no address of its network`);
+        try {
+          space.addresses.restore(address, record.id);
+        } catch (e) {
+          throw damaged(key, (e as Error).message);
+        }
+      }
+      for (const publish of record.ports) {
+        this.publishIds.restore(publish.id);
+        this.ports.restore(portClaim(record.id, publish));
+      }
+      if (record.join) {
+        if (!this.sandboxes.get(record.join.sandbox)) throw damaged(key, 'its sandbox is missing');
+        this.generations.restore(record.join.generation);
+        if (record.join.slot !== null) this.slots.restore(record.join.slot);
+        if (record.join.member !== null) space?.members.restore(record.join.member);
+      }
+      this.setEndpoint(record);
+    }
+  }
+
+  #claimAll(key: string, id: string, claims: readonly string[]): void {
+    for (const claim of claims) {
+      const holder = this.claims.get(claim);
+      if (holder !== undefined) throw damaged(key, `its ${claim.split(' ')[0]} is also that of ${holder}`);
+      this.claims.set(claim, id);
+    }
+  }
+}
+
+/** What must be unique about an object; the first word says what it is. */
+export function networkClaims({ name, link, driver }: Pick<NetworkRecord, 'name' | 'link' | 'driver'>): string[] {
+  return [
+    `name network ${name}`,
+    ...(link === null ? [] : [`link ${link}`]),
+    ...(findDriver(driver).single ? [`driver ${driver}`] : []),
+  ];
+}
+
+export function sandboxClaims({ name, netns }: Pick<SandboxRecord, 'name' | 'netns'>): string[] {
+  return [`name sandbox ${name}`, `namespace ${netns}`];
+}
+
+export function endpointClaims({ name, network, mac }: Pick<EndpointRecord, 'name' | 'network' | 'mac'>): string[] {
+  return [`name endpoint ${name}`, ...(mac === '' ? [] : [macClaim(network, mac)])];
+}
+
+export function macClaim(network: string, mac: string): string {
+  return `MAC ${network} ${mac}`;
+}
+
+export function networkSpace({ name, subnets }: Pick<NetworkRecord, 'name' | 'subnets'>): NetworkSpace {
+  const [subnet] = subnets as [NetworkRecord['subnets'][number]];
+  const prefix = parsePrefix(subnet.cidr) as Prefix;
+  const range = subnet.ipRange === null ? null : parsePrefix(subnet.ipRange);
+  const gateway: Address | null = subnet.gateway === null ? null : parseAddress(subnet.gateway);
+  return {
+    name,
+    prefix,
+    addresses: new AddressPool(prefix, range, gateway),
+    members: new NumberPool(
+      `joined endpoint on network '${name}'`,
+      LIMITS.members,
+      'a bridge has no more ports: make another network',
+    ),
+  };
+}
+
+function restoredSpace(record: NetworkRecord): NetworkSpace {
+  for (const { cidr, gateway, ipRange } of record.subnets) {
+    const sound =
+      parsePrefix(cidr) && (gateway === null || parseAddress(gateway)) && (ipRange === null || parsePrefix(ipRange));
+    if (!sound) throw damaged(`networks/${record.id}`, `its subnet '${cidr}'`);
+  }
+  return networkSpace(record);
+}
+
+export function portClaim(owner: string, publish: Omit<PublishRecord, 'id'>): PortClaim {
+  const { protocol, hostIp, hostPort, hostPortEnd } = publish;
+  return { protocol, hostIp, first: hostPort, last: hostPortEnd, owner };
+}
+
+function inOrder<T extends { created: string; id: string }>(records: readonly T[]): T[] {
+  return [...records].sort((a, b) => (a.created + a.id < b.created + b.id ? -1 : 1));
+}
+
+function add(index: Map<string, Set<string>>, key: string, id: string): void {
+  const set = index.get(key);
+  if (set) set.add(id);
+  else index.set(key, new Set([id]));
+}
+
+function drop(index: Map<string, Set<string>>, key: string, id: string): void {
+  const set = index.get(key);
+  set?.delete(id);
+  if (set?.size === 0) index.delete(key);
+}
