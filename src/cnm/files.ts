@@ -15,7 +15,7 @@ export function planFiles(
     name: sandbox.name,
     resolvConf: resolvConf(sandbox, hostResolvConf),
     hosts: hosts(sandbox, addresses),
-    hostname: sandbox.hostname,
+    hostname: `${sandbox.hostname}\n`,
   };
 }
 
