@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Links, addresses, routes, neighbours and forwarding entries of one network
+ * namespace. Failures are NativeErrors with the kernel's errno (`EEXIST`,
+ * `ENODEV`…) and its own words in `log`.
+ */
+import { open } from 'node:fs/promises';
+import { isNativeError } from '../base/errors.js';
+import type { NetNative, NetSocket } from '../native/net.js';
+import * as a from './addressing.js';
+import * as l from './links.js';
+import { messageType } from './message.js';
+import { NETLINK_ROUTE, RTM } from './uapi.js';
+
+export type { AddressInfo, FdbInfo, NeighbourInfo, RouteInfo, RouteSpec } from './addressing.js';
+export type { BridgePortFlags, LinkInfo, LinkSettings } from './links.js';
+
+export class Netlink {
+  readonly #native: NetNative;
+  readonly #socket: NetSocket;
+
+  private constructor(native: NetNative, socket: NetSocket) {
+    this.#native = native;
+    this.#socket = socket;
+  }
+
+  /** `netns`: path of a namespace, null for the one of this process. */
+  static async open(native: NetNative, netns: string | null = null): Promise<Netlink> {
+    return new Netlink(native, await native.netOpen(NETLINK_ROUTE, netns));
+  }
+
+  close(): void {
+    this.#native.netClose(this.#socket);
+  }
+
+  async #change(name: string, message: Buffer): Promise<void> {
+    await this.#native.netRequest(this.#socket, name, message);
+  }
+
+  async #dump<T>(name: string, message: Buffer, type: number, decode: (m: Buffer) => T): Promise<T[]> {
+    const answer = await this.#native.netRequest(this.#socket, name, message);
+    return answer.filter((m) => messageType(m) === type).map(decode);
+  }
+
+  links(): Promise<l.LinkInfo[]> {
+    return this.#dump('RTM_GETLINK', l.getLinks(), RTM.NEWLINK, l.decodeLink);
+  }
+
+  async linkByName(name: string): Promise<l.LinkInfo | undefined> {
+    try {
+      const found = await this.#dump('RTM_GETLINK', l.getLink(name), RTM.NEWLINK, l.decodeLink);
+      return found[0];
+    } catch (e) {
+      if (isNativeError(e) && e.code === 'ENODEV') return undefined;
+      throw e;
+    }
+  }
+
+  /** Answers the new link. Down, as the kernel makes it. */
+  async createBridge(bridge: { name: string; mac: string; mtu?: number }): Promise<l.LinkInfo> {
+    await this.#change('RTM_NEWLINK', l.createBridge(bridge.name, bridge.mac, bridge.mtu));
+    return this.#created(bridge.name);
+  }
+
+  /** One request makes both ends, the peer in `peer.netns` at once; answers ours. */
+  async createVeth(veth: { name: string; mtu: number; peer: l.VethCreate['peer'] & { netns: string } }): Promise<l.LinkInfo> {
+    const netns = await open(veth.peer.netns, 'r');
+    try {
+      await this.#change('RTM_NEWLINK', l.createVeth(veth, netns.fd));
+    } finally {
+      await netns.close();
+    }
+    return this.#created(veth.name);
+  }
+
+  async #created(name: string): Promise<l.LinkInfo> {
+    const [link] = await this.#dump('RTM_GETLINK', l.getLink(name), RTM.NEWLINK, l.decodeLink);
+    return link as l.LinkInfo;
+  }
+
+  setLink(ifindex: number, settings: l.LinkSettings): Promise<void> {
+    return this.#change('RTM_NEWLINK', l.setLink(ifindex, settings));
+  }
+
+  deleteLink(link: number | string): Promise<void> {
+    return this.#change('RTM_DELLINK', l.deleteLink(link));
+  }
+
+  async addresses(ifindex?: number): Promise<a.AddressInfo[]> {
+    const all = await this.#dump('RTM_GETADDR', a.getAddresses(), RTM.NEWADDR, a.decodeAddress);
+    return ifindex === undefined ? all : all.filter((x) => x.ifindex === ifindex);
+  }
+
+  addAddress(ifindex: number, cidr: string): Promise<void> {
+    return this.#change('RTM_NEWADDR', a.changeAddress(true, ifindex, cidr));
+  }
+
+  deleteAddress(ifindex: number, cidr: string): Promise<void> {
+    return this.#change('RTM_DELADDR', a.changeAddress(false, ifindex, cidr));
+  }
+
+  /** Every table's routes, those of the local table included. */
+  routes(): Promise<a.RouteInfo[]> {
+    return this.#dump('RTM_GETROUTE', a.getRoutes(), RTM.NEWROUTE, a.decodeRoute);
+  }
+
+  addRoute(route: a.RouteSpec): Promise<void> {
+    return this.#change('RTM_NEWROUTE', a.changeRoute(true, route));
+  }
+
+  deleteRoute(route: a.RouteSpec): Promise<void> {
+    return this.#change('RTM_DELROUTE', a.changeRoute(false, route));
+  }
+
+  async neighbours(ifindex?: number): Promise<a.NeighbourInfo[]> {
+    const all = await this.#dump('RTM_GETNEIGH', a.getNeighbours(), RTM.NEWNEIGH, a.decodeNeighbour);
+    return ifindex === undefined ? all : all.filter((x) => x.ifindex === ifindex);
+  }
+
+  /** Permanent; replaces what is there. */
+  setNeighbour(ifindex: number, address: string, mac: string): Promise<void> {
+    return this.#change('RTM_NEWNEIGH', a.changeNeighbour(ifindex, address, mac));
+  }
+
+  deleteNeighbour(ifindex: number, address: string): Promise<void> {
+    return this.#change('RTM_DELNEIGH', a.changeNeighbour(ifindex, address, null));
+  }
+
+  async fdb(ifindex?: number): Promise<a.FdbInfo[]> {
+    const all = await this.#dump('RTM_GETNEIGH', a.getFdb(), RTM.NEWNEIGH, a.decodeFdb);
+    return all.filter((x) => x !== null && (ifindex === undefined || x.ifindex === ifindex)) as a.FdbInfo[];
+  }
+
+  /** A static entry on a bridge port. */
+  setFdb(ifindex: number, mac: string): Promise<void> {
+    return this.#change('RTM_NEWNEIGH', a.changeFdb(true, ifindex, mac));
+  }
+
+  deleteFdb(ifindex: number, mac: string): Promise<void> {
+    return this.#change('RTM_DELNEIGH', a.changeFdb(false, ifindex, mac));
+  }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Network namespaces, as ip-netns(8) keeps them: a file bound to each. */
+import { join } from 'node:path';
+import type { NetNative } from '../native/net.js';
+import { Netlink } from './netlink.js';
+
+export class Netns {
+  readonly #native: NetNative;
+
+  constructor(native: NetNative) {
+    this.#native = native;
+  }
+
+  /** Makes one at `path`, its loopback up. EEXIST if the file is there. */
+  createNetns(path: string): Promise<void> {
+    return this.#native.netnsCreate(path);
+  }
+
+  /** Unbinds it; it lives on as long as a process is inside. ENOENT if there is none. */
+  deleteNetns(path: string): Promise<void> {
+    return this.#native.netnsDelete(path);
+  }
+
+  async isNetns(path: string): Promise<boolean> {
+    return (await this.#native.netnsInfo(path)) !== null;
+  }
+
+  /** Inode and cookie (SO_NETNS_COOKIE); null if `path` is no network namespace. */
+  info(path: string): Promise<{ inode: bigint; cookie: bigint } | null> {
+    return this.#native.netnsInfo(path);
+  }
+
+  netlinkIn(path: string): Promise<Netlink> {
+    return Netlink.open(this.#native, path);
+  }
+
+  /** `key` as a path below /proc/sys, `net/ipv4/conf/eth0/rp_filter`. */
+  writeSysctlIn(path: string, key: string, value: string): Promise<void> {
+    return this.#native.netnsWrite(path, join('/proc/sys', key), value);
+  }
+
+  async readSysctlIn(path: string, key: string): Promise<string> {
+    return (await this.#native.netnsRead(path, join('/proc/sys', key))).trim();
+  }
+}

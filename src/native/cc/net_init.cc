@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "addon.h"
+#include "net_ns.h"
+#include "net_socket.h"
+
+namespace sluice {
+
+NetThread& NetThread::Of(Napi::Env env) {
+  auto* data = env.GetInstanceData<AddonData>();
+  if (!data->net) data->net = std::make_unique<NetThread>(env);
+  return *data->net;
+}
+
+void InitNet(Napi::Env env, Napi::Object exports) {
+  exports.Set("netOpen", Napi::Function::New(env, NetOpen, "netOpen"));
+  exports.Set("netRequest", Napi::Function::New(env, NetRequest, "netRequest"));
+  exports.Set("netListen", Napi::Function::New(env, NetListen, "netListen"));
+  exports.Set("netClose", Napi::Function::New(env, NetClose, "netClose"));
+  exports.Set("netnsCreate", Napi::Function::New(env, NetnsCreate, "netnsCreate"));
+  exports.Set("netnsDelete", Napi::Function::New(env, NetnsDelete, "netnsDelete"));
+  exports.Set("netnsInfo", Napi::Function::New(env, NetnsInfo, "netnsInfo"));
+  exports.Set("netnsWrite", Napi::Function::New(env, NetnsWrite, "netnsWrite"));
+  exports.Set("netnsRead", Napi::Function::New(env, NetnsRead, "netnsRead"));
+}
+
+}  // namespace sluice

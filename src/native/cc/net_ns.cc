@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net_ns.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/nsfs.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "fd.h"
+
+namespace sluice {
+namespace {
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71  // include/uapi/asm-generic/socket.h of 5.14
+#endif
+
+std::string OwnNamespace() {
+  return "/proc/self/task/" + std::to_string(syscall(SYS_gettid)) + "/ns/net";
+}
+
+Failure SetLoopbackUp() {
+  FdGuard fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (fd.get() < 0) return Failure{"socket", errno, ""};
+  ifreq request{};
+  strcpy(request.ifr_name, "lo");
+  if (ioctl(fd.get(), SIOCGIFFLAGS, &request) < 0) return Failure{"SIOCGIFFLAGS", errno, ""};
+  request.ifr_flags |= IFF_UP;
+  if (ioctl(fd.get(), SIOCSIFFLAGS, &request) < 0) return Failure{"SIOCSIFFLAGS", errno, ""};
+  return Failure{};
+}
+
+// As ip-netns(8) does, so that namespaces made by either are seen by both: the
+// directory is a shared mount point, else a mount made here would stay behind
+// in other mount namespaces after we removed ours.
+Failure PrepareDirectory(const std::string& directory) {
+  if (mkdir(directory.c_str(), 0755) < 0 && errno != EEXIST)
+    return Failure{"mkdir " + directory, errno, ""};
+  if (mount("", directory.c_str(), "none", MS_SHARED | MS_REC, nullptr) == 0) return Failure{};
+  if (errno != EINVAL) return Failure{"mount --make-shared " + directory, errno, ""};
+  if (mount(directory.c_str(), directory.c_str(), "none", MS_BIND | MS_REC, nullptr) < 0)
+    return Failure{"mount --bind " + directory, errno, ""};
+  if (mount("", directory.c_str(), "none", MS_SHARED | MS_REC, nullptr) < 0)
+    return Failure{"mount --make-shared " + directory, errno, ""};
+  return Failure{};
+}
+
+Failure Bind(const std::string& path) {
+  FdGuard file(open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0));
+  if (file.get() < 0) return Failure{"open " + path, errno, ""};
+  FdGuard home(open(OwnNamespace().c_str(), O_RDONLY | O_CLOEXEC));
+  Failure failure;
+  if (home.get() < 0) {
+    failure = Failure{"open", errno, ""};
+  } else if (unshare(CLONE_NEWNET) < 0) {
+    failure = Failure{"unshare", errno, ""};
+  } else {
+    failure = SetLoopbackUp();
+    if (failure.syscall.empty() &&
+        mount(OwnNamespace().c_str(), path.c_str(), "none", MS_BIND, nullptr) < 0)
+      failure = Failure{"mount " + path, errno, ""};
+    if (setns(home.get(), CLONE_NEWNET) < 0) abort();  // see InNamespace
+  }
+  if (!failure.syscall.empty()) unlink(path.c_str());
+  return failure;
+}
+
+Napi::Value Nothing(Napi::Env env) { return env.Undefined(); }
+
+std::string Text(const Napi::CallbackInfo& info, size_t index) {
+  return info[index].As<Napi::String>().Utf8Value();
+}
+
+}  // namespace
+
+Failure InNamespace(const std::string& path, const std::function<Failure()>& inside) {
+  FdGuard home(open(OwnNamespace().c_str(), O_RDONLY | O_CLOEXEC));
+  if (home.get() < 0) return Failure{"open", errno, ""};
+  FdGuard target(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (target.get() < 0) return Failure{"open " + path, errno, ""};
+  if (setns(target.get(), CLONE_NEWNET) < 0) return Failure{"setns " + path, errno, ""};
+  Failure failure = inside();
+  if (setns(home.get(), CLONE_NEWNET) < 0) abort();
+  return failure;
+}
+
+Napi::Value NetnsCreate(const Napi::CallbackInfo& info) {
+  std::string path = Text(info, 0);
+  return NetThread::Of(info.Env())
+      .Run(
+          info.Env(),
+          [path]() {
+            Failure failure = PrepareDirectory(path.substr(0, path.rfind('/')));
+            return failure.syscall.empty() ? Bind(path) : failure;
+          },
+          Nothing);
+}
+
+Napi::Value NetnsDelete(const Napi::CallbackInfo& info) {
+  std::string path = Text(info, 0);
+  return NetThread::Of(info.Env())
+      .Run(
+          info.Env(),
+          [path]() {
+            if (umount2(path.c_str(), MNT_DETACH) < 0 && errno != EINVAL)
+              return Failure{"umount " + path, errno, ""};
+            if (unlink(path.c_str()) < 0) return Failure{"unlink " + path, errno, ""};
+            return Failure{};
+          },
+          Nothing);
+}
+
+Napi::Value NetnsInfo(const Napi::CallbackInfo& info) {
+  std::string path = Text(info, 0);
+  struct Found {
+    bool is = false;
+    uint64_t inode = 0;
+    uint64_t cookie = 0;
+  };
+  auto found = std::make_shared<Found>();
+  return NetThread::Of(info.Env())
+      .Run(
+          info.Env(),
+          [path, found]() {
+            FdGuard fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+            struct statfs fs {};
+            struct stat st {};
+            if (fd.get() < 0 || fstatfs(fd.get(), &fs) < 0 || fs.f_type != NSFS_MAGIC ||
+                ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET || fstat(fd.get(), &st) < 0)
+              return Failure{};
+            found->is = true;
+            found->inode = st.st_ino;
+            return InNamespace(path, [found]() {
+              FdGuard sock(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+              socklen_t size = sizeof(found->cookie);
+              // before 5.14 there is no cookie: 0
+              if (sock.get() >= 0)
+                getsockopt(sock.get(), SOL_SOCKET, SO_NETNS_COOKIE, &found->cookie, &size);
+              return Failure{};
+            });
+          },
+          [found](Napi::Env env) -> Napi::Value {
+            if (!found->is) return env.Null();
+            Napi::Object result = Napi::Object::New(env);
+            result.Set("inode", Napi::BigInt::New(env, found->inode));
+            result.Set("cookie", Napi::BigInt::New(env, found->cookie));
+            return result;
+          });
+}
+
+Napi::Value NetnsWrite(const Napi::CallbackInfo& info) {
+  std::string path = Text(info, 0), file = Text(info, 1), text = Text(info, 2);
+  return NetThread::Of(info.Env())
+      .Run(
+          info.Env(),
+          [=]() {
+            return InNamespace(path, [&]() {
+              FdGuard fd(open(file.c_str(), O_WRONLY | O_CLOEXEC));
+              if (fd.get() < 0) return Failure{"open " + file, errno, ""};
+              if (write(fd.get(), text.data(), text.size()) < 0)
+                return Failure{"write " + file, errno, ""};
+              return Failure{};
+            });
+          },
+          Nothing);
+}
+
+Napi::Value NetnsRead(const Napi::CallbackInfo& info) {
+  std::string path = Text(info, 0), file = Text(info, 1);
+  auto text = std::make_shared<std::string>();
+  return NetThread::Of(info.Env())
+      .Run(
+          info.Env(),
+          [=]() {
+            return InNamespace(path, [&]() {
+              FdGuard fd(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+              if (fd.get() < 0) return Failure{"open " + file, errno, ""};
+              char buffer[4096];
+              ssize_t length = read(fd.get(), buffer, sizeof(buffer));
+              if (length < 0) return Failure{"read " + file, errno, ""};
+              text->assign(buffer, length);
+              return Failure{};
+            });
+          },
+          [text](Napi::Env env) -> Napi::Value { return Napi::String::New(env, *text); });
+}
+
+}  // namespace sluice

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Network namespaces. All on the net thread.
+#pragma once
+
+#include <napi.h>
+
+#include <functional>
+
+#include "net_thread.h"
+
+namespace sluice {
+
+// Runs `inside` with the calling thread (the net thread) in the namespace at
+// `path`, and comes back. If coming back fails the process aborts: a thread in
+// the wrong namespace would change the wrong machine.
+Failure InNamespace(const std::string& path, const std::function<Failure()>& inside);
+
+// netnsCreate(path), netnsDelete(path) -> Promise<void>
+Napi::Value NetnsCreate(const Napi::CallbackInfo& info);
+Napi::Value NetnsDelete(const Napi::CallbackInfo& info);
+// netnsInfo(path) -> Promise<{inode: bigint, cookie: bigint} | null>; null: no network namespace
+Napi::Value NetnsInfo(const Napi::CallbackInfo& info);
+// netnsWrite(path, file, text) -> Promise<void>: a file under /proc/sys/net as seen inside
+Napi::Value NetnsWrite(const Napi::CallbackInfo& info);
+// netnsRead(path, file) -> Promise<string>
+Napi::Value NetnsRead(const Napi::CallbackInfo& info);
+
+}  // namespace sluice

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// A netlink socket, with whole request/answer exchanges. Messages are built
+// and read in src/link; nothing here knows what they mean.
+#pragma once
+
+#include <napi.h>
+
+namespace sluice {
+
+// netOpen(protocol, netnsPath | null) -> Promise<External>
+Napi::Value NetOpen(const Napi::CallbackInfo& info);
+// netRequest(socket, name, messages: Buffer) -> Promise<Buffer[]>: sends one or
+// more messages, each asking for an acknowledgement, and answers the data
+// messages that came back, headers included. Rejects with the first error.
+Napi::Value NetRequest(const Napi::CallbackInfo& info);
+// netListen(socket, groups: number[], onMessages(Buffer | null)) : null is an overrun.
+Napi::Value NetListen(const Napi::CallbackInfo& info);
+// netClose(socket)
+Napi::Value NetClose(const Napi::CallbackInfo& info);
+
+}  // namespace sluice

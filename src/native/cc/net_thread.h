@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread for all netlink requests and for entering network namespaces.
+//
+// Requests wait for the RTNL mutex, often 10 ms and more behind a tcx attach,
+// and would block the four threads of libuv's pool; RTNL lets one in at a time
+// anyway. Namespaces are entered here and nowhere else, so that no thread that
+// serves other work is ever left in a foreign one.
+#pragma once
+
+#include <napi.h>
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace sluice {
+
+// The outcome of a job, before it becomes a JS value.
+struct Failure {
+  std::string syscall;  // empty: none
+  int error = 0;        // positive errno
+  std::string log;
+};
+
+class NetThread {
+ public:
+  explicit NetThread(Napi::Env env);
+  ~NetThread();
+  NetThread(const NetThread&) = delete;
+  NetThread& operator=(const NetThread&) = delete;
+
+  // Runs `execute` on the thread, then `complete` on the JS thread with the
+  // promise's value, or rejects with a NativeError if execute failed.
+  Napi::Promise Run(Napi::Env env, std::function<Failure()> execute,
+                    std::function<Napi::Value(Napi::Env)> complete);
+
+  // The one of this environment (a worker thread of Node has its own).
+  static NetThread& Of(Napi::Env env);
+
+ private:
+  struct Job;
+  void Loop();
+
+  Napi::ThreadSafeFunction done_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::unique_ptr<Job>> queue_;
+  bool stopping_ = false;
+  size_t waiting_ = 0;  // JS thread only: promises not settled
+  std::thread thread_;
+};
+
+}  // namespace sluice

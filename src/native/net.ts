@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The netlink and namespace half of the addon. Messages are opaque here: they
+ * are built and read in src/link.
+ */
+import { loadAddon } from './load.js';
+
+/** A netlink socket; close it with netClose, or leave it to the garbage collector. */
+export type NetSocket = { readonly __brand: 'NetSocket' };
+
+export interface NetNative {
+  /** `protocol`: NETLINK_*; `netns`: the path of a namespace to open it in, null for our own. */
+  netOpen(protocol: number, netns: string | null): Promise<NetSocket>;
+  /**
+   * Sends one or more whole messages (sequence numbers are filled in) and
+   * answers the data messages that came back, headers included. `name` says
+   * what they are, for the error. A dump that was interrupted is repeated.
+   */
+  netRequest(socket: NetSocket, name: string, messages: Buffer): Promise<Buffer[]>;
+  /** Joins multicast groups; null stands for messages lost (ENOBUFS). */
+  netListen(socket: NetSocket, groups: number[], onMessages: (datagram: Buffer | null) => void): void;
+  netClose(socket: NetSocket): void;
+  netnsCreate(path: string): Promise<void>;
+  netnsDelete(path: string): Promise<void>;
+  /** null: the path is no network namespace. `cookie` is 0 before Linux 5.14. */
+  netnsInfo(path: string): Promise<{ inode: bigint; cookie: bigint } | null>;
+  netnsWrite(path: string, file: string, text: string): Promise<void>;
+  netnsRead(path: string, file: string): Promise<string>;
+}
+
+export function netNative(): NetNative {
+  return loadAddon() as NetNative;
+}
