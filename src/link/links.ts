@@ -182,7 +182,7 @@ export function setLink(ifindex: number, settings: LinkSettings): Buffer {
   const first = encodeMessage(k.RTM.NEWLINK, REQUEST, ifinfo(ifindex, flags, change), attributes);
   if (settings.bridgePort === undefined) return first;
   // br_setlink(): family AF_BRIDGE, nested IFLA_PROTINFO
-  const port = encodeMessage(k.RTM.NEWLINK, REQUEST, ifinfo(ifindex, 0, 0, k.AF_BRIDGE), [
+  const port = encodeMessage(k.RTM.SETLINK, REQUEST, ifinfo(ifindex, 0, 0, k.AF_BRIDGE), [
     [k.IFLA.PROTINFO, portSettings(settings.bridgePort)],
   ]);
   const setsLink = attributes.length > 0 || change !== 0;
