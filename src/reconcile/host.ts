@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync, statSync } from 'node:fs';
+import { lstat } from 'node:fs/promises';
+import type { HostSocket, HostView } from '../cnm/host.js';
+import { isErrno } from './files.js';
+import type { HostSockets, NetlinkApi, NetnsApi } from './kernel.js';
+
+/** RT_TABLE_LOCAL: the host's own addresses, which `addresses` tells of. */
+const LOCAL = 255;
+
+/** The model's questions about the host, answered from the kernel each time. */
+export class KernelHostView implements HostView {
+  readonly #netlink: NetlinkApi;
+  readonly #netns: NetnsApi;
+  readonly #sockets: HostSockets;
+
+  constructor(netlink: NetlinkApi, netns: NetnsApi, sockets: HostSockets) {
+    this.#netlink = netlink;
+    this.#netns = netns;
+    this.#sockets = sockets;
+  }
+
+  async addressesAndRoutes(): Promise<{ cidrs: string[]; addresses: string[] }> {
+    const [routes, addresses] = await Promise.all([this.#netlink.routes(), this.#netlink.addresses()]);
+    const cidrs = routes
+      .filter((r) => r.dst !== null && r.table !== LOCAL && r.type === 'unicast')
+      .map((r) => r.dst as string);
+    return { cidrs: [...new Set(cidrs)], addresses: addresses.map((a) => a.address) };
+  }
+
+  async pathExists(path: string): Promise<boolean> {
+    try {
+      await lstat(path);
+      return true;
+    } catch (e) {
+      if (isErrno(e, 'ENOENT', 'ENOTDIR')) return false;
+      throw e;
+    }
+  }
+
+  isNetns(path: string): Promise<boolean> {
+    return this.#netns.isNetns(path);
+  }
+
+  async isOwnNetns(path: string): Promise<boolean> {
+    const own = statSync('/proc/self/ns/net', { bigint: true });
+    try {
+      const other = statSync(path, { bigint: true });
+      return own.dev === other.dev && own.ino === other.ino;
+    } catch (e) {
+      if (isErrno(e, 'ENOENT', 'ENOTDIR')) return false;
+      throw e;
+    }
+  }
+
+  async linksIn(netns: string): Promise<string[]> {
+    const inner = await this.#netns.netlinkIn(netns);
+    try {
+      return (await inner.links()).map((link) => link.name);
+    } finally {
+      inner.close();
+    }
+  }
+
+  async socketsOn(protocol: 'tcp' | 'udp', first: number, last: number): Promise<HostSocket[]> {
+    return (await this.#sockets())
+      .filter((s) => s.protocol === protocol && s.port >= first && s.port <= last)
+      .map(({ address, port }) => ({ address, port }));
+  }
+
+  async linkExists(name: string): Promise<boolean> {
+    return (await this.#netlink.linkByName(name)) !== undefined;
+  }
+
+  async resolvConf(): Promise<string> {
+    try {
+      return readFileSync('/etc/resolv.conf', 'utf8');
+    } catch (e) {
+      if (isErrno(e, 'ENOENT')) return '';
+      throw e;
+    }
+  }
+}

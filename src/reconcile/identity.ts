@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What is ours, told from what only looks like it. Links carry an alias
+ * (IFLA_IFALIAS); what is about to be made is marked first by a directory in
+ * our bpffs, which lives exactly as long as the kernel does. Both name the
+ * instance, which the place of its pins decides: the same flags find the same
+ * things, even with the state lost.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+export type MarkKind = 'netns' | 'link';
+
+export class Identity {
+  /** 12 hexadecimal digits. */
+  readonly instance: string;
+  readonly #bpffs: string;
+
+  constructor(bpffs: string) {
+    this.#bpffs = bpffs;
+    this.instance = createHash('sha256').update(bpffs).digest('hex').slice(0, 12);
+  }
+
+  /** What a link of ours bears as alias; `object` says which row made it. */
+  alias(object: string): string {
+    return `sluice:${this.instance}:${object}`;
+  }
+
+  /** Whether a link is ours: by its alias, or, if it had no time to get one, by our mark. */
+  owns(link: { name: string; alias: string }): boolean {
+    if (link.alias.startsWith(`sluice:${this.instance}:`)) return true;
+    return link.alias === '' && this.marked('link').includes(link.name);
+  }
+
+  /** Before making it. */
+  mark(kind: MarkKind, name: string): void {
+    mkdirSync(this.#path(kind, name), { recursive: true });
+  }
+
+  /** After removing it. */
+  unmark(kind: MarkKind, name: string): void {
+    try {
+      rmdirSync(this.#path(kind, name));
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code !== 'ENOENT') throw e;
+    }
+  }
+
+  marked(kind: MarkKind): string[] {
+    try {
+      return readdirSync(join(this.#bpffs, kind)).map(decode);
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw e;
+    }
+  }
+
+  #path(kind: MarkKind, name: string): string {
+    return join(this.#bpffs, kind, encode(name));
+  }
+}
+
+/** File names of a bpffs hold no dot; ours take no slash either. */
+export function encode(name: string): string {
+  return name.replace(/[%./]/g, (c) => `%${c.charCodeAt(0).toString(16)}`);
+}
+
+export function decode(name: string): string {
+  return name.replace(/%([0-9a-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}

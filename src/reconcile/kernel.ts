@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * What the reconciler uses of the kernel, as interfaces: src/link, src/maps and
+ * src/loader fulfil them, tests put their own in place.
+ */
+
+import type { HostSocket } from '../link/sockets.js';
+import type { Netlink } from '../link/netlink.js';
+import type { Netns } from '../link/netns.js';
+
+export type { AddressInfo, LinkInfo, RouteInfo } from '../link/netlink.js';
+
+/** Of one network namespace. */
+export type NetlinkApi = Pick<Netlink, keyof Netlink>;
+
+export type NetnsApi = Pick<Netns, 'createNetns' | 'deleteNetns' | 'isNetns' | 'writeSysctlIn'> & {
+  netlinkIn(path: string): Promise<NetlinkApi>;
+};
+
+/** A typed map, as far as rows need it. */
+export interface KernelMap<K, V> {
+  get(key: K): V | undefined;
+  set(key: K, value: V): void;
+  delete(key: K): boolean;
+  setBatch(pairs: readonly (readonly [K, V])[]): void;
+  deleteBatch(keys: readonly K[]): void;
+  entries(): AsyncIterable<[K, V]>;
+}
+
+export interface ProgramHandle {
+  readonly id: number;
+}
+
+export interface AttachApi {
+  attachTc(program: ProgramHandle, at: { ifindex: number; direction: 'ingress' | 'egress'; pin: string }): Promise<unknown>;
+  /** Absent is success. */
+  detach(pin: string): Promise<void>;
+  listAttachments(pinDir: string): Promise<readonly { pin: string; ifindex: number; programId: number }[]>;
+}
+
+/** Listening TCP and bound UDP sockets of the daemon's namespace. */
+export type HostSockets = () => Promise<readonly HostSocket[]>;
+
+export interface DeviceValue {
+  kind: number;
+  id: number;
+  flags: number;
+  addr4: string;
+  mac: string;
+}
+export interface NetworkValue {
+  ifindex: number;
+  flags: number;
+  gateway4: string;
+  members_end: number;
+  mac: string;
+}
+export interface EndpointValue {
+  ifindex: number;
+  generation: number;
+  net: number;
+  sandbox: number;
+  addr4: string;
+  mac: string;
+  gateway_mac: string;
+  member: number;
+}
+export interface PublishValue {
+  endpoint: number;
+  generation: number;
+  addr4: string;
+  host_port: number;
+  host_port_end: number;
+  port: number;
+  protocol: number;
+}
+
+/** The maps that rows are written to. */
+export interface KernelMaps {
+  readonly endpoints: KernelMap<number, EndpointValue>;
+  readonly ep_mac: KernelMap<{ net: number; mac: string }, number>;
+  readonly ep_addr4: KernelMap<string, number>;
+  readonly members: KernelMap<{ net: number; member: number }, number>;
+  readonly devices: KernelMap<number, DeviceValue>;
+  readonly networks: KernelMap<number, NetworkValue>;
+  readonly host_addr4: KernelMap<string, number>;
+  readonly port_slots: KernelMap<number, number>;
+  readonly publish_addr4: KernelMap<{ addr: string; port: number; protocol: number }, number>;
+  readonly publishes: KernelMap<number, PublishValue>;
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The operations of every kind of row, put together. */
+import type { Hook, Row } from '../cnm/rows.js';
+import type { Identity } from './identity.js';
+import type { AttachApi, KernelMaps, NetlinkApi, NetnsApi, ProgramHandle } from './kernel.js';
+import type { Layer } from './layer.js';
+import type { LinkTable } from './links.js';
+import type { Ops, OpsByKind } from './ops.js';
+import { AttachmentOps } from './ops/attachment.js';
+import { BridgeOps } from './ops/bridge.js';
+import { DataplaneEndpointOps } from './ops/dp-endpoint.js';
+import { DataplaneNetworkOps } from './ops/dp-network.js';
+import { FdbOps } from './ops/fdb.js';
+import { HostAddressOps } from './ops/host-address.js';
+import { NeighbourOps } from './ops/neighbour.js';
+import { NetnsOps } from './ops/netns.js';
+import { PortOps } from './ops/port.js';
+import { PublishOps } from './ops/publish.js';
+import { SandboxFilesOps } from './ops/sandbox-files.js';
+import { UplinkOps } from './ops/uplink.js';
+import type { Tables } from './tables.js';
+
+export interface LinkKernel {
+  netlink: NetlinkApi;
+  netns: NetnsApi;
+  attach: AttachApi;
+  links: LinkTable;
+  tables: Tables;
+  identity: Identity;
+  /** Directory of the pinned links. */
+  pins: string;
+  /** Lowest MTU of the uplinks. */
+  mtu(): number;
+  program(hook: Hook, layer: Layer): ProgramHandle;
+  /** A file under /proc/sys of the daemon's own namespace. */
+  writeSysctl(key: string, value: string): Promise<void>;
+}
+
+/** Everything. */
+export function allOps(kernel: LinkKernel, maps: KernelMaps): OpsByKind {
+  const { links, tables } = kernel;
+  return {
+    ...linkOps(kernel),
+    'dp-network': new DataplaneNetworkOps(maps, links, tables),
+    'dp-endpoint': new DataplaneEndpointOps(maps, links, tables),
+    uplink: new UplinkOps(maps, links, tables),
+    'host-address': new HostAddressOps(maps, links),
+    publish: new PublishOps(maps),
+  };
+}
+
+/** What is left to remove when the maps go as a whole. */
+export function opsWithoutMaps(kernel: LinkKernel): OpsByKind {
+  const nothing: Ops<Row> = {
+    update() {},
+    delete() {},
+    read: async () => ({ holds: () => true, strays: () => [] }),
+  };
+  return {
+    ...linkOps(kernel),
+    'dp-network': nothing,
+    'dp-endpoint': nothing,
+    uplink: nothing,
+    'host-address': nothing,
+    publish: nothing,
+  };
+}
+
+function linkOps(kernel: LinkKernel) {
+  const { netlink, netns, links, tables, identity } = kernel;
+  return {
+    netns: new NetnsOps(netns, identity),
+    'sandbox-files': new SandboxFilesOps(identity),
+    bridge: new BridgeOps(kernel),
+    port: new PortOps(kernel),
+    neighbour: new NeighbourOps(netlink, links, tables),
+    fdb: new FdbOps(netlink, links, tables),
+    attachment: new AttachmentOps(kernel),
+  };
+}

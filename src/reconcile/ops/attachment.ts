@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from 'node:path';
+import type { AttachmentRow, Hook } from '../../cnm/rows.js';
+import { decode, encode } from '../identity.js';
+import type { AttachApi, LinkInfo, ProgramHandle } from '../kernel.js';
+import { type Layer, layerOf } from '../layer.js';
+import type { LinkTable } from '../links.js';
+import type { Actual, Ops } from '../ops.js';
+
+const DIRECTION: Readonly<Record<Hook, 'ingress' | 'egress'>> = {
+  endpoint_ingress: 'ingress',
+  bridge_egress: 'egress',
+  uplink_ingress: 'ingress',
+  uplink_egress: 'egress',
+};
+
+export interface AttachmentOptions {
+  attach: AttachApi;
+  links: LinkTable;
+  /** The program of a hook, for devices with or without Ethernet header. */
+  program(hook: Hook, layer: Layer): ProgramHandle;
+  /** Directory of the pins. */
+  pins: string;
+}
+
+/** Programs on links, each pinned as `<hook>-<link>`. */
+export class AttachmentOps implements Ops<AttachmentRow> {
+  readonly #o: AttachmentOptions;
+
+  constructor(options: AttachmentOptions) {
+    this.#o = options;
+  }
+
+  async update(row: AttachmentRow): Promise<void> {
+    const link = await this.#o.links.need(row.link);
+    await this.#o.attach.attachTc(this.#program(row, link), {
+      ifindex: link.ifindex,
+      direction: DIRECTION[row.hook],
+      pin: this.#pin(row),
+    });
+  }
+
+  async delete(row: Pick<AttachmentRow, 'hook' | 'link'>): Promise<void> {
+    await this.#o.attach.detach(this.#pin(row));
+  }
+
+  async read(): Promise<Actual<AttachmentRow>> {
+    const { links, attach, pins } = this.#o;
+    const have = new Map((await attach.listAttachments(pins)).map((a) => [a.pin, a]));
+    return {
+      holds: (row) => {
+        const link = links.byName(row.link);
+        const own = have.get(this.#pin(row));
+        return (
+          link !== undefined &&
+          own !== undefined &&
+          own.ifindex === link.ifindex &&
+          own.programId === this.#program(row, link).id
+        );
+      },
+      strays: (wanted) =>
+        [...have.keys()].flatMap((pin) => {
+          const row = parse(pin);
+          if (row === null || wanted(`${row.link}/${row.hook}`)) return [];
+          return [{ what: `program ${row.hook} on ${row.link}`, remove: () => this.delete(row) }];
+        }),
+    };
+  }
+
+  #program(row: AttachmentRow, link: LinkInfo): ProgramHandle {
+    return this.#o.program(row.hook, layerOf(link) ?? 'ethernet');
+  }
+
+  #pin({ hook, link }: Pick<AttachmentRow, 'hook' | 'link'>): string {
+    return join(this.#o.pins, `${hook}-${encode(link)}`);
+  }
+}
+
+function parse(pin: string): { hook: Hook; link: string } | null {
+  const name = pin.slice(pin.lastIndexOf('/') + 1);
+  const cut = name.indexOf('-');
+  const hook = name.slice(0, cut);
+  return cut > 0 && hook in DIRECTION ? { hook: hook as Hook, link: decode(name.slice(cut + 1)) } : null;
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The sandbox's end of a port: what it is to be inside, and how to see that it is. */
+import { isNativeError, SluiceError } from '../../base/errors.js';
+import type { PortRow } from '../../cnm/rows.js';
+import type { AddressInfo, LinkInfo, NetlinkApi, NetnsApi, RouteInfo } from '../kernel.js';
+import { ifPresent } from './absent.js';
+import { changeAddresses, configured } from './addresses.js';
+
+export interface Inside {
+  links: readonly LinkInfo[];
+  addresses: readonly AddressInfo[];
+  routes: readonly RouteInfo[];
+}
+
+/** The main table (RT_TABLE_MAIN). */
+const MAIN = 254;
+const LO = 1;
+
+/** null: there is no such namespace. */
+export async function readInside(netns: NetnsApi, path: string): Promise<Inside | null> {
+  if (!(await netns.isNetns(path))) return null;
+  const inner = await netns.netlinkIn(path);
+  try {
+    return { links: await inner.links(), addresses: await inner.addresses(), routes: await inner.routes() };
+  } finally {
+    inner.close();
+  }
+}
+
+export function settledInside(inside: Inside, row: PortRow, ifindex: number, mtu: number): boolean {
+  const link = inside.links.find((l) => l.ifindex === ifindex);
+  return (
+    link !== undefined &&
+    link.name === row.interface &&
+    link.mac === row.mac &&
+    link.mtu === mtu &&
+    link.up &&
+    configured(inside.addresses, ifindex, row.addresses) &&
+    sameGateways(gateways(inside.routes, ifindex), row.gateways)
+  );
+}
+
+/**
+ * `fresh`: the pair was just made and has nothing yet. `ours`: so was the
+ * namespace, with lo up and the defaults for its interfaces in place.
+ */
+export async function configureInside(
+  netns: NetnsApi,
+  row: PortRow,
+  ifindex: number,
+  mtu: number,
+  { fresh, ours }: { fresh: boolean; ours: boolean },
+): Promise<void> {
+  if (!ours) {
+    // A path may be asymmetric where a sandbox is on several networks: 2 is the loose check.
+    await netns.writeSysctlIn(row.netns, `net/ipv4/conf/${row.interface}/rp_filter`, '2');
+    if (!row.ipv6) await netns.writeSysctlIn(row.netns, `net/ipv6/conf/${row.interface}/disable_ipv6`, '1');
+  }
+  const inner = await netns.netlinkIn(row.netns);
+  try {
+    if (!ours) await inner.setLink(LO, { up: true });
+    if (fresh) {
+      for (const cidr of row.addresses) await inner.addAddress(ifindex, cidr);
+    } else {
+      await inner.setLink(ifindex, { mac: row.mac, mtu });
+      await changeAddresses(inner, ifindex, row.addresses);
+    }
+    await inner.setLink(ifindex, { up: true });
+    await changeGateways(inner, row, ifindex, fresh ? [] : gateways(await inner.routes(), ifindex));
+  } finally {
+    inner.close();
+  }
+}
+
+function gateways(routes: readonly RouteInfo[], ifindex: number): string[] {
+  return routes
+    .filter((r) => r.dst === null && r.ifindex === ifindex && r.table === MAIN && r.gateway !== null)
+    .map((r) => r.gateway as string);
+}
+
+function sameGateways(have: readonly string[], wanted: readonly string[]): boolean {
+  return have.length === wanted.length && wanted.every((gateway) => have.includes(gateway));
+}
+
+async function changeGateways(
+  inner: NetlinkApi,
+  row: PortRow,
+  ifindex: number,
+  have: readonly string[],
+): Promise<void> {
+  for (const gateway of have) {
+    if (!row.gateways.includes(gateway)) await ifPresent(inner.deleteRoute({ dst: null, gateway, ifindex }));
+  }
+  for (const gateway of row.gateways) {
+    if (have.includes(gateway)) continue;
+    try {
+      await inner.addRoute({ dst: null, gateway, ifindex });
+    } catch (e) {
+      if (!isNativeError(e) || e.code !== 'EEXIST') throw e;
+      throw new SluiceError('conflict', `${row.netns} has a default route already`, {
+        hint: 'remove it, or join an endpoint of an internal network',
+        cause: e,
+      });
+    }
+  }
+}

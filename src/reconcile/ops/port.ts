@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+import { SluiceError } from '../../base/errors.js';
+import type { PortRow } from '../../cnm/rows.js';
+import type { Identity } from '../identity.js';
+import type { LinkInfo, NetlinkApi, NetnsApi } from '../kernel.js';
+import { inPool } from '../lanes.js';
+import type { LinkTable } from '../links.js';
+import type { Actual, Ops } from '../ops.js';
+import type { Tables } from '../tables.js';
+import { ifPresent } from './absent.js';
+import { configureInside, type Inside, readInside, settledInside } from './inside.js';
+
+export interface PortOptions {
+  netlink: NetlinkApi;
+  netns: NetnsApi;
+  links: LinkTable;
+  identity: Identity;
+  tables: Tables;
+  mtu(): number;
+}
+
+/** Namespaces read at a time in a pass. */
+const READ_WIDTH = 4;
+
+/** A veth pair: the host's end on the bridge, the other one in a sandbox with its addresses and routes. */
+export class PortOps implements Ops<PortRow> {
+  readonly #o: PortOptions;
+
+  constructor(options: PortOptions) {
+    this.#o = options;
+  }
+
+  async update(row: PortRow): Promise<void> {
+    const { links, netlink } = this.#o;
+    const bridge = await links.ifindex(row.bridge);
+    const known = links.byName(row.link) ?? (await netlink.linkByName(row.link));
+    if (known !== undefined) this.#refuseForeign(known);
+    if (known === undefined || (await this.#astray(row, known))) {
+      if (known !== undefined) await this.delete(row);
+      const made = await this.#create(row);
+      await Promise.all([this.#configureHost(row, made, bridge), this.#configureInside(row, made, true)]);
+    } else {
+      await Promise.all([this.#configureHost(row, known, bridge), this.#configureInside(row, known, false)]);
+    }
+  }
+
+  async raise(row: PortRow): Promise<void> {
+    await this.#o.netlink.setLink(await this.#o.links.ifindex(row.link), { up: true });
+  }
+
+  async delete({ link: name }: Pick<PortRow, 'link'>): Promise<void> {
+    const { netlink, links, identity } = this.#o;
+    const link = links.byName(name) ?? (await netlink.linkByName(name));
+    if (link !== undefined) {
+      if (link.kind !== 'veth' || !identity.owns(link)) return;
+      await ifPresent(netlink.deleteLink(link.ifindex));
+      links.forget(link.ifindex);
+    }
+    identity.unmark('link', name);
+  }
+
+  async read(): Promise<Actual<PortRow>> {
+    const { links, identity, tables, netns } = this.#o;
+    await links.refresh();
+    const inside = new Map<string, Inside>();
+    const paths = [...new Set([...tables.rows('port')].map((row) => row.netns))];
+    await inPool(paths, READ_WIDTH, async (path) => {
+      const state = await readInside(netns, path);
+      if (state !== null) inside.set(path, state);
+    });
+    return {
+      holds: (row) => {
+        const link = links.byName(row.link);
+        const state = inside.get(row.netns);
+        return (
+          link !== undefined &&
+          link.kind === 'veth' &&
+          link.alias === this.#alias(row) &&
+          link.up &&
+          link.mtu === this.#mtu(row) &&
+          link.master === links.byName(row.bridge)?.ifindex &&
+          state !== undefined &&
+          settledInside(state, row, link.linkIndex, this.#mtu(row))
+        );
+      },
+      strays: (wanted) =>
+        links
+          .all()
+          .filter((link) => link.kind === 'veth' && identity.owns(link) && !wanted(link.name))
+          .map(({ name }) => ({ what: `veth ${name}`, remove: () => this.delete({ link: name }) })),
+    };
+  }
+
+  #refuseForeign(link: LinkInfo): void {
+    if (link.kind === 'veth' && this.#o.identity.owns(link)) return;
+    throw new SluiceError('conflict', `link ${link.name} exists and is not ours`, { hint: 'remove or rename it' });
+  }
+
+  /** Our pair, whose other end is not where the row wants it. */
+  async #astray(row: PortRow, link: LinkInfo): Promise<boolean> {
+    const inner = await this.#o.netns.netlinkIn(row.netns);
+    try {
+      const end = await inner.linkByName(row.interface);
+      return end === undefined || end.ifindex !== link.linkIndex;
+    } finally {
+      inner.close();
+    }
+  }
+
+  async #create(row: PortRow): Promise<LinkInfo> {
+    const { netlink, links, identity } = this.#o;
+    const mtu = this.#mtu(row);
+    identity.mark('link', row.link);
+    const link = await netlink.createVeth({
+      name: row.link,
+      mtu,
+      peer: { name: row.interface, mac: row.mac, mtu, netns: row.netns },
+    });
+    links.note(link);
+    return link;
+  }
+
+  async #configureHost(row: PortRow, link: LinkInfo, bridge: number): Promise<void> {
+    await this.#o.netlink.setLink(link.ifindex, {
+      alias: this.#alias(row),
+      mtu: this.#mtu(row),
+      master: bridge,
+      addrGenMode: 'none',
+      // Who is behind the port is known; the programs deliver what goes to several.
+      bridgePort: { learning: false, flood: false, mcastFlood: false, bcastFlood: false },
+    });
+  }
+
+  async #configureInside(row: PortRow, link: LinkInfo, fresh: boolean): Promise<void> {
+    const ours = this.#o.tables.row('netns', row.netns) !== undefined;
+    await configureInside(this.#o.netns, row, link.linkIndex, this.#mtu(row), { fresh, ours });
+  }
+
+  #mtu(row: PortRow): number {
+    return row.mtu ?? this.#o.mtu();
+  }
+
+  #alias(row: PortRow): string {
+    return this.#o.identity.alias(`port:${row.link}`);
+  }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * The ways to the world. Every interface that is up and neither loopback, ours
+ * nor part of another one (a bridge port or bond slave has no addresses of its
+ * own) is an uplink, and every address of the host answers published ports.
+ */
+import { parseAddress } from '../base/addresses.js';
+import type { Clock, Timer } from '../base/clock.js';
+import type { Log } from '../base/log.js';
+import type { Owner, Realizer, Row } from '../cnm/rows.js';
+import type { Identity } from './identity.js';
+import type { AddressInfo, LinkInfo, NetlinkApi } from './kernel.js';
+import { layerOf } from './layer.js';
+import type { LinkTable } from './links.js';
+
+/** The owner of all that the follower wants. */
+export const NODE: Owner = { kind: 'node', id: 'node' };
+
+/** Ethernet's default, where there is no uplink to ask. */
+const DEFAULT_MTU = 1500;
+/** Links come in bursts: created, renamed, addressed, set up. */
+const SETTLE_MS = 50;
+
+export interface UplinkOptions {
+  netlink: Pick<NetlinkApi, 'addresses'>;
+  links: LinkTable;
+  realizer: Realizer;
+  identity: Identity;
+  /** Only these; empty: all that look like one. */
+  names: readonly string[];
+  /** Links that rows of ours make or will make. */
+  wanted(name: string): boolean;
+  /** The lowest MTU has changed. */
+  onMtu(mtu: number): void;
+  clock: Clock;
+  log: Log;
+}
+
+export class UplinkFollower {
+  readonly #o: UplinkOptions;
+  #uplinks: LinkInfo[] = [];
+  #addresses: AddressInfo[] = [];
+  #mtu = DEFAULT_MTU;
+  #timer: Timer | null = null;
+  #running: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(options: UplinkOptions) {
+    this.#o = options;
+  }
+
+  /** Lowest MTU of the uplinks. */
+  get mtu(): number {
+    return this.#mtu;
+  }
+
+  get uplinks(): readonly LinkInfo[] {
+    return this.#uplinks;
+  }
+
+  /** The first uplink's first address, for a node that was given none. */
+  get address(): string | null {
+    for (const link of this.#uplinks) {
+      const own = this.#addresses.find((a) => a.ifindex === link.ifindex && a.family === 4 && a.scope === 'global');
+      if (own !== undefined) return own.address;
+    }
+    return null;
+  }
+
+  /** Looks at the host as it is now, and answers the rows it calls for. */
+  async look(): Promise<Row[]> {
+    this.#addresses = await this.#o.netlink.addresses();
+    const links = this.#o.links.all().sort((a, b) => a.ifindex - b.ifindex);
+    this.#uplinks = links.filter((link) => this.#isUplink(link));
+    this.#noteMtu();
+    return [...this.#uplinks.flatMap((link) => this.#uplinkRows(link)), ...this.#addressRows()];
+  }
+
+  /** Call on every link and address event. */
+  changed(): void {
+    if (this.#stopped || this.#timer !== null) return;
+    this.#timer = this.#o.clock.after(SETTLE_MS, () => {
+      this.#timer = null;
+      this.#running = this.#running
+        .then(async () => this.#o.realizer.apply(NODE, await this.look()))
+        // The rows stay in error and are tried again; a link may well be gone already.
+        .catch((e: unknown) => this.#o.log.warn('an uplink is not in place', { err: e }));
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#timer?.cancel();
+    await this.#running;
+  }
+
+  #isUplink(link: LinkInfo): boolean {
+    const { names, identity, wanted } = this.#o;
+    if (!link.up || link.loopback || link.master !== 0) return false;
+    if (names.length > 0 && !names.includes(link.name)) return false;
+    if (layerOf(link) === null) return false;
+    return !wanted(link.name) && !identity.owns(link);
+  }
+
+  #uplinkRows(link: LinkInfo): Row[] {
+    const layer = layerOf(link) ?? 'ethernet';
+    const own = this.#addresses.find((a) => a.ifindex === link.ifindex && a.family === 4 && a.scope === 'global');
+    return [
+      { kind: 'uplink', link: link.name, layer, ipv4: own?.address ?? null },
+      { kind: 'attachment', link: link.name, hook: 'uplink_ingress' },
+      { kind: 'attachment', link: link.name, hook: 'uplink_egress' },
+    ];
+  }
+
+  #addressRows(): Row[] {
+    const rows = new Map<string, Row>();
+    for (const { family, address, ifindex } of this.#addresses) {
+      const link = this.#o.links.byIndex(ifindex);
+      if (family !== 4 || link?.up !== true || rows.has(address) || !isUnicast4(address)) continue;
+      rows.set(address, { kind: 'host-address', address, link: link.name });
+    }
+    return [...rows.values()];
+  }
+
+  #noteMtu(): void {
+    const mtu = Math.min(...this.#uplinks.map((link) => link.mtu));
+    const lowest = Number.isFinite(mtu) ? mtu : DEFAULT_MTU;
+    if (lowest === this.#mtu) return;
+    this.#mtu = lowest;
+    this.#o.onMtu(lowest);
+  }
+}
+
+/** Loopback addresses are the same on every host and answer nobody outside. */
+function isUnicast4(text: string): boolean {
+  const first = Number((parseAddress(text)?.value ?? 0n) >> 24n);
+  return first > 0 && first !== 127 && first < 224;
+}

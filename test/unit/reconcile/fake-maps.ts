@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Maps in memory that behave as the kernel's: arrays are full of zeros, batches are all or nothing. */
+import type { KernelMap } from '../../../src/reconcile/kernel.js';
+
+export class FakeMap<K, V> implements KernelMap<K, V> {
+  readonly #values = new Map<string, [K, V]>();
+  readonly #zero: V | undefined;
+  readonly #size: number;
+  batches = 0;
+
+  /** `size` and `zero`: an array. */
+  constructor(size = 0, zero?: V) {
+    this.#size = size;
+    this.#zero = zero;
+  }
+
+  get(key: K): V | undefined {
+    return this.#values.get(JSON.stringify(key))?.[1] ?? this.#zero;
+  }
+
+  set(key: K, value: V): void {
+    this.#values.set(JSON.stringify(key), [key, value]);
+  }
+
+  delete(key: K): boolean {
+    return this.#values.delete(JSON.stringify(key));
+  }
+
+  setBatch(pairs: readonly (readonly [K, V])[]): void {
+    this.batches++;
+    for (const [key, value] of pairs) this.set(key, value);
+  }
+
+  deleteBatch(keys: readonly K[]): void {
+    this.batches++;
+    for (const key of keys) this.delete(key);
+  }
+
+  async *entries(): AsyncGenerator<[K, V]> {
+    if (this.#zero === undefined) {
+      yield* [...this.#values.values()];
+      return;
+    }
+    for (let i = 0; i < this.#size; i++) yield [i as K, this.get(i as K) as V];
+  }
+
+  /** Only what was set to something else than zero. */
+  dump(): Map<string, V> {
+    const zero = JSON.stringify(this.#zero);
+    return new Map([...this.#values].filter(([, [, v]]) => JSON.stringify(v) !== zero).map(([k, [, v]]) => [k, v]));
+  }
+}
