@@ -8,6 +8,7 @@
 export const ERRORS = {
   invalid_argument: { status: 400, text: 'a value is malformed or not allowed here' },
   unsupported: { status: 400, text: 'this version does not have that feature yet' },
+  forbidden: { status: 403, text: 'this caller may not do that, or not this way' },
   not_found: { status: 404, text: 'no such object' },
   ambiguous: { status: 409, text: 'an id prefix matches several objects' },
   conflict: { status: 409, text: 'the object exists already or changed meanwhile' },

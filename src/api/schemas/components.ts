@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Every schema that has a name in the OpenAPI document. */
+import { ConntrackStatsSchema, FlowSchema, FlushedSchema, FlushPlanSchema } from './conntrack.js';
+import {
+  EndpointSchema,
+  ErrorSchema,
+  EventSchema,
+  NetworkSchema,
+  PlanSchema,
+  PortMappingSchema,
+  PrunedSchema,
+  PrunePlanSchema,
+  RowSchema,
+  SandboxSchema,
+} from './objects.js';
+import { StatusSchema, TableSchema } from './status.js';
+
+export const COMPONENTS = [
+  NetworkSchema,
+  SandboxSchema,
+  PortMappingSchema,
+  EndpointSchema,
+  RowSchema,
+  PlanSchema,
+  PrunePlanSchema,
+  PrunedSchema,
+  ErrorSchema,
+  EventSchema,
+  TableSchema,
+  StatusSchema,
+  FlowSchema,
+  FlushedSchema,
+  FlushPlanSchema,
+  ConntrackStatsSchema,
+];

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The objects as answered: the shapes of src/cnm/types.ts. */
+import { type Static, Type } from 'typebox';
+import { closed, nullable, ref, stringMap, words } from './common.js';
+
+const id = Type.String({ pattern: '^[0-9a-f]{64}$', description: '64 hexadecimal characters' });
+const created = Type.String({ description: 'ISO 8601' });
+const port = Type.Integer({ minimum: 0, maximum: 65535 });
+
+export const SubnetSchema = Type.Object(
+  {
+    cidr: Type.String({ description: 'network address and prefix length' }),
+    gateway: nullable(Type.String()),
+    ipRange: nullable(Type.String({ description: 'addresses are handed out from this part; null: from all of it' })),
+  },
+  closed,
+);
+
+export const NetworkSchema = Type.Object(
+  {
+    id,
+    name: Type.String(),
+    driver: Type.String(),
+    subnets: Type.Array(SubnetSchema),
+    internal: Type.Boolean(),
+    ipv6: Type.Boolean(),
+    options: stringMap('options of the driver'),
+    labels: stringMap('labels'),
+    interface: nullable(Type.String({ description: "the host's link for it" })),
+    created,
+  },
+  { ...closed, $id: 'Network' },
+);
+
+export const SandboxSchema = Type.Object(
+  {
+    id,
+    name: Type.String(),
+    netns: Type.String({ description: 'path of the network namespace' }),
+    owned: Type.Boolean({ description: 'made by us and removed with the sandbox' }),
+    dns: Type.Array(Type.String()),
+    dnsSearch: Type.Array(Type.String()),
+    hostname: Type.String(),
+    endpoints: Type.Array(Type.String(), { description: 'names, in the order they joined' }),
+    created,
+  },
+  { ...closed, $id: 'Sandbox' },
+);
+
+export const PortMappingSchema = Type.Object(
+  {
+    hostIp: Type.String({ description: 'empty: every address of the host' }),
+    hostPort: port,
+    hostPortEnd: port,
+    port,
+    portEnd: port,
+    protocol: words(['tcp', 'udp', 'sctp']),
+  },
+  { ...closed, $id: 'PortMapping' },
+);
+
+export const EndpointSchema = Type.Object(
+  {
+    id,
+    name: Type.String(),
+    network: Type.String({ description: 'name' }),
+    sandbox: nullable(Type.String({ description: 'name' })),
+    ipv4: nullable(Type.String()),
+    ipv6: nullable(Type.String()),
+    mac: Type.String(),
+    interface: nullable(Type.String({ description: 'name inside the sandbox' })),
+    hostInterface: nullable(Type.String()),
+    ports: Type.Array(ref(PortMappingSchema)),
+    aliases: Type.Array(Type.String()),
+    labels: stringMap('labels'),
+    state: words(['created', 'joined', 'error']),
+    error: nullable(Type.String()),
+    created,
+  },
+  { ...closed, $id: 'Endpoint' },
+);
+
+/** Row kinds grow with the features: readers should pass over what they do not know. */
+export const RowSchema = Type.Object(
+  { kind: Type.String({ description: 'what the other members describe' }) },
+  { additionalProperties: true, $id: 'Row' },
+);
+
+export const PlanSchema = Type.Object(
+  {
+    dryRun: Type.Literal(true),
+    rows: Type.Array(ref(RowSchema), { description: 'what would be wanted of the kernel' }),
+  },
+  { ...closed, $id: 'Plan' },
+);
+
+export const PrunePlanSchema = Type.Object(
+  { ...PlanSchema.properties, networks: Type.Array(Type.String(), { description: 'would be removed' }) },
+  { ...closed, $id: 'PrunePlan' },
+);
+export const PrunedSchema = Type.Object(
+  { networks: Type.Array(Type.String(), { description: 'names of what was removed' }) },
+  { ...closed, $id: 'Pruned' },
+);
+
+export const ErrorSchema = Type.Object(
+  {
+    code: Type.String({ description: 'stable' }),
+    message: Type.String({ description: 'what failed, and why' }),
+    field: Type.Optional(Type.String({ description: 'of the request, such as `subnets[0].cidr`' })),
+    hint: Type.Optional(Type.String({ description: 'what to do about it' })),
+  },
+  { ...closed, $id: 'Error' },
+);
+
+export const EventSchema = Type.Object(
+  {
+    time: Type.Number({ description: 'milliseconds since the epoch' }),
+    type: words(['network', 'sandbox', 'endpoint', 'link', 'reconcile']),
+    action: words(['create', 'remove', 'join', 'leave', 'publish', 'unpublish', 'up', 'down', 'repair', 'error']),
+    id: Type.String(),
+    name: Type.String(),
+    attributes: stringMap('free detail, such as the ports of a publish'),
+  },
+  { ...closed, $id: 'Event' },
+);
+
+export type NetworkObject = Static<typeof NetworkSchema>;
+export type SandboxObject = Static<typeof SandboxSchema>;
+export type EndpointObject = Static<typeof EndpointSchema>;
+export type PortMappingObject = Static<typeof PortMappingSchema>;
+export type RowObject = Static<typeof RowSchema> & Record<string, unknown>;
+export type PlanObject = Static<typeof PlanSchema>;
+export type PrunePlanObject = Static<typeof PrunePlanSchema>;
+export type PrunedObject = Static<typeof PrunedSchema>;
+export type ErrorObject = Static<typeof ErrorSchema>;
+export type EventObject = Static<typeof EventSchema>;

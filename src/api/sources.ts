@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the API asks of the running daemon beside the model; the daemon wires the implementations. */
+import type { ConntrackStats } from './schemas/conntrack.js';
+import type { Status } from './schemas/status.js';
+
+/** The daemon's account of itself. Names of objects and their number are added by the API. */
+export interface StatusSource {
+  status(): Promise<StatusReport>;
+}
+export type StatusReport = Omit<Status, 'problems' | 'objects'> & {
+  readonly problems: Omit<Status['problems'][number], 'name'>[];
+};
+
+/** One flow, of which the tables hold two halves; told from the side of who opened it. */
+export interface FlowRecord {
+  readonly protocol: 'tcp' | 'udp' | 'icmp';
+  /** As the first packet carried them when it reached us. Ports of an echo: identifier and 0. */
+  readonly source: string;
+  readonly sourcePort: number;
+  readonly destination: string;
+  readonly destinationPort: number;
+  /** As it carried them when it left us; equal to the above where nothing was translated. */
+  readonly translatedSource: string;
+  readonly translatedSourcePort: number;
+  readonly translatedDestination: string;
+  readonly translatedDestinationPort: number;
+  /** `host`: the host's own, translated to keep clear of a container's. */
+  readonly direction: 'inbound' | 'outbound' | 'local' | 'host';
+  /** Id of the endpoint; null: of none, or of one that has left. */
+  readonly endpoint: string | null;
+  readonly state: 'new' | 'answered' | 'established' | 'closing' | 'reset';
+  /** `proven`: in the table that never evicts. */
+  readonly tier: 'proven' | 'new';
+  readonly ageSeconds: number;
+  readonly idleSeconds: number;
+}
+
+/** All that are given must fit; absent fits anything. */
+export interface FlowFilter {
+  /** Any of the flow's four addresses. */
+  readonly address?: string;
+  /** Any of the flow's four ports. */
+  readonly port?: number;
+  /** Id of the endpoint. */
+  readonly endpoint?: string;
+  readonly protocol?: FlowRecord['protocol'];
+}
+
+export interface ConntrackSource {
+  /** Each flow once. The consumer may stop early (`return`), and is slow at times. */
+  flows(filter: FlowFilter): AsyncIterable<FlowRecord>;
+  /** Forgets flows, both halves; answers how many. The next packet of one counts as a first. */
+  flush(filter: FlowFilter): Promise<number>;
+  stats(): Promise<ConntrackStats>;
+}

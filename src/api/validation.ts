@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Checks requests against their schemas and says, in one line, what is wrong with which field. */
+import type { FastifySchemaCompiler } from 'fastify';
+import type { TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Value } from 'typebox/value';
+import { SluiceError } from '../base/errors.js';
+
+/** What is used of the errors that TypeBox answers; its union is wider. */
+interface Violation {
+  readonly keyword: string;
+  /** JSON pointer. */
+  readonly instancePath: string;
+  readonly schemaPath: string;
+  readonly params: object;
+  readonly message: string;
+}
+
+/** Query strings and paths are text and get converted; bodies say what they mean. */
+export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const compiled = Compile(schema);
+  return (value: unknown) => {
+    const converted = httpPart === 'body' ? value : Value.Convert(schema, { ...(value as object) });
+    if (compiled.Check(converted)) return { value: converted };
+    return { error: explain(compiled.Errors(converted) as readonly Violation[], schema, converted, httpPart ?? 'body') };
+  };
+};
+
+function explain(errors: readonly Violation[], schema: TSchema, value: unknown, part: string): SluiceError {
+  if (part === 'body' && (typeof value !== 'object' || value === null || Array.isArray(value))) {
+    return new SluiceError('invalid_argument', 'the body is not a JSON object', {
+      hint: 'send one, with Content-Type: application/json',
+    });
+  }
+  const refuse = (field: string, what: string, hint?: string): SluiceError =>
+    new SluiceError('invalid_argument', what, { field, ...(hint === undefined ? {} : { hint }) });
+  const noun = part === 'querystring' ? 'parameter' : 'field';
+
+  for (const { keyword, instancePath, params } of errors) {
+    const at = fieldName(instancePath);
+    if (keyword === 'additionalProperties') {
+      const [name = ''] = (params as { additionalProperties: string[] }).additionalProperties;
+      const known = Object.keys((memberSchema(schema, instancePath) as { properties?: object }).properties ?? {});
+      return refuse(
+        join(at, name),
+        `there is no ${noun} '${join(at, name)}'`,
+        known.length > 0 ? `the ${noun}s are ${known.join(', ')}` : `there are no ${noun}s here`,
+      );
+    }
+    if (keyword === 'required') {
+      const [name = ''] = (params as { requiredProperties: string[] }).requiredProperties;
+      return refuse(join(at, name), `${noun} '${join(at, name)}' is missing`);
+    }
+  }
+  // Of a union's errors the one of the union itself comes last.
+  const last = errors.at(-1) as Violation;
+  const at = fieldName(last.instancePath);
+  const { type, allowedValues } = last.params as { type?: string; allowedValues?: readonly string[] };
+  if (allowedValues) return refuse(at, `${noun} '${at}' is none of ${allowedValues.join(', ')}`);
+  return refuse(at, `${noun} '${at}' ${type ? `is not ${NOUNS[type] ?? type}` : last.message}`);
+}
+
+const NOUNS: Readonly<Record<string, string>> = {
+  string: 'a string',
+  boolean: 'true or false',
+  integer: 'a whole number',
+  number: 'a number',
+  array: 'an array',
+  object: 'an object',
+};
+
+function segments(pointer: string): string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
+}
+
+/** `/subnets/0/cidr` as `subnets[0].cidr`. */
+function fieldName(pointer: string): string {
+  return segments(pointer).reduce((path, part) => (/^\d+$/.test(part) ? `${path}[${part}]` : join(path, part)), '');
+}
+
+function join(path: string, name: string): string {
+  return path === '' ? name : `${path}.${name}`;
+}
+
+function memberSchema(schema: TSchema, pointer: string): object {
+  let at = schema as { properties?: Record<string, TSchema>; items?: TSchema };
+  for (const part of segments(pointer)) at = (at.properties?.[part] ?? at.items ?? {}) as typeof at;
+  return at;
+}
