@@ -6,12 +6,13 @@
 
 #include <memory>
 
-#include "net_thread.h"
+#include "worker.h"
 
 namespace sluice {
 
 struct AddonData {
-  std::unique_ptr<NetThread> net;
+  std::unique_ptr<Worker> net;
+  std::unique_ptr<Worker> bpf;
 };
 
 // Each half of the addon puts its functions into exports.

@@ -5,12 +5,6 @@
 
 namespace sluice {
 
-NetThread& NetThread::Of(Napi::Env env) {
-  auto* data = env.GetInstanceData<AddonData>();
-  if (!data->net) data->net = std::make_unique<NetThread>(env);
-  return *data->net;
-}
-
 void InitNet(Napi::Env env, Napi::Object exports) {
   exports.Set("netOpen", Napi::Function::New(env, NetOpen, "netOpen"));
   exports.Set("netRequest", Napi::Function::New(env, NetRequest, "netRequest"));

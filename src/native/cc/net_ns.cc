@@ -98,7 +98,7 @@ Failure InNamespace(const std::string& path, const std::function<Failure()>& ins
 
 Napi::Value NetnsCreate(const Napi::CallbackInfo& info) {
   std::string path = Text(info, 0);
-  return NetThread::Of(info.Env())
+  return NetWorker(info.Env())
       .Run(
           info.Env(),
           [path]() {
@@ -110,7 +110,7 @@ Napi::Value NetnsCreate(const Napi::CallbackInfo& info) {
 
 Napi::Value NetnsDelete(const Napi::CallbackInfo& info) {
   std::string path = Text(info, 0);
-  return NetThread::Of(info.Env())
+  return NetWorker(info.Env())
       .Run(
           info.Env(),
           [path]() {
@@ -130,7 +130,7 @@ Napi::Value NetnsInfo(const Napi::CallbackInfo& info) {
     uint64_t cookie = 0;
   };
   auto found = std::make_shared<Found>();
-  return NetThread::Of(info.Env())
+  return NetWorker(info.Env())
       .Run(
           info.Env(),
           [path, found]() {
@@ -162,7 +162,7 @@ Napi::Value NetnsInfo(const Napi::CallbackInfo& info) {
 
 Napi::Value NetnsWrite(const Napi::CallbackInfo& info) {
   std::string path = Text(info, 0), file = Text(info, 1), text = Text(info, 2);
-  return NetThread::Of(info.Env())
+  return NetWorker(info.Env())
       .Run(
           info.Env(),
           [=]() {
@@ -180,7 +180,7 @@ Napi::Value NetnsWrite(const Napi::CallbackInfo& info) {
 Napi::Value NetnsRead(const Napi::CallbackInfo& info) {
   std::string path = Text(info, 0), file = Text(info, 1);
   auto text = std::make_shared<std::string>();
-  return NetThread::Of(info.Env())
+  return NetWorker(info.Env())
       .Run(
           info.Env(),
           [=]() {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Network namespaces. All on the net thread.
+// Network namespaces. All on the net worker.
 #pragma once
 
 #include <napi.h>
 
 #include <functional>
 
-#include "net_thread.h"
+#include "worker.h"
 
 namespace sluice {
 
-// Runs `inside` with the calling thread (the net thread) in the namespace at
+// Runs `inside` with the calling thread (the net worker) in the namespace at
 // `path`, and comes back. If coming back fails the process aborts: a thread in
 // the wrong namespace would change the wrong machine.
 Failure InNamespace(const std::string& path, const std::function<Failure()>& inside);

@@ -12,7 +12,7 @@
 
 #include "error.h"
 #include "net_ns.h"
-#include "net_thread.h"
+#include "worker.h"
 
 namespace sluice {
 namespace {
@@ -182,7 +182,7 @@ Napi::Value NetOpen(const Napi::CallbackInfo& info) {
   int protocol = info[0].As<Napi::Number>().Int32Value();
   std::string path = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
   auto socket = std::make_shared<Socket>();
-  return NetThread::Of(env).Run(
+  return NetWorker(env).Run(
       env,
       [socket, protocol, path]() {
         auto open = [&] { return Open(*socket, protocol); };
@@ -203,7 +203,7 @@ Napi::Value NetRequest(const Napi::CallbackInfo& info) {
   auto buffer = info[2].As<Napi::Buffer<uint8_t>>();
   Message request(buffer.Data(), buffer.Data() + buffer.Length());
   auto answer = std::make_shared<std::vector<Message>>();
-  return NetThread::Of(env).Run(
+  return NetWorker(env).Run(
       env, [=]() { return Exchange(*socket, name, request, *answer); },
       [answer](Napi::Env e) -> Napi::Value {
         Napi::Array messages = Napi::Array::New(e, answer->size());

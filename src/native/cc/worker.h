@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread for all netlink requests and for entering network namespaces.
+// A thread with a queue, for calls that wait for the kernel.
 //
-// Requests wait for the RTNL mutex, often 10 ms and more behind a tcx attach,
-// and would block the four threads of libuv's pool; RTNL lets one in at a time
-// anyway. Namespaces are entered here and nowhere else, so that no thread that
-// serves other work is ever left in a foreign one.
+// Netlink requests and BPF attachments wait for the RTNL mutex, often 10 ms
+// and more, and would block the four threads of libuv's pool; RTNL lets one in
+// at a time anyway. So each of the two kinds has one thread. Namespaces are
+// entered on that of netlink and nowhere else, so that no thread that serves
+// other work is ever left in a foreign one.
 #pragma once
 
 #include <napi.h>
@@ -26,20 +27,17 @@ struct Failure {
   std::string log;
 };
 
-class NetThread {
+class Worker {
  public:
-  explicit NetThread(Napi::Env env);
-  ~NetThread();
-  NetThread(const NetThread&) = delete;
-  NetThread& operator=(const NetThread&) = delete;
+  explicit Worker(Napi::Env env);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
 
   // Runs `execute` on the thread, then `complete` on the JS thread with the
   // promise's value, or rejects with a NativeError if execute failed.
   Napi::Promise Run(Napi::Env env, std::function<Failure()> execute,
                     std::function<Napi::Value(Napi::Env)> complete);
-
-  // The one of this environment (a worker thread of Node has its own).
-  static NetThread& Of(Napi::Env env);
 
  private:
   struct Job;
@@ -53,5 +51,9 @@ class NetThread {
   size_t waiting_ = 0;  // JS thread only: promises not settled
   std::thread thread_;
 };
+
+// Those of this environment (a worker thread of Node's has its own).
+Worker& NetWorker(Napi::Env env);
+Worker& BpfWorker(Napi::Env env);
 
 }  // namespace sluice

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "net_thread.h"
+#include "worker.h"
 
 #include "error.h"
 
 namespace sluice {
 
-struct NetThread::Job {
+struct Worker::Job {
   Napi::Promise::Deferred deferred;
   std::function<Failure()> execute;
   std::function<Napi::Value(Napi::Env)> complete;
   Failure failure;
 };
 
-NetThread::NetThread(Napi::Env env)
+Worker::Worker(Napi::Env env)
     : done_(Napi::ThreadSafeFunction::New(
-          env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "sluice-net", 0, 1)) {
+          env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "sluice-worker", 0, 1)) {
   done_.Unref(env);
   thread_ = std::thread([this] { Loop(); });
 }
 
-NetThread::~NetThread() {
+Worker::~Worker() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
@@ -29,7 +29,7 @@ NetThread::~NetThread() {
   done_.Abort();
 }
 
-void NetThread::Loop() {
+void Worker::Loop() {
   for (;;) {
     std::unique_ptr<Job> job;
     {
@@ -58,7 +58,7 @@ void NetThread::Loop() {
   }
 }
 
-Napi::Promise NetThread::Run(Napi::Env env, std::function<Failure()> execute,
+Napi::Promise Worker::Run(Napi::Env env, std::function<Failure()> execute,
                              std::function<Napi::Value(Napi::Env)> complete) {
   auto job = std::unique_ptr<Job>(new Job{Napi::Promise::Deferred::New(env), std::move(execute),
                                           std::move(complete), Failure{}});

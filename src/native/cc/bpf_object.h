@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <napi.h>
+
+namespace sluice {
+
+// From now on libbpf's warnings go into the error of the call that caused them.
+void CollectLibbpfLog();
+
+// bpfObjectInfo(path) -> {maps: [{name, type, keySize, valueSize, maxEntries, flags}],
+// programs: string[], rodata: Buffer | null}
+Napi::Value ObjectInfo(const Napi::CallbackInfo& info);
+// bpfObjectLoad(path, reuse: {map: fd}, sizes: {map: maxEntries}, rodata: Buffer | null)
+// -> Promise<{maps: {name: fd}, programs: {name: fd}}>; the descriptors are the caller's.
+Napi::Value ObjectLoad(const Napi::CallbackInfo& info);
+
+}  // namespace sluice
