@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Programs on devices. Each attachment is pinned, so that it outlives the
+ * daemon: a BPF link where the kernel has them for tc (tcx, 6.6), else a clsact
+ * filter, whose pin is that of its program and whose place is told by the
+ * filter's fixed handle and priority.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { isNativeError, SluiceError } from '../base/errors.js';
+import type { BpfNative } from '../native/bpf.js';
+import type { Program } from './programs.js';
+
+/** include/uapi/linux/bpf.h; those of tcx are newer than some systems' headers. */
+const BPF_XDP = 37;
+const BPF_TCX_INGRESS = 46;
+const BPF_TCX_EGRESS = 47;
+/** include/uapi/linux/if_link.h */
+const XDP_FLAGS_SKB_MODE = 2;
+const XDP_FLAGS_DRV_MODE = 4;
+
+/** Ours among the filters of a clsact qdisc; "Sl" and a middling priority. */
+export const CLSACT_HANDLE = 0x536c;
+export const CLSACT_PRIORITY = 0x536c;
+
+export type Direction = 'ingress' | 'egress';
+export type AttachMode = 'tcx' | 'clsact' | 'xdp-native' | 'xdp-generic';
+
+export interface Attachment {
+  readonly mode: AttachMode;
+  readonly pin: string;
+  readonly programId: number;
+}
+
+export interface PinnedAttachment {
+  readonly pin: string;
+  /** 0: the device is gone. */
+  readonly ifindex: number;
+  readonly programId: number;
+}
+
+function errno(e: unknown): string {
+  return isNativeError(e) ? e.code : '';
+}
+
+export class Attacher {
+  readonly #native: BpfNative;
+  /** False: clsact filters. */
+  readonly #tcx: boolean;
+
+  constructor(native: BpfNative, options: { tcx: boolean }) {
+    this.#native = native;
+    this.#tcx = options.tcx;
+  }
+
+  /**
+   * Puts the program on a device's tc hook, after those that are there. Where
+   * `pin` holds a link of the same device its program is exchanged atomically;
+   * one of a device that is gone is replaced.
+   */
+  async attachTc(program: Program, at: { ifindex: number; direction: Direction; pin: string }): Promise<Attachment> {
+    await mkdir(dirname(at.pin), { recursive: true, mode: 0o700 });
+    if (!this.#tcx) return this.#attachClsact(program, at);
+    const type = at.direction === 'ingress' ? BPF_TCX_INGRESS : BPF_TCX_EGRESS;
+    return this.#attachLink(program, at.ifindex, at.pin, type, 0, 'tcx');
+  }
+
+  /** Native where the driver can, else generic. */
+  async attachXdp(program: Program, at: { ifindex: number; pin: string }): Promise<Attachment> {
+    await mkdir(dirname(at.pin), { recursive: true, mode: 0o700 });
+    try {
+      return await this.#attachLink(program, at.ifindex, at.pin, BPF_XDP, XDP_FLAGS_DRV_MODE, 'xdp-native');
+    } catch (e) {
+      if (errno(e) !== 'EOPNOTSUPP' && errno(e) !== 'EINVAL') throw e;
+      return this.#attachLink(program, at.ifindex, at.pin, BPF_XDP, XDP_FLAGS_SKB_MODE, 'xdp-generic');
+    }
+  }
+
+  async #attachLink(
+    program: Program,
+    ifindex: number,
+    pin: string,
+    type: number,
+    flags: number,
+    mode: AttachMode,
+  ): Promise<Attachment> {
+    const native = this.#native;
+    if (existsSync(pin)) {
+      const link = native.bpfGetPinned(pin);
+      try {
+        if (native.bpfLinkInfo(link).ifindex === ifindex) {
+          await native.bpfLinkUpdate(link, program.fd);
+          return { mode, pin, programId: program.id };
+        }
+        await unlink(pin);
+      } finally {
+        await native.bpfCloseFdAsync(link);
+      }
+    }
+    const link = await native.bpfLinkCreate(program.fd, ifindex, type, flags);
+    try {
+      native.bpfPin(link, pin);
+    } finally {
+      // the pin keeps it; without one the program comes off again
+      await native.bpfCloseFdAsync(link);
+    }
+    return { mode, pin, programId: program.id };
+  }
+
+  async #attachClsact(
+    program: Program,
+    at: { ifindex: number; direction: Direction; pin: string },
+  ): Promise<Attachment> {
+    const native = this.#native;
+    await native.bpfTcAttach(program.fd, at.ifindex, at.direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
+    const pin = clsactPin(at.pin, at.ifindex, at.direction);
+    if (existsSync(pin)) await unlink(pin);
+    native.bpfPin(program.fd, pin);
+    return { mode: 'clsact', pin, programId: program.id };
+  }
+
+  /** Takes the program off and the pin away. Absent is success. */
+  async detach(pin: string): Promise<void> {
+    const native = this.#native;
+    const clsact = (await listDirectory(dirname(pin))).find((name) => name.startsWith(`${pin.split('/').at(-1)}@`));
+    if (clsact !== undefined) {
+      const [ifindex, direction] = clsactPlace(clsact);
+      await native.bpfTcDetach(ifindex, direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
+      await unlink(join(dirname(pin), clsact));
+    }
+    if (!existsSync(pin)) return;
+    const link = native.bpfGetPinned(pin);
+    await unlink(pin);
+    await native.bpfCloseFdAsync(link);
+  }
+
+  /** What is pinned in a directory. */
+  async listAttachments(directory: string): Promise<PinnedAttachment[]> {
+    const native = this.#native;
+    const found: PinnedAttachment[] = [];
+    for (const name of await listDirectory(directory)) {
+      const path = join(directory, name);
+      if (name.includes('@')) {
+        const [ifindex, direction] = clsactPlace(name);
+        const pin = join(directory, name.slice(0, name.indexOf('@')));
+        const programId = await native.bpfTcQuery(ifindex, direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
+        found.push({ pin, ifindex: programId === 0 ? 0 : ifindex, programId });
+        continue;
+      }
+      const link = native.bpfGetPinned(path);
+      const info = native.bpfLinkInfo(link);
+      native.bpfCloseFd(link);
+      found.push({ pin: path, ifindex: info.ifindex, programId: info.programId });
+    }
+    return found;
+  }
+}
+
+const clsactPin = (pin: string, ifindex: number, direction: Direction): string => `${pin}@${ifindex}-${direction}`;
+
+function clsactPlace(name: string): [number, Direction] {
+  const match = /@(\d+)-(ingress|egress)$/.exec(name);
+  if (match === null) throw new SluiceError('internal', `${name} is no attachment's pin`);
+  return [Number(match[1]), match[2] as Direction];
+}
+
+async function listDirectory(directory: string): Promise<string[]> {
+  return existsSync(directory) ? readdir(directory) : [];
+}

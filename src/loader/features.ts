@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What this kernel has of what the programs like to use, and what is used instead. */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { release } from 'node:os';
+import { SluiceError } from '../base/errors.js';
+import type { BpfNative } from '../native/bpf.js';
+
+export interface Feature {
+  readonly feature: string;
+  readonly available: boolean;
+  /** What is used: the feature, or its stand-in. */
+  readonly using: string;
+}
+
+export interface KernelFeatures {
+  /** tc links (6.6) */
+  readonly tcx: boolean;
+  /** kfunc bpf_cast_to_kern_ctx (6.2) */
+  readonly kernCtx: boolean;
+  /** BPF_FIB_LOOKUP_SKIP_NEIGH (6.4) | BPF_FIB_LOOKUP_SRC (6.7), as config.fib_flags */
+  readonly fibFlags: number;
+  /** kfuncs bpf_wq_* (6.10) */
+  readonly workQueue: boolean;
+}
+
+const BTF = '/sys/kernel/btf/vmlinux';
+const BPF_FIB_LOOKUP_SKIP_NEIGH = 4;
+const BPF_FIB_LOOKUP_SRC = 16;
+/** The oldest that is supported. */
+const MINIMUM: readonly [number, number] = [6, 1];
+
+function atLeast(version: readonly [number, number], wanted: readonly [number, number]): boolean {
+  return version[0] > wanted[0] || (version[0] === wanted[0] && version[1] >= wanted[1]);
+}
+
+export function kernelVersion(text: string = release()): [number, number] {
+  const match = /^(\d+)\.(\d+)/.exec(text);
+  return match === null ? [0, 0] : [Number(match[1]), Number(match[2])];
+}
+
+/** True if the kernel's own types name it: kernels carry features of newer ones. */
+function inKernelTypes(types: Buffer, name: string): boolean {
+  return types.includes(Buffer.from(`\0${name}\0`));
+}
+
+/**
+ * Refuses a kernel that is too old or has no type information. What has a name
+ * in the kernel's types is looked for there; flags are told by the version.
+ */
+export async function probeKernel(
+  options: { version?: [number, number]; btf?: string } = {},
+): Promise<KernelFeatures> {
+  const version = options.version ?? kernelVersion();
+  const btf = options.btf ?? BTF;
+  if (!atLeast(version, MINIMUM))
+    throw new SluiceError('environment', `Linux ${version.join('.')} is too old`, {
+      hint: `Linux ${MINIMUM.join('.')} or newer is needed`,
+    });
+  if (!existsSync(btf))
+    throw new SluiceError('environment', `this kernel has no type information (${btf})`, {
+      hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of Debian and Ubuntu are',
+    });
+  const types = await readFile(btf);
+  return {
+    tcx: inKernelTypes(types, 'tcx_link_attach'),
+    kernCtx: inKernelTypes(types, 'bpf_cast_to_kern_ctx'),
+    fibFlags:
+      (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) | (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
+    workQueue: inKernelTypes(types, 'bpf_wq_start'),
+  };
+}
+
+/** For people: `status` and the daemon's first lines. */
+export function describeFeatures(features: KernelFeatures): Feature[] {
+  const row = (feature: string, available: boolean, using: string, instead: string): Feature => ({
+    feature,
+    available,
+    using: available ? using : instead,
+  });
+  return [
+    row('tcx', features.tcx, 'tcx links', 'clsact filters'),
+    row('kern_ctx', features.kernCtx, 'checksums adjusted in place', 'checksum helpers'),
+    row(
+      'fib_lookup_src',
+      (features.fibFlags & BPF_FIB_LOOKUP_SRC) !== 0,
+      "the route's preferred source address",
+      "the uplink's first address",
+    ),
+    row('bpf_wq', features.workQueue, 'collection in a work item', 'collection in a timer'),
+  ];
+}
+
+/** bpf(2) itself: a program of two instructions. EPERM where the right is missing. */
+export function canLoadPrograms(native: BpfNative): boolean {
+  const BPF_PROG_TYPE_SOCKET_FILTER = 1;
+  // r0 = 0; exit
+  const instructions = Buffer.from('b700000000000000' + '9500000000000000', 'hex');
+  try {
+    native.bpfCloseFd(native.bpfProgramLoadRaw(BPF_PROG_TYPE_SOCKET_FILTER, instructions, 0));
+    return true;
+  } catch {
+    return false;
+  }
+}
