@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * Never loaded: the generator of src/maps/generated reads this object's types.
+ * clang leaves out enumerations that nothing refers to, hence the pointers.
+ */
+#include "../lib/config.h"
+#include "collector.h"
+#include "device.h"
+#include "endpoint.h"
+#include "flow.h"
+#include "metrics.h"
+#include "publish.h"
+
+enum device_kind *abi_device_kind;
+enum device_flag *abi_device_flag;
+enum network_flag *abi_network_flag;
+enum flow_action *abi_flow_action;
+enum flow_flag *abi_flow_flag;
+enum flow_state *abi_flow_state;
+enum hook *abi_hook;
+enum outcome *abi_outcome;
+enum drop_reason *abi_drop_reason;
+enum flow_protocol *abi_flow_protocol;
+enum port_table *abi_port_table;
+enum port_slot *abi_port_slot;

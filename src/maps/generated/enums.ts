@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generated from bpf/maps by src/maps/gen (npm run gen). Not to be edited.
+
+export const device_flag = {
+  DEVICE_L3: 1,
+} as const;
+
+export const device_kind = {
+  DEVICE_ENDPOINT: 1,
+  DEVICE_BRIDGE: 2,
+  DEVICE_UPLINK: 3,
+} as const;
+
+export const drop_reason = {
+  DROP_NONE: 0,
+  DROP_MALFORMED: 1,
+  DROP_SPOOFED_MAC: 2,
+  DROP_SPOOFED_ADDRESS: 3,
+  DROP_NO_IPV6: 4,
+  DROP_ISOLATED: 5,
+  DROP_DIRECT_ROUTING: 6,
+  DROP_NO_ROUTE: 7,
+  DROP_NO_UPLINK: 8,
+  DROP_NO_PORT: 9,
+  DROP_TABLE_FULL: 10,
+  DROP_NOT_A_FLOW: 11,
+  DROP_UNKNOWN_PROTOCOL: 12,
+  DROP_TTL: 13,
+  DROP_NO_ENDPOINT: 14,
+  DROP_FRAGMENT: 15,
+  DROP_REASONS: 32,
+} as const;
+
+export const flow_action = {
+  FLOW_TO_ENDPOINT: 1,
+  FLOW_TO_NEIGHBOUR: 2,
+  FLOW_TO_MAC: 3,
+  FLOW_TO_L3: 4,
+  FLOW_TO_HOST: 5,
+  FLOW_ON: 6,
+} as const;
+
+export const flow_flag = {
+  FLOW_REPLY: 1,
+  FLOW_SNAT: 2,
+  FLOW_PUBLISHED: 4,
+  FLOW_AT_ENDPOINT: 8,
+  FLOW_AT_HOST: 16,
+} as const;
+
+export const flow_protocol = {
+  FLOW_PROTOCOL_TCP: 0,
+  FLOW_PROTOCOL_UDP: 1,
+  FLOW_PROTOCOL_ICMP: 2,
+  FLOW_PROTOCOLS: 3,
+} as const;
+
+export const flow_state = {
+  FLOW_ANSWERED: 1,
+  FLOW_ESTABLISHED: 2,
+  FLOW_FIN_ORIG: 4,
+  FLOW_FIN_REPLY: 8,
+  FLOW_RST: 16,
+} as const;
+
+export const hook = {
+  HOOK_ENDPOINT_INGRESS: 0,
+  HOOK_BRIDGE_EGRESS: 1,
+  HOOK_UPLINK_INGRESS: 2,
+  HOOK_UPLINK_EGRESS: 3,
+  HOOKS: 4,
+} as const;
+
+export const network_flag = {
+  NETWORK_MASQUERADE: 1,
+} as const;
+
+export const outcome = {
+  OUTCOME_PASSED: 0,
+  OUTCOME_TO_ENDPOINT: 1,
+  OUTCOME_TO_UPLINK: 2,
+  OUTCOME_DROPPED: 3,
+  OUTCOMES: 4,
+} as const;
+
+export const port_slot = {
+  PORT_SLOT_BY_ADDRESS: 2147483648,
+  PORT_SLOT_ID: 2147483647,
+} as const;
+
+export const port_table = {
+  PORT_TABLE_TCP: 0,
+  PORT_TABLE_UDP: 1,
+  PORT_TABLE_SCTP: 2,
+  PORT_TABLES: 3,
+} as const;

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Generated from bpf/maps by src/maps/gen (npm run gen). Not to be edited.
+
+export interface CollectorState {
+  passes: bigint;
+  duration_ns: bigint;
+  proven: number[];
+  fresh: number[];
+}
+
+export interface Config {
+  mark: number;
+  l3_device: number;
+  kern_ctx: number;
+  fib_flags: number;
+  snat_port_min: number;
+  snat_port_max: number;
+  tcp_established: number;
+  tcp_transitory: number;
+  udp_answered: number;
+  udp_oneway: number;
+  icmp: number;
+  collect_interval: number;
+}
+
+export interface Device {
+  kind: number;
+  id: number;
+  flags: number;
+  addr4: string;
+  mac: string;
+}
+
+export interface Endpoint {
+  ifindex: number;
+  generation: number;
+  net: number;
+  sandbox: number;
+  addr4: string;
+  mac: string;
+  gateway_mac: string;
+  member: number;
+}
+
+export interface Flow4 {
+  saddr: string;
+  daddr: string;
+  sport: number;
+  dport: number;
+  addr_delta: number;
+  port_delta: number;
+  endpoint: number;
+  generation: number;
+  ifindex: number;
+  nexthop: string;
+  mac: string;
+  action: number;
+  flags: number;
+  seen: number;
+  opened: number;
+  publish: number;
+  state: number;
+}
+
+export interface Flow4Key {
+  saddr: string;
+  daddr: string;
+  sport: number;
+  dport: number;
+  protocol: number;
+}
+
+export interface FlowCounts {
+  opened: bigint;
+  promoted: bigint;
+  expired: bigint;
+  reset: bigint;
+}
+
+export interface MacKey {
+  net: number;
+  mac: string;
+}
+
+export interface MemberKey {
+  net: number;
+  member: number;
+}
+
+export interface Network {
+  ifindex: number;
+  flags: number;
+  gateway4: string;
+  members_end: number;
+  mac: string;
+}
+
+export interface Publish {
+  endpoint: number;
+  generation: number;
+  addr4: string;
+  host_port: number;
+  host_port_end: number;
+  port: number;
+  protocol: number;
+}
+
+export interface PublishAddr4Key {
+  addr: string;
+  port: number;
+  protocol: number;
+}
+
+export interface Traffic {
+  packets: bigint;
+  bytes: bigint;
+}

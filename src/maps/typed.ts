@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A kernel map with its generated codecs. */
+import { isNativeError } from '../base/errors.js';
+import type { BpfNative } from '../native/bpf.js';
+import type { MapDescriptor } from './codec.js';
+
+/** Flags of update; include/uapi/linux/bpf.h */
+export const BPF_ANY = 0;
+export const BPF_NOEXIST = 1;
+
+const PER_CPU_TYPES = new Set([5, 6, 10]); // PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH
+const DEFAULT_BATCH = 4096;
+/** The kernel's own, for a map type without batch operations. */
+const ENOTSUPP = 524;
+
+const align8 = (n: number): number => (n + 7) & ~7;
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function lacksBatch(e: unknown): boolean {
+  return isNativeError(e) && (e.errno === ENOTSUPP || e.code === 'EINVAL' || e.code === 'EOPNOTSUPP');
+}
+
+export class TypedMap<K, V> {
+  readonly descriptor: MapDescriptor<K, V>;
+  readonly #native: BpfNative;
+  readonly #fd: () => number;
+  readonly #key: Buffer;
+  readonly #value: Buffer;
+  readonly #cpus: number;
+
+  /** `fd` answers the descriptor, and throws once its owner has closed it. */
+  constructor(native: BpfNative, descriptor: MapDescriptor<K, V>, fd: () => number) {
+    this.descriptor = descriptor;
+    this.#native = native;
+    this.#fd = fd;
+    this.#cpus = PER_CPU_TYPES.has(descriptor.type) ? native.bpfPossibleCpus() : 0;
+    this.#key = Buffer.alloc(descriptor.key.size);
+    this.#value = Buffer.alloc(this.#cpus === 0 ? descriptor.value.size : this.#cpus * align8(descriptor.value.size));
+  }
+
+  get fd(): number {
+    return this.#fd();
+  }
+
+  get capacity(): number {
+    return this.#native.bpfMapInfo(this.fd).maxEntries;
+  }
+
+  get(key: K): V | undefined {
+    this.descriptor.key.encode(key, this.#key, 0);
+    if (!this.#native.bpfMapLookup(this.fd, this.#key, this.#value)) return undefined;
+    return this.descriptor.value.decode(this.#value, 0);
+  }
+
+  /** One value a CPU; an absent key has none. */
+  getPerCpu(key: K): V[] {
+    this.descriptor.key.encode(key, this.#key, 0);
+    if (!this.#native.bpfMapLookup(this.fd, this.#key, this.#value)) return [];
+    const stride = align8(this.descriptor.value.size);
+    return Array.from({ length: this.#cpus }, (_, cpu) => this.descriptor.value.decode(this.#value, cpu * stride));
+  }
+
+  set(key: K, value: V, flags: number = BPF_ANY): void {
+    this.descriptor.key.encode(key, this.#key, 0);
+    this.descriptor.value.encode(value, this.#value, 0);
+    this.#native.bpfMapUpdate(this.fd, this.#key, this.#value, flags);
+  }
+
+  /** False if there was none. */
+  delete(key: K): boolean {
+    this.descriptor.key.encode(key, this.#key, 0);
+    return this.#native.bpfMapDelete(this.fd, this.#key);
+  }
+
+  setBatch(pairs: readonly (readonly [K, V])[]): void {
+    const { key, value } = this.descriptor;
+    if (pairs.length === 0) return;
+    const keys = Buffer.allocUnsafe(pairs.length * key.size);
+    const values = Buffer.allocUnsafe(pairs.length * value.size);
+    pairs.forEach(([k, v], i) => {
+      key.encode(k, keys, i * key.size);
+      value.encode(v, values, i * value.size);
+    });
+    try {
+      this.#native.bpfMapUpdateBatch(this.fd, keys, values, pairs.length, BPF_ANY);
+    } catch (e) {
+      if (!lacksBatch(e)) throw e;
+      for (const [k, v] of pairs) this.set(k, v);
+    }
+  }
+
+  /** Absent keys are none the worse. */
+  deleteBatch(keys: readonly K[]): void {
+    const { key } = this.descriptor;
+    if (keys.length === 0) return;
+    const bytes = Buffer.allocUnsafe(keys.length * key.size);
+    keys.forEach((k, i) => key.encode(k, bytes, i * key.size));
+    try {
+      this.#native.bpfMapDeleteBatch(this.fd, bytes, keys.length);
+    } catch (e) {
+      // the batch stops at the first absent key
+      if (!lacksBatch(e) && !(isNativeError(e) && e.code === 'ENOENT')) throw e;
+      for (const k of keys) this.delete(k);
+    }
+  }
+
+  /**
+   * Every entry, in batches with a turn of the event loop between them. A hash
+   * that changes meanwhile may show an entry twice or not at all only if that
+   * entry was changed too.
+   */
+  async *entries(batch: number = DEFAULT_BATCH): AsyncGenerator<[K, V]> {
+    const { key, value } = this.descriptor;
+    const position = Math.max(4, key.size);
+    let count = batch;
+    let from: Buffer | null = null;
+    for (;;) {
+      const next: Buffer = Buffer.alloc(position);
+      const keys = Buffer.allocUnsafe(count * key.size);
+      const values = Buffer.allocUnsafe(count * value.size);
+      let got: { count: number; end: boolean };
+      try {
+        got = this.#native.bpfMapLookupBatch(this.fd, from, next, keys, values, count);
+      } catch (e) {
+        if (isNativeError(e) && e.code === 'ENOSPC') {
+          // a bucket with more entries than the batch has room for
+          count *= 2;
+          continue;
+        }
+        if (from !== null || !lacksBatch(e)) throw e;
+        yield* this.#oneByOne();
+        return;
+      }
+      for (let i = 0; i < got.count; i++)
+        yield [key.decode(keys, i * key.size), value.decode(values, i * value.size)];
+      if (got.end) return;
+      from = next;
+      await turn();
+    }
+  }
+
+  *#oneByOne(): Generator<[K, V]> {
+    const { key, value } = this.descriptor;
+    const fd = this.fd;
+    const next = Buffer.alloc(key.size);
+    const bytes = Buffer.alloc(value.size);
+    let from: Buffer | null = null;
+    while (this.#native.bpfMapNextKey(fd, from, next)) {
+      if (this.#native.bpfMapLookup(fd, next, bytes)) yield [key.decode(next, 0), value.decode(bytes, 0)];
+      from = Buffer.from(next);
+    }
+  }
+
+  /** Walks the map; for tables whose fill nobody counts. */
+  async count(): Promise<number> {
+    let n = 0;
+    for await (const _ of this.entries()) n++;
+    return n;
+  }
+}
