@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs and builds what is missing: system packages, npm packages, the addon, the BPF objects,
+# the TypeScript. Says what it does; has nothing to do the second time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { echo "setup: $*"; }
+fail() { echo "setup: $*" >&2; exit 1; }
+
+command -v node >/dev/null || fail "there is no node: install Node.js 20 or newer (https://nodejs.org)"
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] ||
+  fail "Node.js $(node --version) is too old: 20 or newer is needed"
+
+packages=(
+  clang clang-format libbpf-dev libelf-dev libmnl-dev pkg-config g++ make python3 bpftool iproute2
+  # for the tests, the demo and the benchmark's comparisons
+  python3-scapy iptables nftables tcpdump ethtool iputils-ping curl procps
+)
+installed=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' 2>/dev/null | awk '$2 ~ /^ii/ {print $1}' || true)
+missing=()
+for package in "${packages[@]}"; do
+  grep -qx "$package" <<<"$installed" || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  command -v apt-get >/dev/null || fail "these are missing and there is no apt-get to install them: ${missing[*]}"
+  [ "$(id -u)" -eq 0 ] || fail "run it as root to install: ${missing[*]}"
+  say "installing ${missing[*]}"
+  log=$(mktemp)
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
+    >"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "apt-get failed; the whole log is in $log"; }
+  rm -f "$log"
+fi
+
+# newer STAMP FIND-ARGUMENTS...: some file found is newer than the stamp, or there is no stamp
+newer() {
+  local stamp=$1
+  shift
+  [ -e "$stamp" ] || return 0
+  [ -n "$(find "$@" -newer "$stamp" -print -quit)" ]
+}
+
+if newer node_modules/.sluice-stamp package.json package-lock.json; then
+  say "npm ci"
+  npm ci --silent --no-audit --no-fund --ignore-scripts
+  touch node_modules/.sluice-stamp
+fi
+
+addon=src/native/build/Release/sluice_native.node
+if newer "$addon" src/native/cc src/native/binding.gyp; then
+  say "building the addon"
+  headers=()
+  [ -e /usr/include/node/node_api.h ] && headers=(--nodedir=/usr)
+  log=$(mktemp)
+  npx --no-install node-gyp rebuild --directory src/native "${headers[@]}" >"$log" 2>&1 ||
+    { tail -n 30 "$log" >&2; fail "the addon does not build; the whole log is in $log"; }
+  rm -f "$log"
+fi
+
+bash scripts/build-bpf.sh
+
+if newer dist/.stamp src metrics tsconfig.json package.json \( -name '*.ts' -o -name '*.json' \); then
+  say "compiling TypeScript"
+  npx --no-install tsc -p tsconfig.json
+  touch dist/.stamp
+fi
+say "ready"

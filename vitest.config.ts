@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+import { defineConfig } from 'vitest/config';
+
+/** Those with root share the machine's bpffs, namespaces and two cores: one file at a time. */
+const privileged = { fileParallelism: false, testTimeout: 60_000, hookTimeout: 60_000 };
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 } },
+      { test: { name: 'bpf', include: ['test/bpf/**/*.test.ts'], ...privileged } },
+      { test: { name: 'net', include: ['test/net/**/*.test.ts'], ...privileged } },
+      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...privileged } },
+    ],
+  },
+});
