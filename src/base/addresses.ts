@@ -89,14 +89,16 @@ export function overlaps(a: Prefix, b: Prefix): boolean {
 }
 
 /**
- * First and last address that a host may bear: IPv4 leaves out the network and
+ * First and last address of `part` that a host of `prefix` may bear: IPv4 leaves out the network and
  * the broadcast address (but not in a /31, RFC 3021, or a /32), IPv6 the
  * subnet-router anycast address (but not in a /127, RFC 6164, or a /128).
  */
-export function usableRange(prefix: Prefix): { first: bigint; last: bigint } {
-  const last = lastAddress(prefix);
-  if (bits(prefix.family) - prefix.length <= 1) return { first: prefix.network, last };
-  return { first: prefix.network + 1n, last: prefix.family === 4 ? last - 1n : last };
+export function usableRange(prefix: Prefix, part: Prefix = prefix): { first: bigint; last: bigint } {
+  const ends = bits(prefix.family) - prefix.length > 1 ? 1n : 0n;
+  return {
+    first: larger(prefix.network + ends, part.network),
+    last: smaller(lastAddress(prefix) - (prefix.family === 4 ? ends : 0n), lastAddress(part)),
+  };
 }
 
 /** Lower-case colon text of a MAC given with colons or hyphens. */
@@ -127,5 +129,17 @@ function fromBytes(bytes: readonly number[]): bigint {
 
 function toBytes(address: Address): number[] {
   const count = bits(address.family) / 8;
-  return Array.from({ length: count }, (_, i) => Number((address.value >> BigInt(8 * (count - 1 - i))) & 0xffn));
+  return Array.from({ length: count }, (_, i) =>
+    Number((address.value >> BigInt(8 * (count - 1 - i))) & 0xffn),
+  );
+}
+
+// Math.min and Math.max take no bigint.
+function smaller(a: bigint, b: bigint): bigint {
+  if (a < b) return a;
+  return b;
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return -smaller(-a, -b);
 }

@@ -13,7 +13,7 @@ import { SluiceError } from '../base/errors.js';
 import { newId } from '../base/ids.js';
 import { checkHostname } from '../base/names.js';
 import type { Change } from './change.js';
-import { claim, type Context, now } from './context.js';
+import { type Context, claim, now } from './context.js';
 import { findDriver } from './drivers/registry.js';
 import type { PortSpec } from './portspec.js';
 import { allocatePorts, type HostSockets, releasePorts } from './publishing.js';
@@ -34,7 +34,10 @@ export function buildEndpoint(
   const { name, aliases = [], labels = {} } = request;
   const driver = findDriver(network.driver);
   if (request.ipv6 !== undefined) {
-    throw new SluiceError('unsupported', 'IPv6 addresses are not supported yet', { field: 'ipv6', hint: 'leave it out' });
+    throw new SluiceError('unsupported', 'IPv6 addresses are not supported yet', {
+      field: 'ipv6',
+      hint: 'leave it out',
+    });
   }
   driver.validateEndpoint(request, network);
   for (const [i, alias] of aliases.entries()) checkHostname(alias, `aliases[${i}]`);
@@ -72,7 +75,11 @@ export function buildEndpoint(
 
 function takeAddress(
   { state }: Context,
-  change: Change, id: string, asked: string | undefined, network: NetworkRecord): string {
+  change: Change,
+  id: string,
+  asked: string | undefined,
+  network: NetworkRecord,
+): string {
   const { addresses } = state.space(network.id);
   change.mark(addresses.mark());
   const wanted = asked === undefined ? undefined : parseAddress(asked);
@@ -93,7 +100,13 @@ function takeAddress(
   return formatAddress(address);
 }
 
-function chooseMac({ state }: Context, id: string, asked: string | undefined, ipv4: string, network: NetworkRecord): string {
+function chooseMac(
+  { state }: Context,
+  id: string,
+  asked: string | undefined,
+  ipv4: string,
+  network: NetworkRecord,
+): string {
   if (asked === undefined) {
     const derived = macFromIpv4(parseAddress(ipv4) as Address);
     // Somebody may have asked for just that one.

@@ -19,7 +19,12 @@ export interface Context {
   readonly host: HostView;
   readonly log: Log;
   readonly clock: Clock;
-  emit(type: ChangeEvent['type'], action: ChangeEvent['action'], object: Named, attributes?: Attributes): void;
+  emit(
+    type: ChangeEvent['type'],
+    action: ChangeEvent['action'],
+    object: Named,
+    attributes?: Attributes,
+  ): void;
 }
 
 interface Named {
@@ -72,11 +77,17 @@ async function perform({ ledger, realizer, log }: Context, change: Change): Prom
     }
   } catch (e) {
     for (const stage of started) {
-      const results = await Promise.allSettled(stage.map(({ owner, previous }) => realizer.apply(owner, previous)));
+      const results = await Promise.allSettled(
+        stage.map(({ owner, previous }) => realizer.apply(owner, previous)),
+      );
       for (const [i, result] of results.entries()) {
         if (result.status === 'fulfilled') continue;
         const { owner } = stage[i] as Step;
-        log.error('rows could not be put back after a failed change', { what: change.what, owner, err: result.reason });
+        log.error('rows could not be put back after a failed change', {
+          what: change.what,
+          owner,
+          err: result.reason,
+        });
       }
     }
     await ledger.revert(change.inverse);

@@ -28,15 +28,20 @@ export class Endpoints {
     return locks.with(id, 'shared', async () => {
       const network = state.networks.get(id) ?? missing('network', name);
       const sockets = await lookAtSockets(this.#context.host, specs);
-      return makeChange(this.#context, `endpoint '${request.name}' could not be created`, dryRun, (change) => {
-        const record = buildEndpoint(this.#context, change, request, network, specs, sockets);
-        change.store(`endpoints/${record.id}`, record, null);
-        change.onDone(() => state.setEndpoint(record));
-        return () => {
-          emit('endpoint', 'create', record, { network: network.name });
-          return this.#view(record);
-        };
-      });
+      return makeChange(
+        this.#context,
+        `endpoint '${request.name}' could not be created`,
+        dryRun,
+        (change) => {
+          const record = buildEndpoint(this.#context, change, request, network, specs, sockets);
+          change.store(`endpoints/${record.id}`, record, null);
+          change.onDone(() => state.setEndpoint(record));
+          return () => {
+            emit('endpoint', 'create', record, { network: network.name });
+            return this.#view(record);
+          };
+        },
+      );
     });
   }
 
@@ -62,7 +67,7 @@ export class Endpoints {
           hint: 'let it leave first',
         });
       }
-      const facts = await lookAtSandbox(this.#context, sandbox);
+      const facts = await lookAtSandbox(this.#context, sandbox, true);
       return makeChange(this.#context, `endpoint '${endpoint.name}' could not join`, dryRun, (change) => {
         const record = addJoin(this.#context, change, endpoint, endpoint, sandbox, facts);
         change.onDone(() => state.setEndpoint(record));
@@ -78,7 +83,7 @@ export class Endpoints {
     const { state, emit } = this.#context;
     const { id } = this.#joined(endpointRef);
     return this.#exclusively(id, null, async (endpoint, sandbox) => {
-      const facts = await lookAtSandbox(this.#context, sandbox);
+      const facts = await lookAtSandbox(this.#context, sandbox, false);
       return makeChange(this.#context, `endpoint '${endpoint.name}' could not leave`, dryRun, (change) => {
         const record = { ...endpoint, join: null };
         addLeave(this.#context, change, endpoint, record, facts);
@@ -98,7 +103,9 @@ export class Endpoints {
       const record = state.endpoints.get(id) ?? missing('endpoint', name);
       if (record.join) {
         const where = state.sandboxes.of(record.join.sandbox).name;
-        throw new SluiceError('in_use', `endpoint '${name}' is in sandbox '${where}'`, { hint: 'let it leave first' });
+        throw new SluiceError('in_use', `endpoint '${name}' is in sandbox '${where}'`, {
+          hint: 'let it leave first',
+        });
       }
       return makeChange(this.#context, `endpoint '${name}' could not be removed`, dryRun, (change) => {
         change.store(`endpoints/${id}`, null, record);
@@ -124,7 +131,7 @@ export class Endpoints {
       const network = state.networks.get(networkId) ?? missing('network', networkName);
       const [sockets, facts] = await Promise.all([
         lookAtSockets(host, specs),
-        lookAtSandbox(this.#context, sandbox),
+        lookAtSandbox(this.#context, sandbox, true),
       ]);
       const what = `sandbox '${sandboxName}' could not be connected to network '${networkName}'`;
       return makeChange(this.#context, what, dryRun, (change) => {
@@ -152,7 +159,7 @@ export class Endpoints {
       });
     }
     return this.#exclusively(found.id, null, async (endpoint, sandbox) => {
-      const facts = await lookAtSandbox(this.#context, sandbox);
+      const facts = await lookAtSandbox(this.#context, sandbox, false);
       const what = `sandbox '${name}' could not be disconnected from network '${network.name}'`;
       return makeChange(this.#context, what, dryRun, (change) => {
         addLeave(this.#context, change, endpoint, null, facts);
@@ -173,11 +180,24 @@ export class Endpoints {
       const driver = findDriver(network.driver);
       driver.validateEndpoint({ network: network.id, ports: [...ports] }, network);
       const sockets = await lookAtSockets(host, specs);
-      return makeChange(this.#context, `ports of '${endpoint.name}' could not be published`, dryRun, (change) => {
-        const hostIp = driver.defaultHostIp(network);
-        const added = allocatePorts(this.#context, change, endpoint, specs, endpoint.ports, hostIp, sockets);
-        return this.#replacePorts(change, endpoint, [...endpoint.ports, ...added], 'publish');
-      });
+      return makeChange(
+        this.#context,
+        `ports of '${endpoint.name}' could not be published`,
+        dryRun,
+        (change) => {
+          const hostIp = driver.defaultHostIp(network);
+          const added = allocatePorts(
+            this.#context,
+            change,
+            endpoint,
+            specs,
+            endpoint.ports,
+            hostIp,
+            sockets,
+          );
+          return this.#replacePorts(change, endpoint, [...endpoint.ports, ...added], 'publish');
+        },
+      );
     });
   }
 
@@ -223,7 +243,9 @@ export class Endpoints {
   #joined(ref: string): EndpointRecord {
     const endpoint = this.#context.state.endpoints.resolve(ref);
     if (endpoint.join) return endpoint;
-    throw new SluiceError('conflict', `endpoint '${endpoint.name}' is in no sandbox`, { hint: 'it need not leave' });
+    throw new SluiceError('conflict', `endpoint '${endpoint.name}' is in no sandbox`, {
+      hint: 'it need not leave',
+    });
   }
 
   /** With the endpoint and its sandbox, or the one given, to itself. */

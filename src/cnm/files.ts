@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the resolver library reads in a sandbox. */
-import { contains, parseAddress, parsePrefix, type Prefix } from '../base/addresses.js';
+import { contains, type Prefix, parseAddress, parsePrefix } from '../base/addresses.js';
 import type { SandboxRecord } from './records.js';
 import type { SandboxFilesRow } from './rows.js';
 
@@ -27,9 +27,15 @@ function resolvConf({ dns, dnsSearch }: SandboxRecord, host: string): string {
     .split('\n')
     .map((line) => line.trim().split(/\s+/))
     .filter(([keyword = '']) => keyword !== '' && !/^[#;]/.test(keyword));
-  const of = (...keywords: string[]): string[][] => lines.filter(([keyword = '']) => keywords.includes(keyword));
+  const of = (...keywords: string[]): string[][] =>
+    lines.filter(([keyword = '']) => keywords.includes(keyword));
 
-  const servers = dns.length > 0 ? dns : of('nameserver').flatMap(([, server]) => server ?? []).filter(isReachable);
+  const servers =
+    dns.length > 0
+      ? dns
+      : of('nameserver')
+          .flatMap(([, server]) => server ?? [])
+          .filter(isReachable);
   // The last `search` or `domain` counts (resolv.conf(5)).
   const search = dnsSearch.length > 0 ? dnsSearch : (of('search', 'domain').at(-1)?.slice(1) ?? []);
   const options = of('options').flatMap((line) => line.slice(1));

@@ -16,12 +16,22 @@ export interface SandboxFacts {
   readonly links: readonly string[];
 }
 
-export async function lookAtSandbox({ host }: Context, sandbox: SandboxRecord): Promise<SandboxFacts> {
-  const [resolvConf, links] = await Promise.all([
-    host.resolvConf(),
-    sandbox.owned || sandbox.host ? [] : host.linksIn(sandbox.netns),
-  ]);
-  return { resolvConf, links };
+/** `joins`: an endpoint is to join. A namespace that is gone does not keep endpoints from leaving. */
+export async function lookAtSandbox(
+  { host }: Context,
+  sandbox: SandboxRecord,
+  joins: boolean,
+): Promise<SandboxFacts> {
+  const { name, netns, owned } = sandbox;
+  const resolvConf = await host.resolvConf();
+  if (!joins || owned || sandbox.host) return { resolvConf, links: [] };
+  if (!(await host.isNetns(netns))) {
+    throw new SluiceError('conflict', `${netns}, the namespace of sandbox '${name}', is gone`, {
+      field: 'sandbox',
+      hint: 'remove that sandbox and create it again',
+    });
+  }
+  return { resolvConf, links: await host.linksIn(netns) };
 }
 
 /**
@@ -69,7 +79,9 @@ export function addLeave(
   // Only now is the place of the default route free.
   const heir = holderOfDefaultRoute(state, after);
   if (heir && heir.id !== holderOfDefaultRoute(state, inside)?.id) {
-    change.stage(step(ownerOf('endpoint', heir), planEndpoint(state, heir, inside), planEndpoint(state, heir, after)));
+    change.stage(
+      step(ownerOf('endpoint', heir), planEndpoint(state, heir, inside), planEndpoint(state, heir, after)),
+    );
   }
   change.onDone(() => {
     if (join.slot !== null) state.slots.release(join.slot);
@@ -78,7 +90,11 @@ export function addLeave(
 }
 
 /** Rows of an endpoint, none while it is not joined. `inside` are all of its sandbox, itself included. */
-export function planEndpoint(state: State, endpoint: EndpointRecord, inside: readonly EndpointRecord[]): Row[] {
+export function planEndpoint(
+  state: State,
+  endpoint: EndpointRecord,
+  inside: readonly EndpointRecord[],
+): Row[] {
   const { join } = endpoint;
   if (!join) return [];
   const network = state.networks.of(endpoint.network);
@@ -89,7 +105,9 @@ export function planEndpoint(state: State, endpoint: EndpointRecord, inside: rea
 
 /** The first endpoint to join whose network has a gateway. */
 function holderOfDefaultRoute(state: State, inside: readonly EndpointRecord[]): EndpointRecord | undefined {
-  return inside.find(({ network }) => state.networks.of(network).subnets.some(({ gateway }) => gateway !== null));
+  return inside.find(({ network }) =>
+    state.networks.of(network).subnets.some(({ gateway }) => gateway !== null),
+  );
 }
 
 function filesStep(

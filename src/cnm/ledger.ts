@@ -52,7 +52,9 @@ export class Ledger {
       await this.write(operations);
     } catch (err) {
       this.#owed = merge([this.#owed, operations]);
-      this.#log.error('the store could not be put back after a failed change; retried with the next one', { err });
+      this.#log.error('the store could not be put back after a failed change; retried with the next one', {
+        err,
+      });
     }
   }
 
@@ -97,7 +99,10 @@ export class Ledger {
     let count = this.#owed.length;
     let end = 0;
     do count += (this.#queue[end++] as Item).operations.length;
-    while (end < this.#queue.length && count + (this.#queue[end] as Item).operations.length <= MAX_OPERATIONS);
+    while (
+      end < this.#queue.length &&
+      count + (this.#queue[end] as Item).operations.length <= MAX_OPERATIONS
+    );
     const items = this.#queue.slice(0, end);
     this.#queue = this.#queue.slice(end);
     return items;

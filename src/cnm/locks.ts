@@ -31,11 +31,10 @@ export class Locks {
   }
 
   #acquire(id: string, mode: LockMode): Promise<void> {
-    let lock = this.#locks.get(id);
-    if (!lock) this.#locks.set(id, (lock = { held: 0, queue: [] }));
-    const { queue } = lock;
+    const lock = this.#locks.get(id) ?? { held: 0, queue: [] };
+    this.#locks.set(id, lock);
     return new Promise((go) => {
-      queue.push({ mode, go });
+      lock.queue.push({ mode, go });
       this.#admit(id);
     });
   }

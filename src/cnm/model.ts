@@ -53,6 +53,12 @@ export interface CnmOptions {
   readonly pools?: readonly string[];
 }
 
+export interface Usage {
+  readonly table: string;
+  readonly used: number;
+  readonly capacity: number;
+}
+
 export class CnmModel implements Cnm {
   readonly #context: Context;
   readonly #store: Store;
@@ -193,6 +199,17 @@ export class CnmModel implements Cnm {
     return this.#change('disconnect', () => this.#endpoints.disconnect(networkRef, sandboxRef, dryRun));
   }
 
+  /** How full the kernel's tables of our objects are, by what we hold of them. */
+  usage(): Usage[] {
+    const { netNumbers, slots, sandboxNumbers, publishIds } = this.#context.state;
+    return Object.entries({
+      networks: netNumbers,
+      endpoints: slots,
+      sandboxes: sandboxNumbers,
+      publishes: publishIds,
+    }).map(([table, { size, capacity }]) => ({ table, used: size, capacity }));
+  }
+
   onChange(listener: (e: ChangeEvent) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -219,7 +236,8 @@ export class CnmModel implements Cnm {
     for (const record of state.sandboxes.all()) {
       const inside = state.inside(record.id);
       add(ownerOf('sandbox', record), planSandbox(record, resolvConf, inside));
-      for (const endpoint of inside) add(ownerOf('endpoint', endpoint), planEndpoint(state, endpoint, inside));
+      for (const endpoint of inside)
+        add(ownerOf('endpoint', endpoint), planEndpoint(state, endpoint, inside));
     }
     return plan;
   }
@@ -227,9 +245,13 @@ export class CnmModel implements Cnm {
   /** Nothing but SluiceErrors comes out. */
   async #change<T>(what: string, run: () => Promise<T>): Promise<T> {
     if (this.#phase !== 'running') {
-      throw new SluiceError('unavailable', `the daemon is ${this.#phase === 'new' ? 'not ready yet' : 'shutting down'}`, {
-        hint: 'try again in a moment',
-      });
+      throw new SluiceError(
+        'unavailable',
+        `the daemon is ${this.#phase === 'new' ? 'not ready yet' : 'shutting down'}`,
+        {
+          hint: 'try again in a moment',
+        },
+      );
     }
     const running = run();
     this.#pending.add(running);

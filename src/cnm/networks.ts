@@ -5,7 +5,7 @@ import { SluiceError } from '../base/errors.js';
 import { newId } from '../base/ids.js';
 import { checkName } from '../base/names.js';
 import type { Change } from './change.js';
-import { claim, type Context, gone, makeChange, now, ownerOf, step } from './context.js';
+import { type Context, claim, gone, makeChange, now, ownerOf, step } from './context.js';
 import { DEFAULT_DRIVER, findDriver } from './drivers/registry.js';
 import {
   checkOverlap,
@@ -56,7 +56,9 @@ export class Networks {
         link,
         created: now(this.#context),
       };
-      claim(this.#context, change, networkClaims(base), id, (text, holder) => taken(text, state.networks.get(holder)?.name));
+      claim(this.#context, change, networkClaims(base), id, (text, holder) =>
+        taken(text, state.networks.get(holder)?.name),
+      );
       if (!driver.dataplane) return this.#store(change, { ...base, subnets: [], net: null });
 
       const subnet = this.#subnet(request, routes);
@@ -145,10 +147,14 @@ export class Networks {
     if (asked.cidr === undefined) {
       for (const field of ['gateway', 'ipRange'] as const) {
         if (asked[field] === undefined) continue;
-        throw new SluiceError('invalid_argument', `${field === 'gateway' ? 'a gateway' : 'an ip-range'} needs a subnet`, {
-          field: `subnets[0].${field}`,
-          hint: 'give the subnet that it lies in',
-        });
+        throw new SluiceError(
+          'invalid_argument',
+          `${field === 'gateway' ? 'a gateway' : 'an ip-range'} needs a subnet`,
+          {
+            field: `subnets[0].${field}`,
+            hint: 'give the subnet that it lies in',
+          },
+        );
       }
       prefix = chooseSubnet(state.pools, [...networks.map((network) => network.prefix), ...routes]);
     } else {
@@ -162,7 +168,8 @@ export class Networks {
       });
     }
     const gateway = parseGateway(asked.gateway, prefix, 'subnets[0]');
-    const range = asked.ipRange === undefined ? null : parseIpRange(asked.ipRange, prefix, gateway, 'subnets[0]');
+    const range =
+      asked.ipRange === undefined ? null : parseIpRange(asked.ipRange, prefix, gateway, 'subnets[0]');
     if (asked.cidr !== undefined) checkOverlap(prefix, { networks, routes }, 'subnets[0]');
     return {
       cidr: formatPrefix(prefix),

@@ -34,6 +34,10 @@ export class NumberPool {
     return this.#taken.size;
   }
 
+  get capacity(): number {
+    return this.#last;
+  }
+
   has(number: number): boolean {
     return this.#taken.has(number);
   }
@@ -54,9 +58,13 @@ export class NumberPool {
   /** Takes what the store says was taken; throws `store` if it cannot be. The search then begins behind it. */
   restore(number: number): void {
     if (this.#taken.has(number) || number < 1 || number > this.#last) {
-      throw new SluiceError('store', `the state holds number ${number} for a ${this.#what}, which cannot be`, {
-        hint: 'restore the state directory from a backup, or move it away to begin with an empty one',
-      });
+      throw new SluiceError(
+        'store',
+        `the state holds number ${number} for a ${this.#what}, which cannot be`,
+        {
+          hint: 'restore the state directory from a backup, or move it away to begin with an empty one',
+        },
+      );
     }
     this.#taken.add(number);
     if (number >= this.#next) this.#next = number + 1;

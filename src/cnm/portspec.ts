@@ -50,12 +50,17 @@ export function parsePortSpec(text: string, field = 'ports'): PortSpec {
 
   if (ip6 !== undefined) {
     if (parseAddress(ip6)?.family !== 6) return refuse(`'${ip6}' is not an IPv6 address`);
-    throw new SluiceError('unsupported', `port mapping '${text}': IPv6 host addresses cannot be published on yet`, {
-      field,
-      hint: 'leave the host address out, or give an IPv4 address',
-    });
+    throw new SluiceError(
+      'unsupported',
+      `port mapping '${text}': IPv6 host addresses cannot be published on yet`,
+      {
+        field,
+        hint: 'leave the host address out, or give an IPv4 address',
+      },
+    );
   }
-  if (ip4 !== undefined) checkHostIp(ip4, (why) => refuse(why, 'give an IPv4 address of this host, or none for all'));
+  if (ip4 !== undefined)
+    checkHostIp(ip4, (why) => refuse(why, 'give an IPv4 address of this host, or none for all'));
   if (protocol === 'sctp') {
     throw new SluiceError('unsupported', `port mapping '${text}': sctp cannot be published yet`, {
       field,

@@ -12,7 +12,10 @@ import { portClaim } from './state.js';
 /** Throws for an empty list too, where `required`. */
 export function parsePorts(texts: readonly string[], required = false): PortSpec[] {
   if (required && texts.length === 0) {
-    throw new SluiceError('invalid_argument', 'no port mapping is given', { field: 'ports', hint: 'give one, such as 8080:80' });
+    throw new SluiceError('invalid_argument', 'no port mapping is given', {
+      field: 'ports',
+      hint: 'give one, such as 8080:80',
+    });
   }
   return texts.map((text, i) => parsePortSpec(text, `ports[${i}]`));
 }
@@ -25,7 +28,9 @@ export async function lookAtSockets(host: HostView, specs: readonly PortSpec[]):
     const mine = specs.filter((spec) => spec.protocol === protocol);
     if (mine.length === 0) return [];
     const firsts = mine.map(({ hostPort }) => hostPort ?? EPHEMERAL.first);
-    const lasts = mine.map((spec) => (spec.hostPort === null ? EPHEMERAL.last : spec.hostPort + length(spec) - 1));
+    const lasts = mine.map((spec) =>
+      spec.hostPort === null ? EPHEMERAL.last : spec.hostPort + length(spec) - 1,
+    );
     return host.socketsOn(protocol, Math.min(...firsts), Math.max(...lasts));
   };
   const [tcp, udp] = await Promise.all([look('tcp'), look('udp')]);
@@ -106,17 +111,25 @@ export function matchPorts(endpoint: EndpointRecord, specs: readonly PortSpec[])
     const [match, other] = matches;
     if (!match) {
       const published = endpoint.ports.map((port) => formatPortMapping(port)).join(', ');
-      throw new SluiceError('not_found', `endpoint '${endpoint.name}' does not publish ${formatPortSpec(spec)}`, {
-        field: `ports[${i}]`,
-        hint: published ? `it publishes ${published}` : 'it publishes nothing',
-      });
+      throw new SluiceError(
+        'not_found',
+        `endpoint '${endpoint.name}' does not publish ${formatPortSpec(spec)}`,
+        {
+          field: `ports[${i}]`,
+          hint: published ? `it publishes ${published}` : 'it publishes nothing',
+        },
+      );
     }
     if (other) {
       const choices = matches.map((port) => formatPortMapping(port)).join(', ');
-      throw new SluiceError('ambiguous', `endpoint '${endpoint.name}' publishes ${formatPortSpec(spec)} more than once`, {
-        field: `ports[${i}]`,
-        hint: `give one of ${choices}`,
-      });
+      throw new SluiceError(
+        'ambiguous',
+        `endpoint '${endpoint.name}' publishes ${formatPortSpec(spec)} more than once`,
+        {
+          field: `ports[${i}]`,
+          hint: `give one of ${choices}`,
+        },
+      );
     }
     found.push(match);
   }

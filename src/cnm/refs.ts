@@ -49,10 +49,14 @@ export class Table<T extends { readonly id: string; readonly name: string }> {
     const matches = isIdPrefix(ref) ? this.all().filter(({ id }) => id.startsWith(ref)) : [];
     if (matches.length > 1) {
       const names = matches.slice(0, 4).map(({ name }) => `'${name}'`);
-      throw new SluiceError('ambiguous', `'${ref}' begins the ids of several ${plural(this.kind)}: ${names.join(', ')}`, {
-        ...details,
-        hint: 'give more characters of the id, or the name',
-      });
+      throw new SluiceError(
+        'ambiguous',
+        `'${ref}' begins the ids of several ${plural(this.kind)}: ${names.join(', ')}`,
+        {
+          ...details,
+          hint: 'give more characters of the id, or the name',
+        },
+      );
     }
     const [match] = matches;
     if (match) return match;

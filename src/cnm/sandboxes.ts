@@ -5,7 +5,7 @@ import { parseAddress } from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
 import { newId } from '../base/ids.js';
 import { checkHostname, checkName, isDomain, isHostname } from '../base/names.js';
-import { claim, type Context, gone, makeChange, now, ownerOf, step } from './context.js';
+import { type Context, claim, gone, makeChange, now, ownerOf, step } from './context.js';
 import { planFiles } from './files.js';
 import type { EndpointRecord, SandboxRecord } from './records.js';
 import type { Row } from './rows.js';
@@ -101,7 +101,13 @@ export class Sandboxes {
   }
 
   /** The namespace's path, and whether it is the host's. */
-  async #namespace({ name, netns, dns, dnsSearch, hostname }: SandboxCreate): Promise<{ netns: string; host: boolean }> {
+  async #namespace({
+    name,
+    netns,
+    dns,
+    dnsSearch,
+    hostname,
+  }: SandboxCreate): Promise<{ netns: string; host: boolean }> {
     const { host, state } = this.#context;
     if (netns === undefined) {
       const path = `${NETNS_DIR}/${name}`;
@@ -122,10 +128,14 @@ export class Sandboxes {
     }
     const own = await host.isOwnNetns(netns);
     if (own && (dns?.length || dnsSearch?.length || hostname !== undefined)) {
-      throw new SluiceError('invalid_argument', "a sandbox that is the host's own namespace has the host's names", {
-        field: dns?.length ? 'dns' : dnsSearch?.length ? 'dnsSearch' : 'hostname',
-        hint: 'leave DNS settings and host name out',
-      });
+      throw new SluiceError(
+        'invalid_argument',
+        "a sandbox that is the host's own namespace has the host's names",
+        {
+          field: dns?.length ? 'dns' : dnsSearch?.length ? 'dnsSearch' : 'hostname',
+          hint: 'leave DNS settings and host name out',
+        },
+      );
     }
     return { netns, host: own };
   }
@@ -171,5 +181,8 @@ function taken(text: string, name: string, holder: string | undefined): SluiceEr
       hint: 'choose another name, or remove that sandbox',
     });
   }
-  return new SluiceError('conflict', `${text} belongs to ${who}`, { field: 'netns', hint: 'use that sandbox' });
+  return new SluiceError('conflict', `${text} belongs to ${who}`, {
+    field: 'netns',
+    hint: 'use that sandbox',
+  });
 }

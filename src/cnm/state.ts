@@ -3,13 +3,13 @@
  * All objects and all that is allocated to them, in memory. Tables hold what is
  * stored and applied; allocations also hold what changes under way have taken.
  */
-import { type Address, parseAddress, parsePrefix, type Prefix } from '../base/addresses.js';
+import { type Address, type Prefix, parseAddress, parsePrefix } from '../base/addresses.js';
 import { damaged } from '../store/codec.js';
 import { findDriver } from './drivers/registry.js';
 import { AddressPool } from './ipam/pool.js';
 import type { Pool } from './ipam/subnets.js';
 import { Generations, LIMITS, NumberPool } from './numbers.js';
-import { type PortClaim, PortAllocator } from './ports/allocator.js';
+import { PortAllocator, type PortClaim } from './ports/allocator.js';
 import type { EndpointRecord, NetworkRecord, PublishRecord, SandboxRecord } from './records.js';
 import { Table } from './refs.js';
 
@@ -31,7 +31,11 @@ export class State {
   readonly generations = new Generations();
   readonly netNumbers = new NumberPool('network', LIMITS.networks, 'remove networks that are not needed');
   readonly slots = new NumberPool('joined endpoint', LIMITS.slots, 'remove endpoints that are not needed');
-  readonly sandboxNumbers = new NumberPool('sandbox', LIMITS.sandboxes, 'remove sandboxes that are not needed');
+  readonly sandboxNumbers = new NumberPool(
+    'sandbox',
+    LIMITS.sandboxes,
+    'remove sandboxes that are not needed',
+  );
   readonly publishIds = new NumberPool('port mapping', LIMITS.publishes, 'unpublish what is not needed');
   /** Whatever must be unique, such as names and MACs, to the id of its holder. */
   readonly claims = new Map<string, string>();
@@ -148,7 +152,11 @@ export class State {
 }
 
 /** What must be unique about an object; the first word says what it is. */
-export function networkClaims({ name, link, driver }: Pick<NetworkRecord, 'name' | 'link' | 'driver'>): string[] {
+export function networkClaims({
+  name,
+  link,
+  driver,
+}: Pick<NetworkRecord, 'name' | 'link' | 'driver'>): string[] {
   return [
     `name network ${name}`,
     ...(link === null ? [] : [`link ${link}`]),
@@ -160,7 +168,11 @@ export function sandboxClaims({ name, netns }: Pick<SandboxRecord, 'name' | 'net
   return [`name sandbox ${name}`, `namespace ${netns}`];
 }
 
-export function endpointClaims({ name, network, mac }: Pick<EndpointRecord, 'name' | 'network' | 'mac'>): string[] {
+export function endpointClaims({
+  name,
+  network,
+  mac,
+}: Pick<EndpointRecord, 'name' | 'network' | 'mac'>): string[] {
   return [`name endpoint ${name}`, ...(mac === '' ? [] : [macClaim(network, mac)])];
 }
 
@@ -188,7 +200,9 @@ export function networkSpace({ name, subnets }: Pick<NetworkRecord, 'name' | 'su
 function restoredSpace(record: NetworkRecord): NetworkSpace {
   for (const { cidr, gateway, ipRange } of record.subnets) {
     const sound =
-      parsePrefix(cidr) && (gateway === null || parseAddress(gateway)) && (ipRange === null || parsePrefix(ipRange));
+      parsePrefix(cidr) &&
+      (gateway === null || parseAddress(gateway)) &&
+      (ipRange === null || parsePrefix(ipRange));
     if (!sound) throw damaged(`networks/${record.id}`, `its subnet '${cidr}'`);
   }
   return networkSpace(record);

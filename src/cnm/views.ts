@@ -61,7 +61,14 @@ export function endpointView(state: State, record: EndpointRecord, error: string
   };
 }
 
-export function portView({ hostIp, hostPort, hostPortEnd, port, portEnd, protocol }: PublishRecord): PortMapping {
+export function portView({
+  hostIp,
+  hostPort,
+  hostPortEnd,
+  port,
+  portEnd,
+  protocol,
+}: PublishRecord): PortMapping {
   return { hostIp, hostPort, hostPortEnd, port, portEnd, protocol };
 }
 

@@ -97,7 +97,11 @@ export class LevelStore implements Store {
       const version = this.#version + 1;
       const batch: Batch = operations.map((operation) =>
         operation.op === 'put'
-          ? { type: 'put', key: DATA + operation.key, value: encodeEntry(operation.key, operation.value, version) }
+          ? {
+              type: 'put',
+              key: DATA + operation.key,
+              value: encodeEntry(operation.key, operation.value, version),
+            }
           : { type: 'del', key: DATA + operation.key },
       );
       const inverse: Batch = operations.map(({ key }) => {

@@ -21,8 +21,10 @@ export function bareDriver(name: string, why: { ports: string; hint: string }): 
     validateEndpoint({ ipv4, mac, ports = [] }, network) {
       const on = `on ${name} network '${network.name}'`;
       if (ports.length > 0) refuse('ports', `ports cannot be published ${on}: ${why.ports}`, why.hint);
-      if (ipv4 !== undefined) refuse('ipv4', `an endpoint ${on} has no address of its own`, 'leave the address out');
-      if (mac !== undefined) refuse('mac', `an endpoint ${on} has no interface of its own`, 'leave the MAC out');
+      if (ipv4 !== undefined)
+        refuse('ipv4', `an endpoint ${on} has no address of its own`, 'leave the address out');
+      if (mac !== undefined)
+        refuse('mac', `an endpoint ${on} has no interface of its own`, 'leave the MAC out');
     },
     linkName: () => null,
     defaultHostIp: () => '',

@@ -64,7 +64,10 @@ function parsed<T>(options: Options, key: string, parse: Parser<T>): T | undefin
   const text = options[key];
   if (text === undefined) return undefined;
   return parse(text, (why, hint) => {
-    throw new SluiceError('invalid_argument', `network option ${key}: ${why}`, { field: `options.${key}`, hint });
+    throw new SluiceError('invalid_argument', `network option ${key}: ${why}`, {
+      field: `options.${key}`,
+      hint,
+    });
   });
 }
 

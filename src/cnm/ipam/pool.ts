@@ -9,7 +9,6 @@ import {
   type Family,
   formatAddress,
   formatPrefix,
-  lastAddress,
   type Prefix,
   usableRange,
 } from '../../base/addresses.js';
@@ -26,11 +25,11 @@ export class AddressPool {
   #next: bigint;
 
   constructor(subnet: Prefix, ipRange: Prefix | null, gateway: Address | null) {
-    const usable = usableRange(subnet);
+    const { first, last } = usableRange(subnet, ipRange ?? subnet);
     this.#subnet = subnet;
     this.#gateway = gateway?.value ?? null;
-    this.#first = ipRange && ipRange.network > usable.first ? ipRange.network : usable.first;
-    this.#last = ipRange && lastAddress(ipRange) < usable.last ? lastAddress(ipRange) : usable.last;
+    this.#first = first;
+    this.#last = last;
     this.#next = this.#first;
   }
 
@@ -76,7 +75,8 @@ export class AddressPool {
         hint: `give an address of ${formatPrefix(this.#subnet)}, or none for an automatic one`,
       });
     };
-    if (!contains(this.#subnet, address)) refuse(`is outside of the network's subnet ${formatPrefix(this.#subnet)}`);
+    if (!contains(this.#subnet, address))
+      refuse(`is outside of the network's subnet ${formatPrefix(this.#subnet)}`);
     const usable = usableRange(this.#subnet);
     if (address.value < usable.first) refuse(`is the network address of ${formatPrefix(this.#subnet)}`);
     if (address.value > usable.last) refuse(`is the broadcast address of ${formatPrefix(this.#subnet)}`);

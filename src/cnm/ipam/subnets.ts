@@ -8,10 +8,10 @@ import {
   formatPrefix,
   lastAddress,
   overlaps,
+  type Prefix,
   parseAddress,
   parseCidr,
   parsePrefix,
-  type Prefix,
   prefixOf,
   usableRange,
 } from '../../base/addresses.js';
@@ -69,10 +69,14 @@ export function chooseSubnet(pools: readonly Pool[], taken: readonly Prefix[]): 
     }
     if (network + block - 1n <= lastAddress(prefix)) return { family: prefix.family, network, length: size };
   }
-  throw new SluiceError('pool_exhausted', 'every block of the address pools is in use or routed on this host', {
-    field: 'subnets',
-    hint: 'give --subnet, or more pools to the daemon with --pool CIDR,SIZE',
-  });
+  throw new SluiceError(
+    'pool_exhausted',
+    'every block of the address pools is in use or routed on this host',
+    {
+      field: 'subnets',
+      hint: 'give --subnet, or more pools to the daemon with --pool CIDR,SIZE',
+    },
+  );
 }
 
 /** Ranges that no host has: not for subnets. */
@@ -103,16 +107,24 @@ export function parseSubnet(text: string, field: string): Prefix {
   }
   const reserved = RESERVED.find((other) => overlaps(prefix, other));
   if (reserved) {
-    throw new SluiceError('invalid_argument', `subnet ${text} meets ${formatPrefix(reserved)}, which no host can use`, {
-      field: where,
-      hint: 'take a private range such as 10.64.0.0/24',
-    });
+    throw new SluiceError(
+      'invalid_argument',
+      `subnet ${text} meets ${formatPrefix(reserved)}, which no host can use`,
+      {
+        field: where,
+        hint: 'take a private range such as 10.64.0.0/24',
+      },
+    );
   }
   if (prefix.length === 32) {
-    throw new SluiceError('invalid_argument', `subnet ${text} has no room for an endpoint beside the gateway`, {
-      field: where,
-      hint: 'use a /31 or a larger subnet',
-    });
+    throw new SluiceError(
+      'invalid_argument',
+      `subnet ${text} has no room for an endpoint beside the gateway`,
+      {
+        field: where,
+        hint: 'use a /31 or a larger subnet',
+      },
+    );
   }
   return prefix;
 }
@@ -146,10 +158,9 @@ export function parseIpRange(text: string, subnet: Prefix, gateway: Address, fie
   if (!parsed) return refuse('is not a range', `write a part of ${formatPrefix(subnet)} in CIDR notation`);
   const { prefix, address } = parsed;
   if (address.value !== prefix.network) refuse('has bits behind its prefix', `write ${formatPrefix(prefix)}`);
-  if (!contains(subnet, prefix)) refuse(`is outside of the subnet ${formatPrefix(subnet)}`, 'give a part of the subnet');
-  const usable = usableRange(subnet);
-  const first = prefix.network > usable.first ? prefix.network : usable.first;
-  const last = lastAddress(prefix) < usable.last ? lastAddress(prefix) : usable.last;
+  if (!contains(subnet, prefix))
+    refuse(`is outside of the subnet ${formatPrefix(subnet)}`, 'give a part of the subnet');
+  const { first, last } = usableRange(subnet, prefix);
   const gateways = gateway.value >= first && gateway.value <= last ? 1n : 0n;
   if (last - first + 1n - gateways <= 0n) refuse('leaves no address for endpoints', 'give a larger range');
   return prefix;
@@ -182,7 +193,9 @@ export function checkOverlap(subnet: Prefix, { networks, routes }: Neighbours, f
  * half of everything: pairs of those are how VPN clients replace a default route.
  */
 export function hostPrefixes(host: { cidrs: readonly string[]; addresses: readonly string[] }): Prefix[] {
-  const routes = host.cidrs.flatMap((text) => parseCidr(text)?.prefix ?? []).filter(({ length }) => length > 1);
+  const routes = host.cidrs
+    .flatMap((text) => parseCidr(text)?.prefix ?? [])
+    .filter(({ length }) => length > 1);
   const addresses = host.addresses.flatMap((text) => {
     const address = parseAddress(text);
     return address ? [prefixOf(address, bits(address.family))] : [];

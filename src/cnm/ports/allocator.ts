@@ -93,10 +93,14 @@ export class PortAllocator {
     const holder = this.#holder(protocol, hostIp, first, last);
     if (holder) {
       const ports = `${range(Math.max(first, holder.first), Math.min(last, holder.last))}/${protocol}`;
-      throw new SluiceError('port_taken', `host port ${ports} is published by endpoint '${nameOf(holder.owner)}'`, {
-        field: 'ports',
-        hint: 'choose another host port or host address, or unpublish that one',
-      });
+      throw new SluiceError(
+        'port_taken',
+        `host port ${ports} is published by endpoint '${nameOf(holder.owner)}'`,
+        {
+          field: 'ports',
+          hint: 'choose another host port or host address, or unpublish that one',
+        },
+      );
     }
     const socket = sockets.find((s) => s.port >= first && s.port <= last && meets(s.address, hostIp));
     if (socket) {
@@ -104,7 +108,10 @@ export class PortAllocator {
       throw new SluiceError(
         'port_taken',
         `host port ${socket.port}/${protocol} is held by a process of this host, on ${where}`,
-        { field: 'ports', hint: `choose another host port, or stop that process (ss -${protocol[0]}lnp shows it)` },
+        {
+          field: 'ports',
+          hint: `choose another host port, or stop that process (ss -${protocol[0]}lnp shows it)`,
+        },
       );
     }
     return first;
@@ -121,10 +128,14 @@ export class PortAllocator {
       this.#gap(protocol, hostIp, count, start, busy) ??
       this.#gap(protocol, hostIp, count, EPHEMERAL.first, busy);
     if (found === undefined) {
-      throw new SluiceError('pool_exhausted', `no ${count} free ephemeral host port(s) in a row for ${protocol}`, {
-        field: 'ports',
-        hint: `name a host port below ${EPHEMERAL.first}, or unpublish something`,
-      });
+      throw new SluiceError(
+        'pool_exhausted',
+        `no ${count} free ephemeral host port(s) in a row for ${protocol}`,
+        {
+          field: 'ports',
+          hint: `name a host port below ${EPHEMERAL.first}, or unpublish something`,
+        },
+      );
     }
     const next = found + count;
     this.#next[protocol] = next > EPHEMERAL.last ? EPHEMERAL.first : next;
@@ -170,8 +181,8 @@ export class PortAllocator {
 
   #insert(claim: PortClaim): void {
     const tables = this.#tables[claim.protocol];
-    let table = tables.get(claim.hostIp);
-    if (!table) tables.set(claim.hostIp, (table = new Intervals()));
+    const table = tables.get(claim.hostIp) ?? new Intervals<string>();
+    tables.set(claim.hostIp, table);
     table.add({ first: claim.first, last: claim.last, owner: claim.owner });
   }
 }
@@ -182,5 +193,7 @@ function normal(hostIp: string): string {
 
 /** Whether a socket on `address` would receive what a publish on `hostIp` wants. */
 function meets(address: string, hostIp: string): boolean {
-  return hostIp === ANY || address === '0.0.0.0' || address === '::' || address.replace(/^::ffff:/, '') === hostIp;
+  return (
+    hostIp === ANY || address === '0.0.0.0' || address === '::' || address.replace(/^::ffff:/, '') === hostIp
+  );
 }

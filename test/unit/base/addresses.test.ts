@@ -25,7 +25,9 @@ const family = fc.constantFrom<Family>(4, 6);
 const address = family.chain((f) =>
   fc.bigInt({ min: 0n, max: (1n << BigInt(bits(f))) - 1n }).map((value) => ({ family: f, value })),
 );
-const prefix = address.chain((a) => fc.integer({ min: 0, max: bits(a.family) }).map((length) => prefixOf(a, length)));
+const prefix = address.chain((a) =>
+  fc.integer({ min: 0, max: bits(a.family) }).map((length) => prefixOf(a, length)),
+);
 
 describe('addresses', () => {
   test('are read and written', () => {
@@ -34,10 +36,18 @@ describe('addresses', () => {
     expect(formatAddress(parseAddress('2001:DB8:0:0:0:0:0:1') as never)).toBe('2001:db8::1');
   });
 
-  test.each(['', '10.1', '010.0.0.1', '0x0a000001', '10.0.0.256', '10.0.0.1/24', 'fe80::1%eth0', '::g', '1.2.3.4.5', ' 10.0.0.1'])(
-    '%j is none',
-    (text) => expect(parseAddress(text)).toBeNull(),
-  );
+  test.each([
+    '',
+    '10.1',
+    '010.0.0.1',
+    '0x0a000001',
+    '10.0.0.256',
+    '10.0.0.1/24',
+    'fe80::1%eth0',
+    '::g',
+    '1.2.3.4.5',
+    ' 10.0.0.1',
+  ])('%j is none', (text) => expect(parseAddress(text)).toBeNull());
 
   test('format and parse are inverse', () => {
     fc.assert(fc.property(address, (a) => void expect(parseAddress(formatAddress(a))).toEqual(a)));
@@ -53,10 +63,16 @@ describe('prefixes', () => {
     expect(parsePrefix('10.64.0.5/24')).toBeNull();
   });
 
-  test.each(['10.0.0.0', '10.0.0.0/33', '10.0.0.0/-1', '10.0.0.0/08', '10.0.0.0/', '/8', '::/129', '10.0.0.0/8/8'])(
-    '%j is none',
-    (text) => expect(parseCidr(text)).toBeNull(),
-  );
+  test.each([
+    '10.0.0.0',
+    '10.0.0.0/33',
+    '10.0.0.0/-1',
+    '10.0.0.0/08',
+    '10.0.0.0/',
+    '/8',
+    '::/129',
+    '10.0.0.0/8/8',
+  ])('%j is none', (text) => expect(parseCidr(text)).toBeNull());
 
   test('format and parse are inverse', () => {
     fc.assert(fc.property(prefix, (p) => void expect(parsePrefix(formatPrefix(p))).toEqual(p)));
@@ -99,14 +115,21 @@ describe('prefixes', () => {
 describe('MACs', () => {
   test('are written in one way', () => {
     expect(parseMac('02-42-0A-40-00-02')).toBe('02:42:0a:40:00:02');
-    for (const text of ['', '02:42:0a:40:00', '02:42:0a:40:00:02:03', '02:42-0a:40:00:02', '0242.0a40.0002']) {
+    for (const text of [
+      '',
+      '02:42:0a:40:00',
+      '02:42:0a:40:00:02:03',
+      '02:42-0a:40:00:02',
+      '0242.0a40.0002',
+    ]) {
       expect(parseMac(text)).toBeNull();
     }
   });
 
   test('of interfaces are unicast', () => {
     expect(isUnicastMac('02:42:0a:40:00:02')).toBe(true);
-    for (const mac of ['ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01', '00:00:00:00:00:00']) expect(isUnicastMac(mac)).toBe(false);
+    for (const mac of ['ff:ff:ff:ff:ff:ff', '01:00:5e:00:00:01', '00:00:00:00:00:00'])
+      expect(isUnicastMac(mac)).toBe(false);
   });
 
   test('are derived', () => {

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { sleep } from '../../../src/base/clock.js';
 import { SluiceError } from '../../../src/base/errors.js';
 import { isIdPrefix, newId } from '../../../src/base/ids.js';
 import { createLog, silentLog } from '../../../src/base/log.js';
 import { checkHostname, checkName, isDomain, isInterfaceName, isName } from '../../../src/base/names.js';
 import { formatDuration, parseDuration, parseSize } from '../../../src/base/units.js';
-import { sleep } from '../../../src/base/clock.js';
 import { ManualClock } from '../support/clock.js';
 
 describe('names', () => {
-  test.each(['a', '0', 'web-1', 'Web_1.x', 'a'.repeat(63)])('%s is one', (text) => expect(isName(text)).toBe(true));
+  test.each(['a', '0', 'web-1', 'Web_1.x', 'a'.repeat(63)])('%s is one', (text) =>
+    expect(isName(text)).toBe(true),
+  );
   test.each(['', '-a', '.a', '_a', 'a b', 'a/b', 'a'.repeat(64), 'ä', 'a\n'])('%j is none', (text) => {
     expect(isName(text)).toBe(false);
     expect(() => checkName(text)).toThrow(SluiceError);
@@ -27,7 +29,9 @@ describe('names', () => {
 
   test('of interfaces follow the kernel', () => {
     expect(['br0', 'a'.repeat(15), 'br-0.1', 'ä'].every(isInterfaceName)).toBe(true);
-    expect(['', 'a'.repeat(16), 'ä'.repeat(8), 'a b', 'a/b', 'a:1', 'a%d', '.', '..', 'a\0'].some(isInterfaceName)).toBe(false);
+    expect(
+      ['', 'a'.repeat(16), 'ä'.repeat(8), 'a b', 'a/b', 'a:1', 'a%d', '.', '..', 'a\0'].some(isInterfaceName),
+    ).toBe(false);
   });
 });
 
@@ -52,8 +56,9 @@ describe('units', () => {
     ['2d', 172_800_000],
     ['0', 0],
   ])('%s lasts %d ms', (text, ms) => expect(parseDuration(text)).toBe(ms));
-  test.each(['', 's', '5x', '-5s', '5 s', '1h-5m', '1e3s', '99999999999999999d'])('%j is no duration', (text) =>
-    expect(parseDuration(text)).toBeNull(),
+  test.each(['', 's', '5x', '-5s', '5 s', '1h-5m', '1e3s', '99999999999999999d'])(
+    '%j is no duration',
+    (text) => expect(parseDuration(text)).toBeNull(),
   );
   test('durations are read back', () => {
     fc.assert(fc.property(fc.nat(), (ms) => void expect(parseDuration(formatDuration(ms))).toBe(ms)));
@@ -65,13 +70,17 @@ describe('units', () => {
     ['10MB', 10 * 1024 ** 2],
     ['7b', 7],
   ])('%s is %d bytes', (text, bytes) => expect(parseSize(text)).toBe(bytes));
-  test.each(['', 'k', '5x', '-1', '1 k', 'constructor'])('%j is no size', (text) => expect(parseSize(text)).toBeNull());
+  test.each(['', 'k', '5x', '-1', '1 k', 'constructor'])('%j is no size', (text) =>
+    expect(parseSize(text)).toBeNull(),
+  );
 });
 
 describe('log', () => {
   test('writes one JSON line an event, with the error and its cause', () => {
     const lines: string[] = [];
-    const log = createLog({ level: 'info', sink: { write: (line) => lines.push(line) } }).child({ part: 'x' });
+    const log = createLog({ level: 'info', sink: { write: (line) => lines.push(line) } }).child({
+      part: 'x',
+    });
     log.debug('not shown');
     log.error('broke', { err: new SluiceError('store', 'full', { cause: new Error('ENOSPC') }), n: 1 });
     expect(lines).toHaveLength(1);

@@ -4,7 +4,12 @@ import { describe, expect, test } from 'vitest';
 import { SluiceError } from '../../../src/base/errors.js';
 import type { HostSocket } from '../../../src/cnm/host.js';
 import { Generations, NumberPool } from '../../../src/cnm/numbers.js';
-import { EPHEMERAL, PortAllocator, type PortClaim, type PortRequest } from '../../../src/cnm/ports/allocator.js';
+import {
+  EPHEMERAL,
+  PortAllocator,
+  type PortClaim,
+  type PortRequest,
+} from '../../../src/cnm/ports/allocator.js';
 import { failure } from '../support/model.js';
 
 const name = (id: string) => `name-of-${id}`;
@@ -91,9 +96,13 @@ describe('host ports', () => {
     const ports = new PortAllocator();
     const all = EPHEMERAL.last - EPHEMERAL.first + 1;
     ports.claim(request({ first: null, count: all - 1 }), [], name);
-    expect((await failure(() => ports.claim(request({ first: null, count: 2 }), [], name))).code).toBe('pool_exhausted');
+    expect((await failure(() => ports.claim(request({ first: null, count: 2 }), [], name))).code).toBe(
+      'pool_exhausted',
+    );
     expect(ports.claim(request({ first: null }), [], name).first).toBe(EPHEMERAL.last);
-    expect((await failure(() => ports.claim(request({ first: null }), [], name))).code).toBe('pool_exhausted');
+    expect((await failure(() => ports.claim(request({ first: null }), [], name))).code).toBe(
+      'pool_exhausted',
+    );
     expect(ports.claim(request({ first: null, protocol: 'udp' }), [], name).first).toBe(EPHEMERAL.first);
   });
 
@@ -131,36 +140,46 @@ describe('host ports', () => {
     });
     const any = (ip: string) => ip === '' || ip === '0.0.0.0';
     const meet = (x: string, y: string) => any(x) || any(y) || x === y;
-    const overSocket = (s: HostSocket, ip: string) => any(ip) || s.address !== '192.0.2.1' || ip === '192.0.2.1';
+    const overSocket = (s: HostSocket, ip: string) =>
+      any(ip) || s.address !== '192.0.2.1' || ip === '192.0.2.1';
     fc.assert(
-      fc.property(fc.array(socket, { maxLength: 4 }), fc.array(command, { maxLength: 60 }), (sockets, commands) => {
-        const ports = new PortAllocator();
-        // Only the last 41 ports are free for ephemeral requests.
-        ports.claim(request({ first: EPHEMERAL.first, count: base - EPHEMERAL.first }), [], name);
-        ports.claim(request({ first: EPHEMERAL.first, count: base - EPHEMERAL.first, protocol: 'udp' }), [], name);
-        const held: PortClaim[] = [];
-        const free = (protocol: string, ip: string, from: number, to: number) =>
-          !held.some((c) => c.protocol === protocol && meet(c.hostIp, ip) && c.first <= to && from <= c.last) &&
-          !sockets.some((s) => overSocket(s, ip) && s.port >= from && s.port <= to);
-        for (const { release, pick, protocol, hostIp, first, count } of commands) {
-          if (release) {
-            const [claim] = held.splice(pick % Math.max(held.length, 1), 1);
-            if (claim) ports.release(claim);
-            continue;
+      fc.property(
+        fc.array(socket, { maxLength: 4 }),
+        fc.array(command, { maxLength: 60 }),
+        (sockets, commands) => {
+          const ports = new PortAllocator();
+          // Only the last 41 ports are free for ephemeral requests.
+          ports.claim(request({ first: EPHEMERAL.first, count: base - EPHEMERAL.first }), [], name);
+          ports.claim(
+            request({ first: EPHEMERAL.first, count: base - EPHEMERAL.first, protocol: 'udp' }),
+            [],
+            name,
+          );
+          const held: PortClaim[] = [];
+          const free = (protocol: string, ip: string, from: number, to: number) =>
+            !held.some(
+              (c) => c.protocol === protocol && meet(c.hostIp, ip) && c.first <= to && from <= c.last,
+            ) && !sockets.some((s) => overSocket(s, ip) && s.port >= from && s.port <= to);
+          for (const { release, pick, protocol, hostIp, first, count } of commands) {
+            if (release) {
+              const [claim] = held.splice(pick % Math.max(held.length, 1), 1);
+              if (claim) ports.release(claim);
+              continue;
+            }
+            const run = () => ports.claim({ protocol, hostIp, first, count, owner: 'x' }, sockets, name);
+            const starts = first === null ? Array.from({ length: 42 - count }, (_, i) => base + i) : [first];
+            const possible = starts.filter((start) => free(protocol, hostIp, start, start + count - 1));
+            if (possible.length === 0) {
+              expect(run).toThrow(SluiceError);
+              continue;
+            }
+            const claim = run();
+            expect(possible).toContain(claim.first);
+            expect(claim.last - claim.first + 1).toBe(count);
+            held.push(claim);
           }
-          const run = () => ports.claim({ protocol, hostIp, first, count, owner: 'x' }, sockets, name);
-          const starts = first === null ? Array.from({ length: 42 - count }, (_, i) => base + i) : [first];
-          const possible = starts.filter((start) => free(protocol, hostIp, start, start + count - 1));
-          if (possible.length === 0) {
-            expect(run).toThrow(SluiceError);
-            continue;
-          }
-          const claim = run();
-          expect(possible).toContain(claim.first);
-          expect(claim.last - claim.first + 1).toBe(count);
-          held.push(claim);
-        }
-      }),
+        },
+      ),
     );
   });
 });

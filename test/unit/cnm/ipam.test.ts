@@ -8,9 +8,9 @@ import {
   formatPrefix,
   lastAddress,
   overlaps,
+  type Prefix,
   parseAddress,
   parsePrefix,
-  type Prefix,
   prefixSize,
   usableRange,
 } from '../../../src/base/addresses.js';
@@ -91,9 +91,11 @@ describe('addresses of a network', () => {
         const subnet = p(`10.0.0.0/${length}`);
         const usable = usableRange(subnet);
         const at = (index: number): bigint => subnet.network + (BigInt(index) % prefixSize(subnet));
-        const clamp = (value: bigint) => (value < usable.first ? usable.first : value > usable.last ? usable.last : value);
+        const clamp = (value: bigint) =>
+          value < usable.first ? usable.first : value > usable.last ? usable.last : value;
         const own = clamp(at(gateway));
-        const part = range && range.length >= length ? p(formatPrefix({ ...subnet, length: range.length })) : null;
+        const part =
+          range && range.length >= length ? p(formatPrefix({ ...subnet, length: range.length })) : null;
         const addresses = new AddressPool(subnet, part, { family: 4, value: own });
         const within = part ?? subnet;
         const choice: bigint[] = [];
@@ -114,7 +116,8 @@ describe('addresses of a network', () => {
             taken.add(value);
           } else if (step.do === 'claim') {
             const value = at(step.at);
-            const possible = value >= usable.first && value <= usable.last && value !== own && !taken.has(value);
+            const possible =
+              value >= usable.first && value <= usable.last && value !== own && !taken.has(value);
             const run = () => addresses.claim({ family: 4, value }, 'x', name, 'ipv4');
             if (possible) {
               run();
@@ -140,12 +143,18 @@ describe('pools', () => {
     expect(DEFAULT_POOLS.map(parsePool)).toHaveLength(3);
   });
 
-  test.each(['', '10.64.0.0/10', '10.64.0.0/10,', '10.64.0.1/10,24', '10.64.0.0/24,16', '10.64.0.0/24,31', '10.0.0.0/8,x', '10.0.0.0/8,24,1'])(
-    '%j is refused',
-    async (text) => {
-      expect(await failure(() => parsePool(text))).toMatchObject({ code: 'invalid_argument', field: 'pool' });
-    },
-  );
+  test.each([
+    '',
+    '10.64.0.0/10',
+    '10.64.0.0/10,',
+    '10.64.0.1/10,24',
+    '10.64.0.0/24,16',
+    '10.64.0.0/24,31',
+    '10.0.0.0/8,x',
+    '10.0.0.0/8,24,1',
+  ])('%j is refused', async (text) => {
+    expect(await failure(() => parsePool(text))).toMatchObject({ code: 'invalid_argument', field: 'pool' });
+  });
 
   test('of IPv6 come later', async () => {
     expect((await failure(() => parsePool('fd00::/48,64'))).code).toBe('unsupported');
@@ -178,12 +187,18 @@ describe('pools', () => {
   test('give a block that meets nothing, the lowest there is', () => {
     const block = fc
       .record({ at: fc.nat(1023), length: fc.integer({ min: 20, max: 32 }) })
-      .map(({ at, length }) => p(formatPrefix({ family: 4, network: maskTo(0x0a000000n + BigInt(at), length), length })));
+      .map(({ at, length }) =>
+        p(formatPrefix({ family: 4, network: maskTo(0x0a000000n + BigInt(at), length), length })),
+      );
     fc.assert(
       fc.property(fc.array(block, { maxLength: 12 }), fc.integer({ min: 24, max: 30 }), (taken, size) => {
         const prefix = p('10.0.0.0/22');
         const blocks: Prefix[] = [];
-        for (let network = prefix.network; network <= lastAddress(prefix); network += 1n << BigInt(32 - size)) {
+        for (
+          let network = prefix.network;
+          network <= lastAddress(prefix);
+          network += 1n << BigInt(32 - size)
+        ) {
           blocks.push({ family: 4, network, length: size });
         }
         const free = blocks.filter((candidate) => !taken.some((other) => overlaps(candidate, other)));
@@ -199,7 +214,9 @@ describe('pools', () => {
 
   test('find a block among thousands of networks quickly', () => {
     const pools = [parsePool('10.64.0.0/10,24')];
-    const taken = Array.from({ length: 4095 }, (_, i) => p(formatPrefix({ family: 4, network: 0x0a400000n + BigInt(i * 256), length: 24 })));
+    const taken = Array.from({ length: 4095 }, (_, i) =>
+      p(formatPrefix({ family: 4, network: 0x0a400000n + BigInt(i * 256), length: 24 })),
+    );
     const start = performance.now();
     expect(formatPrefix(chooseSubnet(pools, taken))).toBe('10.79.255.0/24');
     expect(performance.now() - start).toBeLessThan(100);

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { formatPortMapping, formatPortSpec, type PortSpec, parsePortSpec } from '../../../src/cnm/portspec.js';
+import {
+  formatPortMapping,
+  formatPortSpec,
+  type PortSpec,
+  parsePortSpec,
+} from '../../../src/cnm/portspec.js';
 import { failure } from '../support/model.js';
 
 const spec = (part: Partial<PortSpec>): PortSpec => ({
@@ -45,7 +50,13 @@ describe('is read', () => {
       })
       .map(({ hostIp, ephemeral, hostPort, port: first, count, protocol }): PortSpec => {
         const length = Math.min(count, 65535 - first, ephemeral ? 65535 : 65535 - hostPort);
-        return { hostIp, hostPort: ephemeral ? null : hostPort, port: first, portEnd: first + length, protocol };
+        return {
+          hostIp,
+          hostPort: ephemeral ? null : hostPort,
+          port: first,
+          portEnd: first + length,
+          protocol,
+        };
       });
     fc.assert(
       fc.property(any, (wanted) => {
@@ -113,12 +124,31 @@ describe('is refused', () => {
     expect(error.hint).toBeTruthy();
   });
 
-  test.each(['[::1]:8080:80', '[2001:db8::1]::80', '8080:80/sctp', '80/SCTP'])('%s, for now', async (text) => {
-    expect(await failure(() => parsePortSpec(text))).toMatchObject({ code: 'unsupported', field: 'ports' });
-  });
+  test.each(['[::1]:8080:80', '[2001:db8::1]::80', '8080:80/sctp', '80/SCTP'])(
+    '%s, for now',
+    async (text) => {
+      expect(await failure(() => parsePortSpec(text))).toMatchObject({ code: 'unsupported', field: 'ports' });
+    },
+  );
 
   test('anything, without another kind of failure', () => {
-    const piece = fc.constantFrom('0', '80', '65535', '65536', ':', '-', '/', 'tcp', 'udp', '[', ']', '::1', '127.0.0.1', ' ', 'x');
+    const piece = fc.constantFrom(
+      '0',
+      '80',
+      '65535',
+      '65536',
+      ':',
+      '-',
+      '/',
+      'tcp',
+      'udp',
+      '[',
+      ']',
+      '::1',
+      '127.0.0.1',
+      ' ',
+      'x',
+    );
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 9 }), (pieces) => {
         const text = pieces.join('');

@@ -25,14 +25,20 @@ describe('publish', () => {
     bench.realizer.applied.length = 0;
     await publish('a', '8080:80');
     await publish('a', '127.0.0.1:8081:81/udp');
-    expect(bench.realizer.applied.map(({ owner }) => owner.id)).toEqual(Array(2).fill(bench.model.endpoint('a').id));
+    expect(bench.realizer.applied.map(({ owner }) => owner.id)).toEqual(
+      Array(2).fill(bench.model.endpoint('a').id),
+    );
     expect(bench.realizer.rows('publish').map(({ hostPort }) => hostPort)).toEqual([8080, 8081]);
     expect(published('a')).toEqual([' 8080-8080 80-80 tcp', '127.0.0.1 8081-8081 81-81 udp']);
   });
 
   test('keeps named ports from its own ephemeral ones', async () => {
     await publish('a', '80', '49153:81', '82');
-    expect(published('a')).toEqual([' 49154-49154 80-80 tcp', ' 49153-49153 81-81 tcp', ' 49155-49155 82-82 tcp']);
+    expect(published('a')).toEqual([
+      ' 49154-49154 80-80 tcp',
+      ' 49153-49153 81-81 tcp',
+      ' 49155-49155 82-82 tcp',
+    ]);
   });
 
   test('gives a range in a row, also an ephemeral one', async () => {
@@ -45,7 +51,9 @@ describe('publish', () => {
     const options = { 'com.docker.network.bridge.host_binding_ipv4': '127.0.0.1' };
     await made(bench.model.createNetwork({ name: 'local', options }));
     await made(bench.model.createSandbox({ name: 'c' }));
-    await made(bench.model.connect('c', { network: 'local', name: 'c', ports: ['8080:80', '192.0.2.1:8080:80'] }));
+    await made(
+      bench.model.connect('c', { network: 'local', name: 'c', ports: ['8080:80', '192.0.2.1:8080:80'] }),
+    );
     expect(published('c')).toEqual(['127.0.0.1 8080-8080 80-80 tcp', '192.0.2.1 8080-8080 80-80 tcp']);
     expect(bench.realizer.rows('publish').map(({ hostIp }) => hostIp)).toEqual(['127.0.0.1', '192.0.2.1']);
     await unpublish('c', '127.0.0.1:8080:80');
@@ -95,7 +103,18 @@ describe('publish', () => {
 });
 
 describe('unpublish', () => {
-  beforeEach(() => publish('a', '8080:80', '81', '9000-9009:90-99/udp', '127.0.0.1:8082:82', '192.0.2.1:8082:82', '8083:83', '8084:83'));
+  beforeEach(() =>
+    publish(
+      'a',
+      '8080:80',
+      '81',
+      '9000-9009:90-99/udp',
+      '127.0.0.1:8082:82',
+      '192.0.2.1:8082:82',
+      '8083:83',
+      '8084:83',
+    ),
+  );
 
   test.each([
     ['both sides', '8080:80', 8080],
@@ -110,9 +129,9 @@ describe('unpublish', () => {
     const left = await unpublish('a', spec);
     expect(left.ports).toHaveLength(6);
     const [, protocol = 'tcp'] = spec.split('/');
-    expect(left.ports.filter((port) => port.hostPort === hostPort && port.protocol === protocol)).toHaveLength(
-      hostPort === 8082 ? 1 : 0,
-    );
+    expect(
+      left.ports.filter((port) => port.hostPort === hostPort && port.protocol === protocol),
+    ).toHaveLength(hostPort === 8082 ? 1 : 0);
     expect(bench.realizer.rows('publish')).toHaveLength(6);
     // It is free again at once.
     if (hostPort < 49153) await publish('b', hostPort === 8082 ? spec : `${hostPort}:1/${protocol}`);

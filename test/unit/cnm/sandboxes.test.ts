@@ -7,7 +7,8 @@ let bench: Bench;
 beforeEach(async () => {
   bench = await startModel();
 });
-const create = (request: Partial<SandboxCreate> = {}) => made(bench.model.createSandbox({ name: 'box', ...request }));
+const create = (request: Partial<SandboxCreate> = {}) =>
+  made(bench.model.createSandbox({ name: 'box', ...request }));
 const files = () => bench.realizer.rows('sandbox-files')[0];
 
 describe('a sandbox', () => {
@@ -39,7 +40,11 @@ describe('a sandbox', () => {
 
   test('has the resolver it was given', async () => {
     bench.host.resolv = 'nameserver 192.0.2.53\nsearch example.net\noptions ndots:2 edns0\n';
-    const box = await create({ dns: ['198.51.100.1', '2001:db8::53'], dnsSearch: ['a.example', 'b.example'], hostname: 'web.a.example' });
+    const box = await create({
+      dns: ['198.51.100.1', '2001:db8::53'],
+      dnsSearch: ['a.example', 'b.example'],
+      hostname: 'web.a.example',
+    });
     expect(box).toMatchObject({ dns: ['198.51.100.1', '2001:db8::53'], hostname: 'web.a.example' });
     expect(files()?.resolvConf).toBe(
       'nameserver 198.51.100.1\nnameserver 2001:db8::53\nsearch a.example b.example\noptions ndots:2 edns0\n',
@@ -96,8 +101,20 @@ describe('is refused', () => {
     ['a file that is there', { name: 'file' }, 'conflict', 'name', /\/run\/netns\/file exists/],
     ['no namespace', { netns: '/run/netns/none' }, 'invalid_argument', 'netns', /is no network namespace/],
     ['a relative path', { netns: 'there' }, 'invalid_argument', 'netns', /is no network namespace/],
-    ['the namespace of another sandbox', { netns: '/run/netns/first' }, 'conflict', 'netns', /belongs to sandbox 'first'/],
-    ['a DNS server that is none', { dns: ['192.0.2.1', 'dns.example'] }, 'invalid_argument', 'dns[1]', /'dns.example'/],
+    [
+      'the namespace of another sandbox',
+      { netns: '/run/netns/first' },
+      'conflict',
+      'netns',
+      /belongs to sandbox 'first'/,
+    ],
+    [
+      'a DNS server that is none',
+      { dns: ['192.0.2.1', 'dns.example'] },
+      'invalid_argument',
+      'dns[1]',
+      /'dns.example'/,
+    ],
     ['a search domain that is none', { dnsSearch: ['a b'] }, 'invalid_argument', 'dnsSearch[0]', /'a b'/],
     ['a host name that is none', { hostname: 'a b' }, 'invalid_argument', 'hostname', /'a b'/],
   ];

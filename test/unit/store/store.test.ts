@@ -64,7 +64,11 @@ describe.each([
         { op: 'put', key: 'a', value: 2 },
         { op: 'put', key: 'b', value: 2 },
       ] as const;
-      for (const wrong of [{ key: 'a', version: 0 }, { key: 'a', version: version + 1 }, { key: 'z', version: 1 }]) {
+      for (const wrong of [
+        { key: 'a', version: 0 },
+        { key: 'a', version: version + 1 },
+        { key: 'z', version: 1 },
+      ]) {
         expect((await failure(store.transaction(change, [wrong]))).code).toBe('conflict');
       }
       expect(await store.list('')).toEqual([{ key: 'a', value: 1, version }]);
@@ -77,7 +81,8 @@ describe.each([
 
   test('of two transactions with the same precondition one wins', () =>
     withStore(async (store) => {
-      const attempt = (value: number) => store.transaction([{ op: 'put', key: 'a', value }], [{ key: 'a', version: 0 }]);
+      const attempt = (value: number) =>
+        store.transaction([{ op: 'put', key: 'a', value }], [{ key: 'a', version: 0 }]);
       const results = await Promise.allSettled([attempt(1), attempt(2), attempt(3)]);
       expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     }));
@@ -116,7 +121,7 @@ describe.each([
       value.list.push(2);
       const entry = await store.get('a');
       expect(entry?.value).toEqual({ list: [1] });
-      (entry?.value as { list: number[] }).list.push(3);
+      (entry as unknown as { value: { list: number[] } }).value.list.push(3);
       expect((await store.get('a'))?.value).toEqual({ list: [1] });
     }));
 
@@ -126,7 +131,9 @@ describe.each([
         schema,
         what: `step ${schema}`,
         run: async (s: Store) =>
-          (await s.list('x/')).map(({ key, value }) => ({ op: 'put', key, value: `${value}-${schema}` }) as const),
+          (await s.list('x/')).map(
+            ({ key, value }) => ({ op: 'put', key, value: `${value}-${schema}` }) as const,
+          ),
       });
       await migrate(store, []);
       await store.put('x/1', 'v');

@@ -21,7 +21,11 @@ export class ManualClock implements Clock {
   after(ms: number, task: () => void) {
     const timer = { at: this.#time + ms, task };
     this.#timers.push(timer);
-    return { cancel: () => void (this.#timers = this.#timers.filter((other) => other !== timer)) };
+    return {
+      cancel: () => {
+        this.#timers = this.#timers.filter((other) => other !== timer);
+      },
+    };
   }
 
   advance(ms: number): void {

@@ -4,7 +4,14 @@ import { SluiceError } from '../../../src/base/errors.js';
 import { silentLog } from '../../../src/base/log.js';
 import type { HostSocket, HostView } from '../../../src/cnm/host.js';
 import { CnmModel, type CnmOptions } from '../../../src/cnm/model.js';
-import { type Owner, type Realizer, type Row, rowKey, type RowKind, type RowStatus } from '../../../src/cnm/rows.js';
+import {
+  type Owner,
+  type Realizer,
+  type Row,
+  type RowKind,
+  type RowStatus,
+  rowKey,
+} from '../../../src/cnm/rows.js';
 import type { Endpoint, Network, Plan, Sandbox } from '../../../src/cnm/types.js';
 import { MemoryStore } from '../../../src/store/memory.js';
 import type { Operation, Precondition } from '../../../src/store/store.js';
@@ -86,13 +93,19 @@ export class FakeRealizer implements Realizer {
       const [kind, id] = key.split('/') as [Owner['kind'], string];
       return rows.map((row): RowStatus => {
         const error = this.errors.get(`${row.kind} ${rowKey(row)}`);
-        return { owner: { kind, id }, row, ...(error === undefined ? { state: 'done' } : { state: 'error', error }) };
+        return {
+          owner: { kind, id },
+          row,
+          ...(error === undefined ? { state: 'done' } : { state: 'error', error }),
+        };
       });
     });
   }
 
   rows<K extends RowKind>(kind: K): Extract<Row, { kind: K }>[] {
-    return [...this.owners.values()].flat().filter((row): row is Extract<Row, { kind: K }> => row.kind === kind);
+    return [...this.owners.values()]
+      .flat()
+      .filter((row): row is Extract<Row, { kind: K }> => row.kind === kind);
   }
 
   /** No two owners may want the same thing. */
