@@ -2,9 +2,9 @@
 /** Changes of links, addresses and routes, as the kernel announces them. */
 import type { NetNative } from '../native/net.js';
 import { type AddressInfo, decodeAddress, decodeRoute, type RouteInfo } from './addressing.js';
-import { decodeLink, type LinkInfo } from './links.js';
+import { decodeLink, type LinkInfo, linkFamily } from './links.js';
 import { messageType, splitMessages } from './message.js';
-import { NETLINK_ROUTE, RTM, RTNLGRP } from './uapi.js';
+import { AF_UNSPEC, NETLINK_ROUTE, RTM, RTNLGRP } from './uapi.js';
 
 export type NetEvent =
   | { type: 'link'; gone: boolean; link: LinkInfo }
@@ -15,8 +15,11 @@ export type NetEvent =
 
 function decode(message: Buffer): NetEvent | null {
   const type = messageType(message);
-  if (type === RTM.NEWLINK || type === RTM.DELLINK)
+  if (type === RTM.NEWLINK || type === RTM.DELLINK) {
+    // A bridge tells of its ports too: RTM_DELLINK is a port that left, and such messages say little of the link.
+    if (linkFamily(message) !== AF_UNSPEC) return null;
     return { type: 'link', gone: type === RTM.DELLINK, link: decodeLink(message) };
+  }
   if (type === RTM.NEWADDR || type === RTM.DELADDR)
     return { type: 'address', gone: type === RTM.DELADDR, address: decodeAddress(message) };
   if (type === RTM.NEWROUTE || type === RTM.DELROUTE)
@@ -31,15 +34,22 @@ export async function followEvents(
   netns: string | null = null,
 ): Promise<{ close(): void }> {
   const socket = await native.netOpen(NETLINK_ROUTE, netns);
-  native.netListen(socket, Object.values(RTNLGRP), (datagram) => {
+  // One datagram may hold several events.
+  let closed = false;
+  const onMessages = (datagram: Buffer | null): void => {
     if (datagram === null) {
       onEvent({ type: 'overrun' });
       return;
     }
     for (const message of splitMessages(datagram)) {
       const event = decode(message);
-      if (event !== null) onEvent(event);
+      if (event !== null && !closed) onEvent(event);
     }
-  });
-  return { close: () => native.netClose(socket) };
+  };
+  native.netListen(socket, Object.values(RTNLGRP), onMessages);
+  const close = (): void => {
+    closed = true;
+    native.netClose(socket);
+  };
+  return { close };
 }

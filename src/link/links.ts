@@ -1,6 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /** RTM_NEWLINK and its kin as messages. */
-import { type Attribute, decodeAttributes, decodeMessage, encodeMessage, readU16, readU32, text, textOf, u32, u8, writeU32 } from './message.js';
+import {
+  type Attribute,
+  decodeAttributes,
+  decodeMessage,
+  encodeMessage,
+  readU16,
+  readU32,
+  text,
+  textOf,
+  u8,
+  u32,
+  writeU32,
+} from './message.js';
 import * as k from './uapi.js';
 import { macBytes, macText } from './wire.js';
 
@@ -80,6 +92,11 @@ export function getLink(name: string): Buffer {
   return encodeMessage(k.RTM.GETLINK, REQUEST, ifinfo(0), attributes);
 }
 
+/** AF_UNSPEC: the link itself; AF_BRIDGE, AF_INET6: what one subsystem says of it. */
+export function linkFamily(message: Buffer): number {
+  return decodeMessage(message, IFINFO).fixed[0] as number;
+}
+
 export function decodeLink(message: Buffer): LinkInfo {
   const { fixed, attributes } = decodeMessage(message, IFINFO);
   const flags = readU32(fixed, 8);
@@ -116,7 +133,13 @@ export function createBridge(name: string, mac: string, mtu?: number): Buffer {
   const attributes: Attribute[] = [
     [k.IFLA.IFNAME, text(name)],
     [k.IFLA.ADDRESS, macBytes(mac)],
-    [k.IFLA.LINKINFO, [[k.IFLA_INFO.KIND, text('bridge')], [k.IFLA_INFO.DATA, data]]],
+    [
+      k.IFLA.LINKINFO,
+      [
+        [k.IFLA_INFO.KIND, text('bridge')],
+        [k.IFLA_INFO.DATA, data],
+      ],
+    ],
   ];
   if (mtu !== undefined) attributes.push([k.IFLA.MTU, u32(mtu)]);
   return encodeMessage(k.RTM.NEWLINK, CREATE, ifinfo(0), attributes);
@@ -168,7 +191,11 @@ function portSettings(port: BridgePortFlags): Attribute[] {
   ];
 }
 
-/** One or two messages: a port's flags can only be set once it has its master. */
+/**
+ * Up to three messages, each sent once the one before is done: a port's flags
+ * can only be set when it has its master, and a link that comes up, which
+ * do_setlink() does before IFLA_AF_SPEC, is to have all its settings.
+ */
 export function setLink(ifindex: number, settings: LinkSettings): Buffer {
   const attributes: Attribute[] = [];
   const families = familySettings(settings);
@@ -177,16 +204,22 @@ export function setLink(ifindex: number, settings: LinkSettings): Buffer {
   if (settings.mac !== undefined) attributes.push([k.IFLA.ADDRESS, macBytes(settings.mac)]);
   if (settings.alias !== undefined) attributes.push([k.IFLA.IFALIAS, text(settings.alias)]);
   if (families.length > 0) attributes.push([k.IFLA.AF_SPEC, families]);
-  const change = settings.up === undefined ? 0 : k.IFF_UP;
-  const flags = settings.up === true ? k.IFF_UP : 0;
-  const first = encodeMessage(k.RTM.NEWLINK, REQUEST, ifinfo(ifindex, flags, change), attributes);
-  if (settings.bridgePort === undefined) return first;
-  // br_setlink(): family AF_BRIDGE, nested IFLA_PROTINFO
-  const port = encodeMessage(k.RTM.SETLINK, REQUEST, ifinfo(ifindex, 0, 0, k.AF_BRIDGE), [
-    [k.IFLA.PROTINFO, portSettings(settings.bridgePort)],
-  ]);
-  const setsLink = attributes.length > 0 || change !== 0;
-  return setsLink ? Buffer.concat([first, port]) : port;
+  const messages: Buffer[] = [];
+  if (settings.up === false)
+    messages.push(encodeMessage(k.RTM.NEWLINK, REQUEST, ifinfo(ifindex, 0, k.IFF_UP)));
+  if (attributes.length > 0)
+    messages.push(encodeMessage(k.RTM.NEWLINK, REQUEST, ifinfo(ifindex), attributes));
+  if (settings.bridgePort !== undefined) {
+    // br_setlink(): family AF_BRIDGE, nested IFLA_PROTINFO
+    const flags: Attribute[] = [[k.IFLA.PROTINFO, portSettings(settings.bridgePort)]];
+    messages.push(encodeMessage(k.RTM.SETLINK, REQUEST, ifinfo(ifindex, 0, 0, k.AF_BRIDGE), flags));
+  }
+  if (settings.up === true)
+    messages.push(encodeMessage(k.RTM.NEWLINK, REQUEST, ifinfo(ifindex, k.IFF_UP, k.IFF_UP)));
+  // Nothing asked for: at least ENODEV where there is no such link.
+  return messages.length > 0
+    ? Buffer.concat(messages)
+    : encodeMessage(k.RTM.NEWLINK, REQUEST, ifinfo(ifindex));
 }
 
 export function deleteLink(link: number | string): Buffer {

@@ -4,7 +4,7 @@
  * namespace. Failures are NativeErrors with the kernel's errno (`EEXIST`,
  * `ENODEV`…) and its own words in `log`.
  */
-import { open } from 'node:fs/promises';
+import { constants, open } from 'node:fs/promises';
 import { isNativeError } from '../base/errors.js';
 import type { NetNative, NetSocket } from '../native/net.js';
 import * as a from './addressing.js';
@@ -63,8 +63,13 @@ export class Netlink {
   }
 
   /** One request makes both ends, the peer in `peer.netns` at once; answers ours. */
-  async createVeth(veth: { name: string; mtu: number; peer: l.VethCreate['peer'] & { netns: string } }): Promise<l.LinkInfo> {
-    const netns = await open(veth.peer.netns, 'r');
+  async createVeth(veth: {
+    name: string;
+    mtu: number;
+    peer: l.VethCreate['peer'] & { netns: string };
+  }): Promise<l.LinkInfo> {
+    // O_NONBLOCK: the path of a FIFO would wait for a writer.
+    const netns = await open(veth.peer.netns, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       await this.#change('RTM_NEWLINK', l.createVeth(veth, netns.fd));
     } finally {

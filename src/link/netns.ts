@@ -1,8 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Network namespaces, as ip-netns(8) keeps them: a file bound to each. */
-import { join } from 'node:path';
+import { SluiceError } from '../base/errors.js';
 import type { NetNative } from '../native/net.js';
 import { Netlink } from './netlink.js';
+
+/** Names of interfaces are parts of keys; one that climbs out would write anywhere. */
+function sysctlFile(key: string): string {
+  const parts = key.split('/');
+  if (
+    parts[0] !== 'net' ||
+    parts.length < 2 ||
+    parts.some((part) => part === '' || part === '.' || part === '..')
+  ) {
+    throw new SluiceError('internal', `${JSON.stringify(key)} is no key below net/`);
+  }
+  return `/proc/sys/${key}`;
+}
 
 export class Netns {
   readonly #native: NetNative;
@@ -16,7 +29,11 @@ export class Netns {
     return this.#native.netnsCreate(path);
   }
 
-  /** Unbinds it; it lives on as long as a process is inside. ENOENT if there is none. */
+  /**
+   * Unbinds it; it lives on as long as a process is inside. The empty file of an
+   * interrupted creation goes as well. ENOENT if there is none, EINVAL if it is
+   * something else.
+   */
   deleteNetns(path: string): Promise<void> {
     return this.#native.netnsDelete(path);
   }
@@ -35,11 +52,11 @@ export class Netns {
   }
 
   /** `key` as a path below /proc/sys, `net/ipv4/conf/eth0/rp_filter`. */
-  writeSysctlIn(path: string, key: string, value: string): Promise<void> {
-    return this.#native.netnsWrite(path, join('/proc/sys', key), value);
+  async writeSysctlIn(path: string, key: string, value: string): Promise<void> {
+    return this.#native.netnsWrite(path, sysctlFile(key), value);
   }
 
   async readSysctlIn(path: string, key: string): Promise<string> {
-    return (await this.#native.netnsRead(path, join('/proc/sys', key))).trim();
+    return (await this.#native.netnsRead(path, sysctlFile(key))).trim();
   }
 }

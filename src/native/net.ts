@@ -12,9 +12,11 @@ export interface NetNative {
   /** `protocol`: NETLINK_*; `netns`: the path of a namespace to open it in, null for our own. */
   netOpen(protocol: number, netns: string | null): Promise<NetSocket>;
   /**
-   * Sends one or more whole messages (sequence numbers are filled in) and
-   * answers the data messages that came back, headers included. `name` says
-   * what they are, for the error. A dump that was interrupted is repeated.
+   * Sends one or more whole messages (sequence numbers are filled in), each
+   * once the one before is acknowledged, and answers the data messages that
+   * came back, headers included. Rejects at the first that fails; what comes
+   * after it is not sent. `name` says what they are, for the error. A dump that
+   * was interrupted is repeated.
    */
   netRequest(socket: NetSocket, name: string, messages: Buffer): Promise<Buffer[]>;
   /** Joins multicast groups; null stands for messages lost (ENOBUFS). */

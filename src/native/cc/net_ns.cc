@@ -77,6 +77,33 @@ Failure Bind(const std::string& path) {
   return failure;
 }
 
+// Whether `fd` is a network namespace; it may be of a bound file or one of /proc.
+bool IsNetns(int fd) {
+  struct statfs fs {};
+  return fstatfs(fd, &fs) == 0 && fs.f_type == NSFS_MAGIC &&
+         ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWNET;
+}
+
+// Only what Bind makes: a namespace bound to a file (more than once, if two
+// raced), and the empty file below, which is all that an interrupted creation
+// leaves. A path that came to mean something else must survive.
+Failure Unbind(const std::string& path) {
+  for (;;) {
+    FdGuard fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+    if (fd.get() < 0) return Failure{"open " + path, errno == ELOOP ? EINVAL : errno, ""};
+    struct stat st {};
+    if (fstat(fd.get(), &st) < 0) return Failure{"stat " + path, errno, ""};
+    if (!IsNetns(fd.get())) {
+      if (S_ISREG(st.st_mode) && st.st_size == 0) break;
+      return Failure{"netns delete " + path, EINVAL, "not a network namespace"};
+    }
+    if (umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+      return Failure{"umount " + path, errno, ""};
+  }
+  if (unlink(path.c_str()) < 0) return Failure{"unlink " + path, errno, ""};
+  return Failure{};
+}
+
 Napi::Value Nothing(Napi::Env env) { return env.Undefined(); }
 
 std::string Text(const Napi::CallbackInfo& info, size_t index) {
@@ -88,7 +115,8 @@ std::string Text(const Napi::CallbackInfo& info, size_t index) {
 Failure InNamespace(const std::string& path, const std::function<Failure()>& inside) {
   FdGuard home(open(OwnNamespace().c_str(), O_RDONLY | O_CLOEXEC));
   if (home.get() < 0) return Failure{"open", errno, ""};
-  FdGuard target(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // O_NONBLOCK: the path of a FIFO would stop this thread for good.
+  FdGuard target(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (target.get() < 0) return Failure{"open " + path, errno, ""};
   if (setns(target.get(), CLONE_NEWNET) < 0) return Failure{"setns " + path, errno, ""};
   Failure failure = inside();
@@ -112,14 +140,7 @@ Napi::Value NetnsDelete(const Napi::CallbackInfo& info) {
   std::string path = Text(info, 0);
   return NetWorker(info.Env())
       .Run(
-          info.Env(),
-          [path]() {
-            if (umount2(path.c_str(), MNT_DETACH) < 0 && errno != EINVAL)
-              return Failure{"umount " + path, errno, ""};
-            if (unlink(path.c_str()) < 0) return Failure{"unlink " + path, errno, ""};
-            return Failure{};
-          },
-          Nothing);
+          info.Env(), [path]() { return Unbind(path); }, Nothing);
 }
 
 Napi::Value NetnsInfo(const Napi::CallbackInfo& info) {
@@ -135,11 +156,8 @@ Napi::Value NetnsInfo(const Napi::CallbackInfo& info) {
           info.Env(),
           [path, found]() {
             FdGuard fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-            struct statfs fs {};
             struct stat st {};
-            if (fd.get() < 0 || fstatfs(fd.get(), &fs) < 0 || fs.f_type != NSFS_MAGIC ||
-                ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET || fstat(fd.get(), &st) < 0)
-              return Failure{};
+            if (fd.get() < 0 || !IsNetns(fd.get()) || fstat(fd.get(), &st) < 0) return Failure{};
             found->is = true;
             found->inode = st.st_ino;
             return InNamespace(path, [found]() {

@@ -46,9 +46,8 @@ void StopListening(Socket& socket) {
   socket.listener = nullptr;
   listener->callback.Reset();
   uv_poll_stop(&listener->poll);
-  uv_close(reinterpret_cast<uv_handle_t*>(&listener->poll), [](uv_handle_t* handle) {
-    delete static_cast<Listener*>(handle->data);
-  });
+  uv_close(reinterpret_cast<uv_handle_t*>(&listener->poll),
+           [](uv_handle_t* handle) { delete static_cast<Listener*>(handle->data); });
 }
 
 // JS owns a socket through this; work in flight holds it too.
@@ -83,53 +82,42 @@ std::string ExtendedAck(const nlmsghdr* header, const nlmsgerr* error) {
 
 enum class Read { kMore, kDone, kInterrupted, kFailed };
 
-// Takes one datagram apart. `pending` counts acknowledgements still to come.
-Read ReadAnswer(const uint8_t* data, int length, uint32_t first, size_t& pending,
-                std::vector<Message>& answer, bool& interrupted, Failure& failure,
-                const std::string& name) {
+// Takes one datagram apart.
+Read ReadAnswer(const uint8_t* data, int length, uint32_t sequence, std::vector<Message>& answer,
+                bool& interrupted, Failure& failure, const std::string& name) {
   for (auto* header = reinterpret_cast<const nlmsghdr*>(data); mnl_nlmsg_ok(header, length);
        header = mnl_nlmsg_next(header, &length)) {
-    if (header->nlmsg_seq < first) continue;  // of an exchange that was given up
+    if (header->nlmsg_seq != sequence) continue;  // of an exchange that was given up
     if (header->nlmsg_flags & NLM_F_DUMP_INTR) interrupted = true;
     if (header->nlmsg_type == NLMSG_ERROR) {
       auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(header));
-      if (error->error != 0 && failure.syscall.empty())
-        failure = Failure{name, -error->error, ExtendedAck(header, error)};
-      --pending;
-    } else if (header->nlmsg_type == NLMSG_DONE) {
+      if (error->error == 0) return Read::kDone;
+      failure = Failure{name, -error->error, ExtendedAck(header, error)};
+      return Read::kFailed;
+    }
+    if (header->nlmsg_type == NLMSG_DONE) {
       int error = 0;
       if (mnl_nlmsg_get_payload_len(header) >= sizeof(error))
         memcpy(&error, mnl_nlmsg_get_payload(header), sizeof(error));
-      if (error < 0 && failure.syscall.empty()) failure = Failure{name, -error, ""};
-      --pending;
-    } else {
-      auto* bytes = reinterpret_cast<const uint8_t*>(header);
-      answer.emplace_back(bytes, bytes + header->nlmsg_len);
+      if (error >= 0) return interrupted ? Read::kInterrupted : Read::kDone;
+      failure = Failure{name, -error, ""};
+      return Read::kFailed;
     }
-    if (pending == 0)
-      return !failure.syscall.empty() ? Read::kFailed
-             : interrupted            ? Read::kInterrupted
-                                      : Read::kDone;
+    auto* bytes = reinterpret_cast<const uint8_t*>(header);
+    answer.emplace_back(bytes, bytes + header->nlmsg_len);
   }
   return Read::kMore;
 }
 
-Failure Exchange(Socket& socket, const std::string& name, Message request,
-                 std::vector<Message>& answer) {
-  std::vector<uint8_t> buffer(kReceiveSize);
+// Sends one message and adds what comes back to `answer`.
+Failure ExchangeOne(Socket& socket, const std::string& name, nlmsghdr* request,
+                    std::vector<uint8_t>& buffer, std::vector<Message>& answer) {
+  size_t before = answer.size();
   for (int attempt = 0; attempt < kDumpAttempts; attempt++) {
-    uint32_t first = socket.sequence;
-    size_t pending = 0;
-    int left = static_cast<int>(request.size());
-    for (auto* header = reinterpret_cast<nlmsghdr*>(request.data()); mnl_nlmsg_ok(header, left);
-         header = mnl_nlmsg_next(header, &left)) {
-      header->nlmsg_seq = socket.sequence++;
-      pending++;
-    }
-    if (pending == 0) return Failure{name, EINVAL, "not a netlink message"};
-    if (mnl_socket_sendto(socket.handle, request.data(), request.size()) < 0)
+    request->nlmsg_seq = socket.sequence++;
+    if (mnl_socket_sendto(socket.handle, request, request->nlmsg_len) < 0)
       return Failure{name, errno, ""};
-    answer.clear();
+    answer.resize(before);
     bool interrupted = false;
     Failure failure;
     Read read = Read::kMore;
@@ -139,13 +127,31 @@ Failure Exchange(Socket& socket, const std::string& name, Message request,
         if (errno == EINTR) continue;
         return Failure{name, errno, ""};
       }
-      read = ReadAnswer(buffer.data(), static_cast<int>(length), first, pending, answer, interrupted,
-                        failure, name);
+      read = ReadAnswer(buffer.data(), static_cast<int>(length), request->nlmsg_seq, answer,
+                        interrupted, failure, name);
     }
-    if (read == Read::kFailed) return failure;
-    if (read == Read::kDone) return Failure{};
+    if (read != Read::kInterrupted) return failure;
   }
   return Failure{name, EAGAIN, "the table kept changing while it was read"};
+}
+
+// One message after the other: the kernel would go on behind one that failed
+// if it had them all, and a link would come up without its settings.
+Failure Exchange(Socket& socket, const std::string& name, Message request,
+                 std::vector<Message>& answer) {
+  std::vector<uint8_t> buffer(kReceiveSize);
+  int left = static_cast<int>(request.size());
+  auto* header = reinterpret_cast<nlmsghdr*>(request.data());
+  if (!mnl_nlmsg_ok(header, left)) return Failure{name, EINVAL, "not a netlink message"};
+  while (mnl_nlmsg_ok(header, left)) {
+    int rest = left;
+    nlmsghdr* next = mnl_nlmsg_next(header, &rest);
+    Failure failure = ExchangeOne(socket, name, header, buffer, answer);
+    if (!failure.syscall.empty()) return failure;
+    header = next;
+    left = rest;
+  }
+  return Failure{};
 }
 
 Failure Open(Socket& socket, int protocol) {
@@ -163,15 +169,25 @@ void OnReadable(uv_poll_t* poll, int status, int) {
   auto* listener = static_cast<Listener*>(poll->data);
   Napi::Env env(listener->env);
   Napi::HandleScope scope(env);
+  // Lost messages are EPOLLERR to libuv, which gives up a handle that has it.
+  if (status < 0) uv_poll_start(poll, UV_READABLE, OnReadable);
   std::vector<uint8_t> buffer(kReceiveSize);
   while (!listener->callback.IsEmpty()) {
     ssize_t length = recv(listener->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (length < 0 && errno == EINTR) continue;
-    if (length < 0 && errno != ENOBUFS) return;
+    if (length < 0 && errno == EAGAIN) return;
+    if (length < 0 && errno != ENOBUFS) {
+      uv_poll_stop(poll);
+      return;
+    }
     Napi::Value argument = env.Null();
     if (length > 0) argument = Napi::Buffer<uint8_t>::Copy(env, buffer.data(), length);
-    listener->callback.MakeCallback(env.Global(), {argument});
-    if (length == 0 || status < 0) return;
+    try {
+      listener->callback.MakeCallback(env.Global(), {argument});
+    } catch (const Napi::Error& e) {
+      // As Node treats what an event listener throws; libuv above us knows no exceptions.
+      napi_fatal_exception(env, e.Value());
+    }
   }
 }
 
@@ -189,10 +205,11 @@ Napi::Value NetOpen(const Napi::CallbackInfo& info) {
         return path.empty() ? open() : InNamespace(path, open);
       },
       [socket](Napi::Env e) -> Napi::Value {
-        return Napi::External<SocketBox>::New(e, new SocketBox{socket}, [](Napi::Env, SocketBox* box) {
-          if (box->socket) StopListening(*box->socket);
-          delete box;
-        });
+        return Napi::External<SocketBox>::New(e, new SocketBox{socket},
+                                              [](Napi::Env, SocketBox* box) {
+                                                if (box->socket) StopListening(*box->socket);
+                                                delete box;
+                                              });
       });
 }
 

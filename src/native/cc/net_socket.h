@@ -10,8 +10,9 @@ namespace sluice {
 // netOpen(protocol, netnsPath | null) -> Promise<External>
 Napi::Value NetOpen(const Napi::CallbackInfo& info);
 // netRequest(socket, name, messages: Buffer) -> Promise<Buffer[]>: sends one or
-// more messages, each asking for an acknowledgement, and answers the data
-// messages that came back, headers included. Rejects with the first error.
+// more messages, each (if no dump) asking for an acknowledgement and sent when
+// the one before has it, and answers the data messages that came back, headers
+// included. Rejects with the first error; what comes after it is not sent.
 Napi::Value NetRequest(const Napi::CallbackInfo& info);
 // netListen(socket, groups: number[], onMessages(Buffer | null)) : null is an overrun.
 Napi::Value NetListen(const Napi::CallbackInfo& info);
