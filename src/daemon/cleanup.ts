@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.js';
-import { toSluiceError } from '../base/errors.js';
 import { silentLog } from '../base/log.js';
 import type { Config } from '../config/options.js';
+import { Netlink } from '../link/netlink.js';
+import { Netns } from '../link/netns.js';
+import { Attacher } from '../loader/attach.js';
+import { probeKernel } from '../loader/features.js';
+import { bpfNative } from '../native/bpf.js';
+import { netNative } from '../native/net.js';
+import { isErrno } from '../reconcile/files.js';
 import { Identity } from '../reconcile/identity.js';
-import type { AttachApi, NetlinkApi, NetnsApi } from '../reconcile/kernel.js';
 import { opsWithoutMaps } from '../reconcile/kinds.js';
 import { LinkTable } from '../reconcile/links.js';
 import { Reconciler } from '../reconcile/reconciler.js';
 import { Tables } from '../reconcile/tables.js';
+import { checkCapabilities } from './checks.js';
 import { Locks } from './lock.js';
 import { LINKS_DIR } from './places.js';
-
-export interface CleanupKernel {
-  netlink: NetlinkApi;
-  netns: NetnsApi;
-  attach: AttachApi;
-}
 
 /**
  * Removes what a daemon with this configuration has left in the kernel: the
@@ -27,63 +28,86 @@ export interface CleanupKernel {
  */
 export async function cleanup(
   config: Config,
-  { netlink, netns, attach }: CleanupKernel,
   { state, say }: { state: boolean; say: (line: string) => void },
 ): Promise<void> {
+  checkCapabilities();
+  const features = await probeKernel();
   const locks = await Locks.take(config);
+  const net = netNative();
+  const netlink = await Netlink.open(net);
+  let removed = 0;
+  const tell = (what: string): void => {
+    removed++;
+    say(`removed ${what}`);
+  };
   try {
-    const tables = new Tables();
-    const links = new LinkTable(netlink);
-    const identity = new Identity(config.bpffs);
-    const ops = opsWithoutMaps({
-      netlink,
-      netns,
-      attach,
-      links,
-      tables,
-      identity,
-      pins: join(config.bpffs, LINKS_DIR),
-      mtu: () => 0,
-      program: () => ({ id: 0 }),
-      writeSysctl: async () => {},
-    });
-    const reconciler = new Reconciler({ ops, tables, clock: systemClock(), log: silentLog() });
-    let failure: unknown = null;
-    reconciler.onNotice(({ action, what, error }) => {
-      if (action === 'prune') say(`removed ${what}`);
-      if (action === 'error') failure ??= error;
-    });
-    await reconciler.fullPass();
-    // Marks of what could not be removed stay, so that the next cleanup finds it.
-    if (failure !== null) throw toSluiceError(failure, 'cleanup');
-    removePins(config.bpffs, say);
-    removeSocket(config.socket, say);
+    await removeLinks(config, netlink, new Netns(net), new Attacher(bpfNative(), features), tell);
+    removePins(config.bpffs, tell);
+    if (existsSync(config.socket)) {
+      rmSync(config.socket);
+      tell(`socket ${config.socket}`);
+    }
     if (state && existsSync(config.stateDir)) {
       rmSync(config.stateDir, { recursive: true });
-      say(`removed state ${config.stateDir}`);
+      tell(`state ${config.stateDir}`);
     }
+    if (removed === 0) say('nothing to remove');
   } finally {
+    netlink.close();
     await locks.release();
   }
 }
 
-/** Maps and programs go with their last pin; `rm -r` semantics, which bpffs has no call for. */
-function removePins(directory: string, say: (line: string) => void): void {
+async function removeLinks(
+  config: Config,
+  netlink: Netlink,
+  netns: Netns,
+  attach: Attacher,
+  tell: (what: string) => void,
+): Promise<void> {
+  const tables = new Tables();
+  const ops = opsWithoutMaps({
+    netlink,
+    netns,
+    attach,
+    links: new LinkTable(netlink),
+    tables,
+    identity: new Identity(config.bpffs),
+    pins: join(config.bpffs, LINKS_DIR),
+    mtu: () => 0,
+    programs: { loaded: () => undefined, load: () => Promise.reject(new Error('nothing is attached')) },
+    writeSysctl: async () => {},
+  });
+  const reconciler = new Reconciler({ ops, tables, clock: systemClock(), log: silentLog() });
+  let failure: unknown = null;
+  reconciler.onNotice(({ action, what, error }) => {
+    if (action === 'prune') tell(what);
+    if (action === 'error') failure ??= error;
+  });
+  await reconciler.fullPass();
+  // The marks of what could not be removed stay, so that the next cleanup finds it.
+  if (failure !== null) throw failure;
+}
+
+/** Maps and programs go with their last pin. */
+function removePins(directory: string, tell: (what: string) => void): void {
   if (!existsSync(directory)) return;
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
     if (entry.isDirectory()) {
-      removePins(path, say);
+      removePins(path, tell);
     } else {
       unlinkSync(path);
-      say(`removed pin ${path}`);
+      tell(`pin ${path}`);
     }
   }
-  rmdirSync(directory);
-}
-
-function removeSocket(path: string, say: (line: string) => void): void {
-  if (!existsSync(path)) return;
-  unlinkSync(path);
-  say(`removed socket ${path}`);
+  try {
+    rmdirSync(directory);
+  } catch (e) {
+    if (!isErrno(e, 'EBUSY')) throw e;
+    // A bpffs that was mounted for us, and is empty now.
+    execFileSync('umount', [directory]);
+    rmdirSync(directory);
+    tell(`mount ${directory}`);
+  }
 }

@@ -4,9 +4,13 @@
  * src/loader fulfil them, tests put their own in place.
  */
 
+import type { Hook } from '../cnm/rows.js';
 import type { HostSocket } from '../link/sockets.js';
 import type { Netlink } from '../link/netlink.js';
 import type { Netns } from '../link/netns.js';
+import type { Attacher } from '../loader/attach.js';
+import type { Program } from '../loader/programs.js';
+import type { Layer } from './layer.js';
 
 export type { AddressInfo, LinkInfo, RouteInfo } from '../link/netlink.js';
 
@@ -27,15 +31,12 @@ export interface KernelMap<K, V> {
   entries(): AsyncIterable<[K, V]>;
 }
 
-export interface ProgramHandle {
-  readonly id: number;
-}
+export type AttachApi = Pick<Attacher, 'attachTc' | 'detach' | 'listAttachments'>;
 
-export interface AttachApi {
-  attachTc(program: ProgramHandle, at: { ifindex: number; direction: 'ingress' | 'egress'; pin: string }): Promise<unknown>;
-  /** Absent is success. */
-  detach(pin: string): Promise<void>;
-  listAttachments(pinDir: string): Promise<readonly { pin: string; ifindex: number; programId: number }[]>;
+/** The programs of the hooks, for devices with and without Ethernet header. */
+export interface Programs {
+  loaded(hook: Hook, layer: Layer): Program | undefined;
+  load(hook: Hook, layer: Layer): Promise<Program>;
 }
 
 /** Listening TCP and bound UDP sockets of the daemon's namespace. */

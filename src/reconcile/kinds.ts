@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operations of every kind of row, put together. */
-import type { Hook, Row } from '../cnm/rows.js';
+import type { Row } from '../cnm/rows.js';
 import type { Identity } from './identity.js';
-import type { AttachApi, KernelMaps, NetlinkApi, NetnsApi, ProgramHandle } from './kernel.js';
-import type { Layer } from './layer.js';
+import type { AttachApi, KernelMaps, NetlinkApi, NetnsApi, Programs } from './kernel.js';
 import type { LinkTable } from './links.js';
 import type { Ops, OpsByKind } from './ops.js';
 import { AttachmentOps } from './ops/attachment.js';
@@ -31,7 +30,7 @@ export interface LinkKernel {
   pins: string;
   /** Lowest MTU of the uplinks. */
   mtu(): number;
-  program(hook: Hook, layer: Layer): ProgramHandle;
+  programs: Programs;
   /** A file under /proc/sys of the daemon's own namespace. */
   writeSysctl(key: string, value: string): Promise<void>;
 }

@@ -49,15 +49,17 @@ type Stage = 'raise' | readonly RowKind[];
 
 /**
  * Bring-up in steps; rows of one step are independent and run side by side. It
- * is coarser than ROW_ORDER and never contradicts it: an attach waits a grace
- * period, meanwhile addresses and map entries are set. Links go up when their
- * program is attached, ports open when their endpoint can answer.
+ * is coarser than ROW_ORDER and never contradicts it. An attach holds the
+ * kernel's link lock (RTNL) for a grace period, so whatever else takes that
+ * lock comes before it, and only what must follow it does. Links go up when
+ * their program is attached, ports open when their endpoint can answer.
  */
 export const UP: readonly Stage[] = [
   ['netns'],
   ['sandbox-files', 'bridge'],
   ['dp-network', 'port'],
-  ['neighbour', 'fdb', 'dp-endpoint', 'uplink', 'host-address', 'attachment'],
+  ['neighbour', 'fdb', 'dp-endpoint', 'uplink', 'host-address'],
+  ['attachment'],
   'raise',
   ['publish'],
 ];

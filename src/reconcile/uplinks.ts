@@ -67,6 +67,10 @@ export class UplinkFollower {
     return null;
   }
 
+  addressesOf(ifindex: number): string[] {
+    return this.#addresses.filter((a) => a.ifindex === ifindex).map((a) => `${a.address}/${a.prefixLength}`);
+  }
+
   /** Looks at the host as it is now, and answers the rows it calls for. */
   async look(): Promise<Row[]> {
     this.#addresses = await this.#o.netlink.addresses();

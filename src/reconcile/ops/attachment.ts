@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { AttachmentRow, Hook } from '../../cnm/rows.js';
 import { decode, encode } from '../identity.js';
-import type { AttachApi, LinkInfo, ProgramHandle } from '../kernel.js';
+import type { AttachApi, LinkInfo, Programs } from '../kernel.js';
 import { type Layer, layerOf } from '../layer.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
@@ -17,8 +17,7 @@ const DIRECTION: Readonly<Record<Hook, 'ingress' | 'egress'>> = {
 export interface AttachmentOptions {
   attach: AttachApi;
   links: LinkTable;
-  /** The program of a hook, for devices with or without Ethernet header. */
-  program(hook: Hook, layer: Layer): ProgramHandle;
+  programs: Programs;
   /** Directory of the pins. */
   pins: string;
 }
@@ -33,7 +32,7 @@ export class AttachmentOps implements Ops<AttachmentRow> {
 
   async update(row: AttachmentRow): Promise<void> {
     const link = await this.#o.links.need(row.link);
-    await this.#o.attach.attachTc(this.#program(row, link), {
+    await this.#o.attach.attachTc(await this.#o.programs.load(row.hook, layer(link)), {
       ifindex: link.ifindex,
       direction: DIRECTION[row.hook],
       pin: this.#pin(row),
@@ -55,20 +54,16 @@ export class AttachmentOps implements Ops<AttachmentRow> {
           link !== undefined &&
           own !== undefined &&
           own.ifindex === link.ifindex &&
-          own.programId === this.#program(row, link).id
+          own.programId === this.#o.programs.loaded(row.hook, layer(link))?.id
         );
       },
       strays: (wanted) =>
         [...have.keys()].flatMap((pin) => {
-          const row = parse(pin);
+          const row = parsePin(basename(pin));
           if (row === null || wanted(`${row.link}/${row.hook}`)) return [];
           return [{ what: `program ${row.hook} on ${row.link}`, remove: () => this.delete(row) }];
         }),
     };
-  }
-
-  #program(row: AttachmentRow, link: LinkInfo): ProgramHandle {
-    return this.#o.program(row.hook, layerOf(link) ?? 'ethernet');
   }
 
   #pin({ hook, link }: Pick<AttachmentRow, 'hook' | 'link'>): string {
@@ -76,8 +71,12 @@ export class AttachmentOps implements Ops<AttachmentRow> {
   }
 }
 
-function parse(pin: string): { hook: Hook; link: string } | null {
-  const name = pin.slice(pin.lastIndexOf('/') + 1);
+function layer(link: LinkInfo): Layer {
+  return layerOf(link) ?? 'ethernet';
+}
+
+/** Of a pin's file name; null: it is none of ours. */
+export function parsePin(name: string): { hook: Hook; link: string } | null {
   const cut = name.indexOf('-');
   const hook = name.slice(0, cut);
   return cut > 0 && hook in DIRECTION ? { hook: hook as Hook, link: decode(name.slice(cut + 1)) } : null;

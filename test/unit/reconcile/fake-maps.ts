@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Maps in memory that behave as the kernel's: arrays are full of zeros, batches are all or nothing. */
+/** Maps in memory. An array answers zero where nothing was set; its walk leaves those out. */
 import type { KernelMap } from '../../../src/reconcile/kernel.js';
 
 export class FakeMap<K, V> implements KernelMap<K, V> {
   readonly #values = new Map<string, [K, V]>();
   readonly #zero: V | undefined;
-  readonly #size: number;
   batches = 0;
 
-  /** `size` and `zero`: an array. */
-  constructor(size = 0, zero?: V) {
-    this.#size = size;
+  /** `zero`: an array of these. */
+  constructor(zero?: V) {
     this.#zero = zero;
   }
 
@@ -37,11 +35,7 @@ export class FakeMap<K, V> implements KernelMap<K, V> {
   }
 
   async *entries(): AsyncGenerator<[K, V]> {
-    if (this.#zero === undefined) {
-      yield* [...this.#values.values()];
-      return;
-    }
-    for (let i = 0; i < this.#size; i++) yield [i as K, this.get(i as K) as V];
+    yield* [...this.#values.values()];
   }
 
   /** Only what was set to something else than zero. */

@@ -11,7 +11,7 @@ const BY_ADDRESS = 0x80000000;
 function maps() {
   return {
     publishes: new FakeMap<number, ReturnType<KernelMaps['publishes']['get']> & object>(),
-    port_slots: new FakeMap<number, number>(3 * 65536, 0),
+    port_slots: new FakeMap<number, number>(0),
     publish_addr4: new FakeMap<{ addr: string; port: number; protocol: number }, number>(),
   };
 }

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The flow tables as the API tells them: each flow once, from the side of who opened it. */
+import type { ConntrackSource, FlowFilter, FlowRecord } from '../api/sources.js';
+import type { ConntrackStats } from '../api/schemas/conntrack.js';
+import { flow_flag, flow_protocol, flow_state } from '../maps/generated/enums.js';
+import type { DataplaneMaps } from '../maps/dataplane.js';
+import type { Flow4, Flow4Key } from '../maps/generated/types.js';
+import type { Tables } from '../reconcile/tables.js';
+import type { TableFills } from './fills.js';
+
+const PROTOCOLS: Readonly<Record<number, FlowRecord['protocol']>> = { 1: 'icmp', 6: 'tcp', 17: 'udp' };
+/** lib/clock.h: a tick is 2^30 ns of the monotonic clock. */
+const TICK_NS = 2 ** 30;
+const TICK_SHIFT = 30n;
+
+export interface ConntrackOptions {
+  maps: DataplaneMaps;
+  tables: Tables;
+  fills: TableFills;
+}
+
+export class KernelConntrack implements ConntrackSource {
+  readonly #o: ConntrackOptions;
+
+  constructor(options: ConntrackOptions) {
+    this.#o = options;
+  }
+
+  async *flows(filter: FlowFilter): AsyncGenerator<FlowRecord> {
+    for await (const [key, flow, tier] of this.#firstHalves()) {
+      const record = this.#record(key, flow, tier);
+      if (record !== null && fits(record, filter)) yield record;
+    }
+  }
+
+  async flush(filter: FlowFilter): Promise<number> {
+    const { flows4, flows4_new } = this.#o.maps;
+    let flushed = 0;
+    for await (const [key, flow, tier] of this.#firstHalves()) {
+      const record = this.#record(key, flow, tier);
+      if (record === null || !fits(record, filter)) continue;
+      // A promotion may move either half meanwhile, so both are looked for in both tables.
+      for (const half of [key, partnerKey(key, flow)]) {
+        flows4.delete(half);
+        flows4_new.delete(half);
+      }
+      flushed++;
+    }
+    return flushed;
+  }
+
+  async stats(): Promise<ConntrackStats> {
+    const { flow_events, snat_tries } = this.#o.maps;
+    const protocols: ConntrackStats['protocols'] = {};
+    for (const [name, index] of [
+      ['tcp', flow_protocol.FLOW_PROTOCOL_TCP],
+      ['udp', flow_protocol.FLOW_PROTOCOL_UDP],
+      ['icmp', flow_protocol.FLOW_PROTOCOL_ICMP],
+    ] as const) {
+      const sum = { opened: 0, promoted: 0, expired: 0, reset: 0 };
+      for (const counts of flow_events.getPerCpu(index)) {
+        sum.opened += Number(counts.opened);
+        sum.promoted += Number(counts.promoted);
+        sum.expired += Number(counts.expired);
+        sum.reset += Number(counts.reset);
+      }
+      protocols[name] = sum;
+    }
+    const last = snat_tries.descriptor.maxEntries - 1;
+    const tries = Array.from({ length: last + 1 }, (_, index) =>
+      snat_tries.getPerCpu(index).reduce((sum, count) => sum + Number(count), 0),
+    );
+    return {
+      protocols,
+      tables: await this.#o.fills.of(['flows4', 'flows4_new']),
+      sourcePorts: {
+        kept: tries[0] ?? 0,
+        picked: tries.slice(1, last).reduce((a, b) => a + b, 0),
+        exhausted: tries[last] ?? 0,
+      },
+    };
+  }
+
+  async *#firstHalves(): AsyncGenerator<[Flow4Key, Flow4, FlowRecord['tier']]> {
+    const { flows4, flows4_new } = this.#o.maps;
+    for await (const [key, flow] of flows4.entries()) {
+      if ((flow.flags & flow_flag.FLOW_REPLY) === 0) yield [key, flow, 'proven'];
+    }
+    for await (const [key, flow] of flows4_new.entries()) {
+      // Promoted while we read: told already.
+      if ((flow.flags & flow_flag.FLOW_REPLY) === 0 && flows4.get(key) === undefined) yield [key, flow, 'new'];
+    }
+  }
+
+  /** null: gone while it was read. */
+  #record(key: Flow4Key, flow: Flow4, tier: FlowRecord['tier']): FlowRecord | null {
+    const protocol = PROTOCOLS[key.protocol];
+    if (protocol === undefined) return null;
+    const { flows4, flows4_new } = this.#o.maps;
+    const partner = partnerKey(key, flow);
+    const other = flows4.get(partner) ?? flows4_new.get(partner);
+    const now = Number(process.hrtime.bigint() >> TICK_SHIFT);
+    return {
+      protocol,
+      source: key.saddr,
+      sourcePort: key.sport,
+      destination: key.daddr,
+      destinationPort: key.dport,
+      translatedSource: flow.saddr,
+      translatedSourcePort: flow.sport,
+      translatedDestination: flow.daddr,
+      translatedDestinationPort: flow.dport,
+      direction: direction(flow),
+      endpoint: this.#endpoint(flow),
+      state: state(flow.state),
+      tier,
+      ageSeconds: seconds(now - flow.opened),
+      idleSeconds: seconds(now - Math.max(flow.seen, other?.seen ?? 0)),
+    };
+  }
+
+  #endpoint(flow: Flow4): string | null {
+    const entry = this.#o.tables.get('dp-endpoint', String(flow.endpoint));
+    if (entry?.row.kind !== 'dp-endpoint' || !entry.wanted) return null;
+    return entry.row.generation === flow.generation ? entry.owner.id : null;
+  }
+}
+
+/** The other half's packets are addressed as this one's leave. */
+function partnerKey(key: Flow4Key, flow: Flow4): Flow4Key {
+  return {
+    saddr: flow.daddr,
+    daddr: flow.saddr,
+    sport: flow.dport,
+    dport: flow.sport,
+    protocol: key.protocol,
+  };
+}
+
+function direction({ flags }: Flow4): FlowRecord['direction'] {
+  if ((flags & flow_flag.FLOW_AT_HOST) !== 0) return 'host';
+  const fromEndpoint = (flags & flow_flag.FLOW_AT_ENDPOINT) !== 0;
+  const published = (flags & flow_flag.FLOW_PUBLISHED) !== 0;
+  if (fromEndpoint) return published ? 'local' : 'outbound';
+  return 'inbound';
+}
+
+function state(bits: number): FlowRecord['state'] {
+  if ((bits & flow_state.FLOW_RST) !== 0) return 'reset';
+  if ((bits & (flow_state.FLOW_FIN_ORIG | flow_state.FLOW_FIN_REPLY)) !== 0) return 'closing';
+  if ((bits & flow_state.FLOW_ESTABLISHED) !== 0) return 'established';
+  return (bits & flow_state.FLOW_ANSWERED) !== 0 ? 'answered' : 'new';
+}
+
+/** A tick may be ahead of ours by the coarse clock's error; ages are not negative. */
+function seconds(ticks: number): number {
+  return Math.max(0, Math.round((ticks * TICK_NS) / 1e9));
+}
+
+function fits(flow: FlowRecord, { address, port, endpoint, protocol }: FlowFilter): boolean {
+  return (
+    (protocol === undefined || protocol === flow.protocol) &&
+    (endpoint === undefined || flow.endpoint === endpoint) &&
+    (address === undefined ||
+      [flow.source, flow.destination, flow.translatedSource, flow.translatedDestination].includes(address)) &&
+    (port === undefined ||
+      [flow.sourcePort, flow.destinationPort, flow.translatedSourcePort, flow.translatedDestinationPort].includes(port))
+  );
+}

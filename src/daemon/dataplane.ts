@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The programs and maps of one daemon: loaded, sized, pinned, and the collector set going. */
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import { SluiceError } from '../base/errors.js';
+import type { Hook } from '../cnm/rows.js';
+import type { Config } from '../config/options.js';
+import type { KernelFeatures } from '../loader/features.js';
+import { type LoadedObject, loadObject, type Program } from '../loader/programs.js';
+import { encodeConfig } from '../maps/config.js';
+import { type DataplaneMaps, dataplaneMaps } from '../maps/dataplane.js';
+import type { BpfNative } from '../native/bpf.js';
+import type { Programs } from '../reconcile/kernel.js';
+import type { Layer } from '../reconcile/layer.js';
+import { COLLECTOR, MAPS_DIR, OBJECTS } from './places.js';
+
+/** Bytes of one entry with its share of the bucket array, and of what goes by before the kernel's slab rounds. */
+const ENTRY_BYTES = 144;
+/** Of the machine's memory, for both address families together. */
+const MEMORY_SHARE = 0.01;
+const FEWEST_ENTRIES = 16_384;
+const MOST_ENTRIES = 4_194_304;
+
+/**
+ * Entries of the flow tables; a flow has two. Proven flows get two thirds of
+ * the memory: short ones are many but their time is short.
+ */
+export function flowTableSizes(conntrackMax: number | null, memory = totalmem()): { flows4: number; flows4_new: number } {
+  if (conntrackMax !== null) return { flows4: 2 * conntrackMax, flows4_new: conntrackMax };
+  const entries = (memory * MEMORY_SHARE) / 2 / ENTRY_BYTES;
+  return { flows4: powerOfTwo((entries * 2) / 3), flows4_new: powerOfTwo(entries / 3) };
+}
+
+/** The kernel's bucket arrays are rounded up to one anyway. */
+function powerOfTwo(entries: number): number {
+  const below = 2 ** Math.floor(Math.log2(Math.max(entries, 1)));
+  return Math.min(Math.max(below, FEWEST_ENTRIES), MOST_ENTRIES);
+}
+
+export interface DataplaneOptions {
+  native: BpfNative;
+  config: Config;
+  features: KernelFeatures;
+}
+
+/** Has every map; the others share them. */
+const FIRST: Hook = 'endpoint_ingress';
+const OTHERS: readonly Hook[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress'];
+
+export class Dataplane implements Programs {
+  readonly maps: DataplaneMaps;
+  /** Maps that had another layout and lost their contents. */
+  readonly recreated: readonly string[];
+  readonly #load: (name: string, layer: Layer) => Promise<LoadedObject>;
+  readonly #objects = new Map<string, LoadedObject>();
+  readonly #loading = new Map<string, Promise<Program>>();
+
+  /** Programs for devices with Ethernet header; the few others come when first asked for. */
+  static async load({ native, config, features }: DataplaneOptions): Promise<Dataplane> {
+    const pins = join(config.bpffs, MAPS_DIR);
+    const sizes = flowTableSizes(config.conntrackMax);
+    let share: LoadedObject['maps'] = new Map();
+    const load = (name: string, layer: Layer): Promise<LoadedObject> =>
+      loadObject(native, {
+        path: join(OBJECTS, `${name}.bpf.o`),
+        pins,
+        share,
+        sizes,
+        rodata: encodeConfig({
+          ...config.timeouts,
+          l3_device: layer === 'l3' ? 1 : 0,
+          kern_ctx: features.kernCtx ? 1 : 0,
+          fib_flags: features.fibFlags,
+        }),
+      });
+
+    const first = await load(FIRST, 'ethernet');
+    share = first.maps;
+    const names = [...OTHERS, COLLECTOR];
+    const objects = await Promise.all(names.map((name) => load(name, 'ethernet')));
+    const maps = new Map([...objects.flatMap((o) => [...o.maps]), ...first.maps]);
+    const dataplane = new Dataplane(load, dataplaneMaps(native, maps), [first, ...objects].flatMap((o) => o.recreated));
+    for (const [i, name] of [FIRST, ...names].entries()) {
+      dataplane.#objects.set(`${name} ethernet`, [first, ...objects][i] as LoadedObject);
+    }
+    return dataplane;
+  }
+
+  private constructor(
+    load: (name: string, layer: Layer) => Promise<LoadedObject>,
+    maps: DataplaneMaps,
+    recreated: readonly string[],
+  ) {
+    this.#load = load;
+    this.maps = maps;
+    this.recreated = recreated;
+  }
+
+  loaded(hook: Hook, layer: Layer): Program | undefined {
+    return this.#objects.get(`${hook} ${layer}`)?.programs.get(hook);
+  }
+
+  load(hook: Hook, layer: Layer): Promise<Program> {
+    const known = this.loaded(hook, layer);
+    if (known !== undefined) return Promise.resolve(known);
+    const key = `${hook} ${layer}`;
+    let loading = this.#loading.get(key);
+    if (loading === undefined) {
+      loading = this.#load(hook, layer)
+        .then((object) => {
+          this.#objects.set(key, object);
+          return programOf(object, hook);
+        })
+        .finally(() => this.#loading.delete(key));
+      this.#loading.set(key, loading);
+    }
+    return loading;
+  }
+
+  /** Sets the collector's clock going, or hands it over from an earlier version's programs to these. */
+  async startCollector(): Promise<void> {
+    const object = this.#objects.get(`${COLLECTOR} ethernet`);
+    const { retval } = await programOf(object, COLLECTOR).testRun({});
+    if (retval !== 0) throw new SluiceError('kernel', `the collector of old flows does not start: error ${retval}`);
+  }
+
+  /** Descriptors only: what is pinned stays and works on. */
+  close(): void {
+    for (const object of this.#objects.values()) object.close();
+  }
+}
+
+function programOf(object: LoadedObject | undefined, name: string): Program {
+  const program = object?.programs.get(name);
+  if (program !== undefined) return program;
+  throw new SluiceError('environment', `there is no program ${name}`, { hint: 'run npm run build:bpf' });
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { TableFill } from '../api/schemas/status.js';
+import { type DataplaneMaps, mapNames } from '../maps/dataplane.js';
+
+type Counted = Exclude<keyof DataplaneMaps, 'collector_map' | 'drops' | 'hook_traffic' | 'flow_events' | 'snat_tries'>;
+
+/** Arrays have all their entries always; what counts is how many are in use. */
+const IN_USE = {
+  endpoints: (value: { generation: number }) => value.generation !== 0,
+  networks: (value: { ifindex: number }) => value.ifindex !== 0,
+  port_slots: (value: number) => value !== 0,
+} as const;
+/** For as long a count holds: a full flow table takes tenths of a second to walk. */
+const FRESH_MS = 2_000;
+
+/** How full the tables are, counted when somebody asks. */
+export class TableFills {
+  readonly #maps: DataplaneMaps;
+  readonly #counts = new Map<Counted, { at: number; entries: Promise<number> }>();
+
+  constructor(maps: DataplaneMaps) {
+    this.#maps = maps;
+  }
+
+  all(): Promise<TableFill[]> {
+    const uncounted: readonly string[] = ['collector_map', 'drops', 'hook_traffic', 'flow_events', 'snat_tries'];
+    return this.of(mapNames.filter((name): name is Counted => !uncounted.includes(name)));
+  }
+
+  of(names: readonly Counted[]): Promise<TableFill[]> {
+    return Promise.all(
+      names.map(async (name) => ({
+        map: name,
+        entries: await this.#count(name),
+        capacity: this.#maps[name].capacity,
+      })),
+    );
+  }
+
+  #count(name: Counted): Promise<number> {
+    const known = this.#counts.get(name);
+    const now = performance.now();
+    if (known !== undefined && now - known.at < FRESH_MS) return known.entries;
+    const entries = this.#walk(name);
+    this.#counts.set(name, { at: now, entries });
+    return entries;
+  }
+
+  async #walk(name: Counted): Promise<number> {
+    const used = (IN_USE as Partial<Record<string, (value: never) => boolean>>)[name];
+    if (used === undefined) return this.#maps[name].count();
+    let entries = 0;
+    for await (const [, value] of this.#maps[name].entries()) if (used(value as never)) entries++;
+    return entries;
+  }
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+/** One daemon, from its configuration to the API answering, and back. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { listen, type Listener } from '../api/listen.js';
+import { buildApi } from '../api/server.js';
+import { systemClock } from '../base/clock.js';
+import type { Log } from '../base/log.js';
+import { CnmModel } from '../cnm/model.js';
+import type { Config } from '../config/options.js';
+import { followEvents } from '../link/events.js';
+import { Netlink } from '../link/netlink.js';
+import { Netns } from '../link/netns.js';
+import { hostSockets } from '../link/sockets.js';
+import { Attacher } from '../loader/attach.js';
+import { ensureBpffs } from '../loader/bpffs.js';
+import { describeFeatures, type Feature, probeKernel } from '../loader/features.js';
+import { bpfNative } from '../native/bpf.js';
+import { netNative } from '../native/net.js';
+import { KernelHostView } from '../reconcile/host.js';
+import { Identity } from '../reconcile/identity.js';
+import { Keeper } from '../reconcile/keeper.js';
+import { allOps } from '../reconcile/kinds.js';
+import { LinkTable } from '../reconcile/links.js';
+import { type PassReport, Reconciler } from '../reconcile/reconciler.js';
+import { Tables } from '../reconcile/tables.js';
+import { NODE, UplinkFollower } from '../reconcile/uplinks.js';
+import { LevelStore } from '../store/level.js';
+import { checkBuild, checkCapabilities, prepareStateDir } from './checks.js';
+import { KernelConntrack } from './conntrack.js';
+import { Dataplane } from './dataplane.js';
+import { forwardEvents } from './events.js';
+import { TableFills } from './fills.js';
+import { Locks } from './lock.js';
+import { LINKS_DIR } from './places.js';
+import { DaemonStatus } from './status.js';
+
+export interface Daemon {
+  readonly features: readonly Feature[];
+  readonly pass: PassReport;
+  readonly recreated: readonly string[];
+  readonly uplinks: readonly string[];
+  readonly objects: { networks: number; sandboxes: number; endpoints: number };
+  readonly listener: Listener;
+  /** Ends the API and the store; the dataplane goes on. */
+  stop(): Promise<void>;
+}
+
+/** What was opened, to be closed in reverse, whatever of it there is. */
+class Closers {
+  readonly #closers: (() => void | Promise<void>)[] = [];
+
+  add(close: () => void | Promise<void>): void {
+    this.#closers.push(close);
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) await close();
+  }
+}
+
+export async function serve(config: Config, log: Log): Promise<Daemon> {
+  const closers = new Closers();
+  try {
+    return await start(config, log, closers);
+  } catch (e) {
+    await closers.close();
+    throw e;
+  }
+}
+
+async function start(config: Config, log: Log, closers: Closers): Promise<Daemon> {
+  checkCapabilities();
+  const features = await probeKernel();
+  checkBuild();
+  prepareStateDir(config.stateDir);
+  await ensureBpffs(config.bpffs);
+  const locks = await Locks.take(config);
+  closers.add(() => locks.release());
+
+  const clock = systemClock();
+  const bpf = bpfNative();
+  const net = netNative();
+  const netns = new Netns(net);
+  const netlink = await Netlink.open(net);
+  closers.add(() => netlink.close());
+
+  const store = new LevelStore(join(config.stateDir, 'db'));
+  const opening = store.open();
+  const dataplane = await Dataplane.load({ native: bpf, config, features });
+  closers.add(() => dataplane.close());
+  await opening;
+  closers.add(() => store.close());
+
+  const tables = new Tables();
+  const links = new LinkTable(netlink);
+  const identity = new Identity(config.bpffs);
+  const attach = new Attacher(bpf, { tcx: features.tcx });
+  const pins = join(config.bpffs, LINKS_DIR);
+  const ops = allOps(
+    {
+      netlink,
+      netns,
+      attach,
+      links,
+      tables,
+      identity,
+      pins,
+      mtu: () => follower.mtu,
+      programs: dataplane,
+      writeSysctl: (key, value) => writeFile(join('/proc/sys', key), value),
+    },
+    dataplane.maps,
+  );
+  const reconciler = new Reconciler({ ops, tables, clock, log });
+  const keeper = new Keeper({ reconciler, links, clock, log, passMs: config.passInterval * 1000 });
+  const follower = new UplinkFollower({
+    netlink,
+    links,
+    realizer: reconciler,
+    identity,
+    names: config.uplinks,
+    wanted: (name) => tables.wants('port', name) || tables.wants('bridge', name),
+    onMtu: () => {
+      reconciler.invalidate((row) => (row.kind === 'bridge' || row.kind === 'port') && row.mtu === null, null);
+      keeper.soon();
+    },
+    clock,
+    log,
+  });
+  const model = new CnmModel({
+    store,
+    realizer: reconciler,
+    host: new KernelHostView(netlink, netns, () => hostSockets(net)),
+    log,
+    clock,
+    ...(config.pools.length === 0 ? {} : { pools: config.pools }),
+  });
+
+  // Followed before they are read: what changes in between comes as an event.
+  const events = await followEvents(net, (event) => {
+    if (event.type === 'link') {
+      if (event.gone) links.forget(event.link.ifindex);
+      else links.note(event.link);
+    } else if (event.type === 'overrun') {
+      void links.refresh().catch((e: unknown) => log.error('cannot read the links', { err: e }));
+    }
+    if (event.type !== 'route') follower.changed();
+  });
+  closers.add(() => events.close());
+
+  await links.refresh();
+  reconciler.load(await model.start());
+  closers.add(() => model.stop());
+  reconciler.load(new Map([[NODE, await follower.look()]]));
+  closers.add(() => follower.stop());
+  const pass = await reconciler.fullPass();
+  await dataplane.startCollector();
+  keeper.start();
+  closers.add(() => keeper.stop());
+  closers.add(forwardEvents({ model, reconciler, follower, links, clock }));
+
+  const fills = new TableFills(dataplane.maps);
+  const described = describeFeatures(features);
+  const node = { name: config.nodeName, ip: config.nodeIp };
+  const app = buildApi({
+    cnm: model,
+    status: new DaemonStatus({ node, features: described, attach, pins, follower, maps: dataplane.maps, fills, reconciler }),
+    conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills }),
+    log,
+  });
+  const listener = await listen(app, {
+    socket: config.socket,
+    ...(config.listen === null || config.tls === null ? {} : { tls: { ...config.listen, ...config.tls } }),
+  });
+  closers.add(() => listener.close());
+
+  return {
+    features: described,
+    pass,
+    recreated: dataplane.recreated,
+    uplinks: follower.uplinks.map((link) => link.name),
+    objects: {
+      networks: model.networks().length,
+      sandboxes: model.sandboxes().length,
+      endpoints: model.endpoints().length,
+    },
+    listener,
+    stop: () => closers.close(),
+  };
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import { release } from 'node:os';
+import { basename } from 'node:path';
+import type { StatusReport, StatusSource } from '../api/sources.js';
+import { rowKey } from '../cnm/rows.js';
+import type { Attacher } from '../loader/attach.js';
+import type { Feature } from '../loader/features.js';
+import type { DataplaneMaps } from '../maps/dataplane.js';
+import { drop_reason } from '../maps/generated/enums.js';
+import { layerOf } from '../reconcile/layer.js';
+import type { Reconciler } from '../reconcile/reconciler.js';
+import { parsePin } from '../reconcile/ops/attachment.js';
+import type { UplinkFollower } from '../reconcile/uplinks.js';
+import type { TableFills } from './fills.js';
+import { VERSION } from './version.js';
+
+export interface StatusOptions {
+  node: { name: string; ip: string | null };
+  features: readonly Feature[];
+  attach: Pick<Attacher, 'listAttachments'>;
+  pins: string;
+  follower: UplinkFollower;
+  maps: DataplaneMaps;
+  fills: TableFills;
+  reconciler: Reconciler;
+}
+
+/** The daemon's account of itself, read from the kernel at each question. */
+export class DaemonStatus implements StatusSource {
+  readonly #o: StatusOptions;
+
+  constructor(options: StatusOptions) {
+    this.#o = options;
+  }
+
+  async status(): Promise<StatusReport> {
+    const { node, features, follower, fills, reconciler } = this.#o;
+    const rows = { pending: 0, done: 0, error: 0 };
+    for (const count of reconciler.counts()) rows[count.state] += count.rows;
+    return {
+      node: node.name,
+      address: node.ip ?? follower.address,
+      version: VERSION,
+      kernel: release(),
+      uptimeSeconds: process.uptime(),
+      features: features.map((f) => ({ ...f })),
+      attachModes: await this.#attachModes(),
+      uplinks: follower.uplinks.map((link) => ({
+        link: link.name,
+        layer: layerOf(link) ?? 'ethernet',
+        addresses: follower.addressesOf(link.ifindex),
+      })),
+      tables: await fills.all(),
+      drops: this.#drops(),
+      rows,
+      problems: reconciler
+        .status()
+        .flatMap(({ owner, row, state, error }) =>
+          state === 'done' ? [] : [{ owner: { ...owner }, row: row.kind, key: rowKey(row), state, error: error ?? null }],
+        ),
+    };
+  }
+
+  async #attachModes(): Promise<StatusReport['attachModes']> {
+    const { attach, pins } = this.#o;
+    return (await attach.listAttachments(pins)).flatMap(({ pin, ifindex, mode }) => {
+      const place = parsePin(basename(pin));
+      return place === null || ifindex === 0 ? [] : [{ ...place, mode }];
+    });
+  }
+
+  #drops(): StatusReport['drops'] {
+    const drops: StatusReport['drops'] = {};
+    for (const [name, index] of Object.entries(drop_reason)) {
+      if (index >= this.#o.maps.drops.descriptor.maxEntries) continue;
+      const sum = { packets: 0, bytes: 0 };
+      for (const { packets, bytes } of this.#o.maps.drops.getPerCpu(index)) {
+        sum.packets += Number(packets);
+        sum.bytes += Number(bytes);
+      }
+      if (sum.packets > 0) drops[name.replace(/^DROP_/, '').toLowerCase()] = sum;
+    }
+    return drops;
+  }
+}
+
