@@ -16,6 +16,7 @@ import type { Program } from './programs.js';
 const BPF_XDP = 37;
 const BPF_TCX_INGRESS = 46;
 const BPF_TCX_EGRESS = 47;
+const BPF_LINK_TYPE_TCX = 11;
 /** include/uapi/linux/if_link.h */
 const XDP_FLAGS_SKB_MODE = 2;
 const XDP_FLAGS_DRV_MODE = 4;
@@ -38,6 +39,7 @@ export interface PinnedAttachment {
   /** 0: the device is gone. */
   readonly ifindex: number;
   readonly programId: number;
+  readonly mode: AttachMode;
 }
 
 function errno(e: unknown): string {
@@ -59,7 +61,10 @@ export class Attacher {
    * `pin` holds a link of the same device its program is exchanged atomically;
    * one of a device that is gone is replaced.
    */
-  async attachTc(program: Program, at: { ifindex: number; direction: Direction; pin: string }): Promise<Attachment> {
+  async attachTc(
+    program: Program,
+    at: { ifindex: number; direction: Direction; pin: string },
+  ): Promise<Attachment> {
     await mkdir(dirname(at.pin), { recursive: true, mode: 0o700 });
     if (!this.#tcx) return this.#attachClsact(program, at);
     const type = at.direction === 'ingress' ? BPF_TCX_INGRESS : BPF_TCX_EGRESS;
@@ -113,7 +118,13 @@ export class Attacher {
     at: { ifindex: number; direction: Direction; pin: string },
   ): Promise<Attachment> {
     const native = this.#native;
-    await native.bpfTcAttach(program.fd, at.ifindex, at.direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
+    await native.bpfTcAttach(
+      program.fd,
+      at.ifindex,
+      at.direction === 'egress',
+      CLSACT_HANDLE,
+      CLSACT_PRIORITY,
+    );
     const pin = clsactPin(at.pin, at.ifindex, at.direction);
     if (existsSync(pin)) await unlink(pin);
     native.bpfPin(program.fd, pin);
@@ -123,7 +134,9 @@ export class Attacher {
   /** Takes the program off and the pin away. Absent is success. */
   async detach(pin: string): Promise<void> {
     const native = this.#native;
-    const clsact = (await listDirectory(dirname(pin))).find((name) => name.startsWith(`${pin.split('/').at(-1)}@`));
+    const clsact = (await listDirectory(dirname(pin))).find((name) =>
+      name.startsWith(`${pin.split('/').at(-1)}@`),
+    );
     if (clsact !== undefined) {
       const [ifindex, direction] = clsactPlace(clsact);
       await native.bpfTcDetach(ifindex, direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
@@ -144,20 +157,27 @@ export class Attacher {
       if (name.includes('@')) {
         const [ifindex, direction] = clsactPlace(name);
         const pin = join(directory, name.slice(0, name.indexOf('@')));
-        const programId = await native.bpfTcQuery(ifindex, direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
-        found.push({ pin, ifindex: programId === 0 ? 0 : ifindex, programId });
+        const programId = await native.bpfTcQuery(
+          ifindex,
+          direction === 'egress',
+          CLSACT_HANDLE,
+          CLSACT_PRIORITY,
+        );
+        found.push({ pin, ifindex: programId === 0 ? 0 : ifindex, programId, mode: 'clsact' });
         continue;
       }
       const link = native.bpfGetPinned(path);
       const info = native.bpfLinkInfo(link);
       native.bpfCloseFd(link);
-      found.push({ pin: path, ifindex: info.ifindex, programId: info.programId });
+      const mode = info.type === BPF_LINK_TYPE_TCX ? 'tcx' : 'xdp-native';
+      found.push({ pin: path, ifindex: info.ifindex, programId: info.programId, mode });
     }
     return found;
   }
 }
 
-const clsactPin = (pin: string, ifindex: number, direction: Direction): string => `${pin}@${ifindex}-${direction}`;
+const clsactPin = (pin: string, ifindex: number, direction: Direction): string =>
+  `${pin}@${ifindex}-${direction}`;
 
 function clsactPlace(name: string): [number, Direction] {
   const match = /@(\d+)-(ingress|egress)$/.exec(name);
