@@ -47,7 +47,12 @@ export function buildApi({
   observeRequest,
   events = EVENT_LIMITS,
 }: ApiDependencies): FastifyInstance {
-  const app = fastify({ logger: false, bodyLimit: 1024 * 1024, exposeHeadRoutes: false, routerOptions: { maxParamLength: 200 } });
+  const app = fastify({
+    logger: false,
+    bodyLimit: 1024 * 1024,
+    exposeHeadRoutes: false,
+    routerOptions: { maxParamLength: 200 },
+  });
   app.setValidatorCompiler(compileValidator);
   // Answers are ours and typed: no second description of them runs at each request.
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
@@ -58,13 +63,18 @@ export function buildApi({
     app.addHook('onResponse', async (request, reply) => {
       const route = request.routeOptions.url ?? 'unknown';
       // How long somebody listened says nothing about us.
-      if (route !== EVENTS_ROUTE) observeRequest(route, request.method, reply.statusCode, reply.elapsedTime / 1000);
+      if (route !== EVENTS_ROUTE)
+        observeRequest(route, request.method, reply.statusCode, reply.elapsedTime / 1000);
     });
   }
   app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
-      info: { title: 'Sluice', description: 'eBPF dataplane network controller for container hosts', version: '1' },
+      info: {
+        title: 'Sluice',
+        description: 'eBPF dataplane network controller for container hosts',
+        version: '1',
+      },
     },
     refResolver: { buildLocalReference: (schema) => String(schema.$id) },
   });

@@ -19,10 +19,14 @@ export interface TlsAddress {
 export function tlsOptions({ cert, key, ca }: TlsAddress): TlsOptions {
   for (const [flag, path] of Object.entries({ cert, key, ca })) {
     if (path) continue;
-    throw new SluiceError('invalid_argument', `TCP is served with mutual TLS only, and --tls-${flag} is missing`, {
-      field: `tls-${flag}`,
-      hint: 'give --tls-cert, --tls-key and --tls-ca with --listen',
-    });
+    throw new SluiceError(
+      'invalid_argument',
+      `TCP is served with mutual TLS only, and --tls-${flag} is missing`,
+      {
+        field: `tls-${flag}`,
+        hint: 'give --tls-cert, --tls-key and --tls-ca with --listen',
+      },
+    );
   }
   return {
     cert: read('cert', cert),
@@ -45,7 +49,11 @@ export function tlsGuard({ host, cert }: TlsAddress): (req: IncomingMessage, res
     const name = authority?.[1] ?? authority?.[2];
     const port = Number(authority?.[3] ?? 443);
     if (name === undefined || port !== req.socket.localPort || !isOurs(name)) {
-      return refuse(res, `the Host header '${req.headers.host ?? ''}' does not name this server`, 'use a name or address of its certificate');
+      return refuse(
+        res,
+        `the Host header '${req.headers.host ?? ''}' does not name this server`,
+        'use a name or address of its certificate',
+      );
     }
     if (req.headers.origin !== undefined) {
       return refuse(res, 'requests of web pages are refused', 'send no Origin header');
@@ -65,10 +73,14 @@ function read(flag: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (e) {
-    throw new SluiceError('environment', `cannot read ${path}: ${(e as NodeJS.ErrnoException).code ?? String(e)}`, {
-      field: `tls-${flag}`,
-      hint: 'give a readable file',
-      cause: e,
-    });
+    throw new SluiceError(
+      'environment',
+      `cannot read ${path}: ${(e as NodeJS.ErrnoException).code ?? String(e)}`,
+      {
+        field: `tls-${flag}`,
+        hint: 'give a readable file',
+        cause: e,
+      },
+    );
   }
 }

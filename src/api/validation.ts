@@ -22,7 +22,14 @@ export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpP
   return (value: unknown) => {
     const converted = httpPart === 'body' ? value : Value.Convert(schema, { ...(value as object) });
     if (compiled.Check(converted)) return { value: converted };
-    return { error: explain(compiled.Errors(converted) as readonly Violation[], schema, converted, httpPart ?? 'body') };
+    return {
+      error: explain(
+        compiled.Errors(converted) as readonly Violation[],
+        schema,
+        converted,
+        httpPart ?? 'body',
+      ),
+    };
   };
 };
 
@@ -40,7 +47,9 @@ function explain(errors: readonly Violation[], schema: TSchema, value: unknown, 
     const at = fieldName(instancePath);
     if (keyword === 'additionalProperties') {
       const [name = ''] = (params as { additionalProperties: string[] }).additionalProperties;
-      const known = Object.keys((memberSchema(schema, instancePath) as { properties?: object }).properties ?? {});
+      const known = Object.keys(
+        (memberSchema(schema, instancePath) as { properties?: object }).properties ?? {},
+      );
       return refuse(
         join(at, name),
         `there is no ${noun} '${join(at, name)}'`,
@@ -78,7 +87,10 @@ function segments(pointer: string): string[] {
 
 /** `/subnets/0/cidr` as `subnets[0].cidr`. */
 function fieldName(pointer: string): string {
-  return segments(pointer).reduce((path, part) => (/^\d+$/.test(part) ? `${path}[${part}]` : join(path, part)), '');
+  return segments(pointer).reduce(
+    (path, part) => (/^\d+$/.test(part) ? `${path}[${part}]` : join(path, part)),
+    '',
+  );
 }
 
 function join(path: string, name: string): string {

@@ -4,7 +4,8 @@ import { type Static, type TSchema, Type } from 'typebox';
 import { ref } from '../schemas/common.js';
 import { ErrorSchema, PlanSchema } from '../schemas/objects.js';
 
-const error = (description: string) => Type.Unsafe<Static<typeof ErrorSchema>>({ ...ref(ErrorSchema), description });
+const error = (description: string) =>
+  Type.Unsafe<Static<typeof ErrorSchema>>({ ...ref(ErrorSchema), description });
 
 export const FAILURES = {
   400: error('malformed, or not supported'),

@@ -26,7 +26,14 @@ const CHUNK = 32 * 1024;
 export function conntrackRoutes(api: Api, cnm: Cnm, source: ConntrackSource): void {
   api.get(
     '/conntrack',
-    { schema: { tags, summary: 'List flows, one a line', querystring: FlowQuery, response: listed(FlowSchema) } },
+    {
+      schema: {
+        tags,
+        summary: 'List flows, one a line',
+        querystring: FlowQuery,
+        response: listed(FlowSchema),
+      },
+    },
     async ({ query }, reply) => {
       const lines = flowLines(cnm, source, filterOf(cnm, query));
       // What fails before the first line is still an answer of its own.
@@ -61,7 +68,14 @@ export function conntrackRoutes(api: Api, cnm: Cnm, source: ConntrackSource): vo
 
   api.get(
     '/conntrack/stats',
-    { schema: { tags, summary: 'Counters of flows', querystring: NoQuery, response: found(ConntrackStatsSchema) } },
+    {
+      schema: {
+        tags,
+        summary: 'Counters of flows',
+        querystring: NoQuery,
+        response: found(ConntrackStatsSchema),
+      },
+    },
     async () => source.stats(),
   );
 }
@@ -89,7 +103,11 @@ function filterOf(cnm: Cnm, query: Static<typeof FlowQuery>): FlowFilter {
 }
 
 /** A JSON array with one flow a line, in chunks. */
-async function* flowLines(cnm: Cnm, source: ConntrackSource, filter: FlowFilter): AsyncGenerator<string, void> {
+async function* flowLines(
+  cnm: Cnm,
+  source: ConntrackSource,
+  filter: FlowFilter,
+): AsyncGenerator<string, void> {
   const names = new Map(cnm.endpoints().map(({ id, name }) => [id, name]));
   let chunk = '[';
   let separator = '\n';

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cnm } from '../../cnm/types.js';
 import { EndpointSchema } from '../schemas/objects.js';
-import { ChangeQuery, EndpointCreateSchema, IdParams, JoinSchema, NoQuery, PublishSchema } from '../schemas/requests.js';
+import {
+  ChangeQuery,
+  EndpointCreateSchema,
+  IdParams,
+  JoinSchema,
+  NoQuery,
+  PublishSchema,
+} from '../schemas/requests.js';
 import type { Api } from '../server.js';
 import { changed, created, found, listed, REMOVED } from './answers.js';
 
@@ -33,13 +40,29 @@ export function endpointRoutes(api: Api, cnm: Cnm): void {
 
   api.get(
     '/endpoints/:id',
-    { schema: { tags, summary: 'Show an endpoint', params: IdParams, querystring: NoQuery, response: found(EndpointSchema) } },
+    {
+      schema: {
+        tags,
+        summary: 'Show an endpoint',
+        params: IdParams,
+        querystring: NoQuery,
+        response: found(EndpointSchema),
+      },
+    },
     async ({ params }) => cnm.endpoint(params.id),
   );
 
   api.delete(
     '/endpoints/:id',
-    { schema: { tags, summary: 'Remove an endpoint', params: IdParams, querystring: ChangeQuery, response: REMOVED } },
+    {
+      schema: {
+        tags,
+        summary: 'Remove an endpoint',
+        params: IdParams,
+        querystring: ChangeQuery,
+        response: REMOVED,
+      },
+    },
     async ({ params, query }, reply) => {
       const plan = await cnm.removeEndpoint(params.id, query.dryRun ?? false);
       return plan ?? reply.code(204).send(null);

@@ -35,13 +35,29 @@ export function networkRoutes(api: Api, cnm: Cnm): void {
 
   api.get(
     '/networks/:id',
-    { schema: { tags, summary: 'Show a network', params: IdParams, querystring: NoQuery, response: found(NetworkSchema) } },
+    {
+      schema: {
+        tags,
+        summary: 'Show a network',
+        params: IdParams,
+        querystring: NoQuery,
+        response: found(NetworkSchema),
+      },
+    },
     async ({ params }) => cnm.network(params.id),
   );
 
   api.delete(
     '/networks/:id',
-    { schema: { tags, summary: 'Remove a network', params: IdParams, querystring: ChangeQuery, response: REMOVED } },
+    {
+      schema: {
+        tags,
+        summary: 'Remove a network',
+        params: IdParams,
+        querystring: ChangeQuery,
+        response: REMOVED,
+      },
+    },
     async ({ params, query }, reply) => {
       const plan = await cnm.removeNetwork(params.id, query.dryRun ?? false);
       return plan ?? reply.code(204).send(null);

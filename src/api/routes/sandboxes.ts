@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cnm } from '../../cnm/types.js';
 import { EndpointSchema, SandboxSchema } from '../schemas/objects.js';
-import { ChangeQuery, ConnectSchema, DisconnectSchema, IdParams, NoQuery, SandboxCreateSchema } from '../schemas/requests.js';
+import {
+  ChangeQuery,
+  ConnectSchema,
+  DisconnectSchema,
+  IdParams,
+  NoQuery,
+  SandboxCreateSchema,
+} from '../schemas/requests.js';
 import type { Api } from '../server.js';
 import { created, found, listed, REMOVED } from './answers.js';
 
@@ -33,13 +40,29 @@ export function sandboxRoutes(api: Api, cnm: Cnm): void {
 
   api.get(
     '/sandboxes/:id',
-    { schema: { tags, summary: 'Show a sandbox', params: IdParams, querystring: NoQuery, response: found(SandboxSchema) } },
+    {
+      schema: {
+        tags,
+        summary: 'Show a sandbox',
+        params: IdParams,
+        querystring: NoQuery,
+        response: found(SandboxSchema),
+      },
+    },
     async ({ params }) => cnm.sandbox(params.id),
   );
 
   api.delete(
     '/sandboxes/:id',
-    { schema: { tags, summary: 'Remove a sandbox', params: IdParams, querystring: ChangeQuery, response: REMOVED } },
+    {
+      schema: {
+        tags,
+        summary: 'Remove a sandbox',
+        params: IdParams,
+        querystring: ChangeQuery,
+        response: REMOVED,
+      },
+    },
     async ({ params, query }, reply) => {
       const plan = await cnm.removeSandbox(params.id, query.dryRun ?? false);
       return plan ?? reply.code(204).send(null);

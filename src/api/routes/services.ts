@@ -10,6 +10,11 @@ export function serviceRoutes(api: Api): void {
     });
   };
   for (const url of ['/services', '/services/*']) {
-    api.route({ method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'], url, schema: { hide: true }, handler: refuse });
+    api.route({
+      method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      url,
+      schema: { hide: true },
+      handler: refuse,
+    });
   }
 }

@@ -9,7 +9,14 @@ import { found } from './answers.js';
 export function statusRoutes(api: Api, cnm: Cnm, source: StatusSource): void {
   api.get(
     '/status',
-    { schema: { tags: ['status'], summary: 'How the node is', querystring: NoQuery, response: found(StatusSchema) } },
+    {
+      schema: {
+        tags: ['status'],
+        summary: 'How the node is',
+        querystring: NoQuery,
+        response: found(StatusSchema),
+      },
+    },
     async () => {
       const report = await source.status();
       const networks = cnm.networks();
@@ -18,7 +25,10 @@ export function statusRoutes(api: Api, cnm: Cnm, source: StatusSource): void {
       const names = new Map([...networks, ...sandboxes, ...endpoints].map(({ id, name }) => [id, name]));
       return {
         ...report,
-        problems: report.problems.map((problem) => ({ ...problem, name: names.get(problem.owner.id) ?? null })),
+        problems: report.problems.map((problem) => ({
+          ...problem,
+          name: names.get(problem.owner.id) ?? null,
+        })),
         objects: { networks: networks.length, sandboxes: sandboxes.length, endpoints: endpoints.length },
       };
     },

@@ -18,7 +18,11 @@ export function stringMap(description: string) {
 }
 
 export function mapOf<T extends TSchema>(schema: T, description: string) {
-  return Type.Unsafe<Record<string, Static<T>>>({ type: 'object', description, additionalProperties: schema });
+  return Type.Unsafe<Record<string, Static<T>>>({
+    type: 'object',
+    description,
+    additionalProperties: schema,
+  });
 }
 
 /** One of these words. */

@@ -11,7 +11,9 @@ export const SubnetSchema = Type.Object(
   {
     cidr: Type.String({ description: 'network address and prefix length' }),
     gateway: nullable(Type.String()),
-    ipRange: nullable(Type.String({ description: 'addresses are handed out from this part; null: from all of it' })),
+    ipRange: nullable(
+      Type.String({ description: 'addresses are handed out from this part; null: from all of it' }),
+    ),
   },
   closed,
 );
@@ -117,7 +119,18 @@ export const EventSchema = Type.Object(
   {
     time: Type.Number({ description: 'milliseconds since the epoch' }),
     type: words(['network', 'sandbox', 'endpoint', 'link', 'reconcile']),
-    action: words(['create', 'remove', 'join', 'leave', 'publish', 'unpublish', 'up', 'down', 'repair', 'error']),
+    action: words([
+      'create',
+      'remove',
+      'join',
+      'leave',
+      'publish',
+      'unpublish',
+      'up',
+      'down',
+      'repair',
+      'error',
+    ]),
     id: Type.String(),
     name: Type.String(),
     attributes: stringMap('free detail, such as the ports of a publish'),

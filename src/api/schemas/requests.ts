@@ -58,7 +58,10 @@ const endpointFields = {
 };
 
 export const EndpointCreateSchema = Type.Object({ name: Type.String(), ...endpointFields }, closed);
-export const ConnectSchema = Type.Object({ name: text('default: NETWORK.SANDBOX'), ...endpointFields }, closed);
+export const ConnectSchema = Type.Object(
+  { name: text('default: NETWORK.SANDBOX'), ...endpointFields },
+  closed,
+);
 export const DisconnectSchema = Type.Object({ network: endpointFields.network }, closed);
 export const JoinSchema = Type.Object(
   { sandbox: Type.String({ description: 'name, id or unique prefix of an id' }) },
@@ -69,7 +72,10 @@ export const PublishSchema = Type.Object(
   closed,
 );
 
-export const IdParams = Type.Object({ id: Type.String({ description: 'name, id or unique prefix of an id' }) }, closed);
+export const IdParams = Type.Object(
+  { id: Type.String({ description: 'name, id or unique prefix of an id' }) },
+  closed,
+);
 export const ChangeQuery = Type.Object({ dryRun: flag('answer the plan and change nothing') }, closed);
 export const NoQuery = Type.Object({}, closed);
 

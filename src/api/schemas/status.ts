@@ -27,7 +27,10 @@ export const StatusSchema = Type.Object(
       ),
     ),
     attachModes: Type.Array(
-      Type.Object({ link: Type.String(), hook: Type.String(), mode: Type.String({ description: 'tcx, clsact' }) }, closed),
+      Type.Object(
+        { link: Type.String(), hook: Type.String(), mode: Type.String({ description: 'tcx, clsact' }) },
+        closed,
+      ),
     ),
     uplinks: Type.Array(
       Type.Object(
@@ -44,7 +47,10 @@ export const StatusSchema = Type.Object(
     problems: Type.Array(
       Type.Object(
         {
-          owner: Type.Object({ kind: words(['node', 'network', 'sandbox', 'endpoint']), id: Type.String() }, closed),
+          owner: Type.Object(
+            { kind: words(['node', 'network', 'sandbox', 'endpoint']), id: Type.String() },
+            closed,
+          ),
           name: nullable(Type.String({ description: "the owner's; null: gone, or the node" })),
           row: Type.String({ description: 'kind of the row' }),
           key: Type.String({ description: 'which one of its kind' }),

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { EndpointObject, NetworkObject, SandboxObject } from '../../api/schemas/objects.js';
+import type { Call } from '../call.js';
+import { shortId } from '../output.js';
+import { formatPort } from '../ports.js';
+
+type Columns<T> = Readonly<Record<string, (item: T) => string>>;
+
+export async function networkLs(call: Call): Promise<undefined> {
+  const columns: Columns<NetworkObject> = {
+    NAME: ({ name }) => name,
+    DRIVER: ({ driver }) => driver,
+    SUBNET: ({ subnets }) => list(subnets.map(({ cidr }) => cidr)),
+    GATEWAY: ({ subnets }) => list(subnets.map(({ gateway }) => gateway ?? '-')),
+    INTERFACE: (network) => network.interface ?? '-',
+  };
+  await ls(call, 'networks', 'NETWORK ID', columns);
+}
+
+export async function sandboxLs(call: Call): Promise<undefined> {
+  const columns: Columns<SandboxObject> = {
+    NAME: ({ name }) => name,
+    NETNS: ({ netns }) => netns,
+    ENDPOINTS: ({ endpoints }) => list(endpoints),
+  };
+  await ls(call, 'sandboxes', 'SANDBOX ID', columns);
+}
+
+export async function endpointLs(call: Call): Promise<undefined> {
+  const columns: Columns<EndpointObject> = {
+    NAME: ({ name }) => name,
+    NETWORK: ({ network }) => network,
+    SANDBOX: ({ sandbox }) => sandbox ?? '-',
+    ADDRESS: ({ ipv4, ipv6 }) => list([ipv4, ipv6].filter((address) => address !== null)),
+    STATE: ({ state }) => state,
+    PORTS: ({ ports }) => list(ports.map(formatPort)),
+  };
+  await ls(call, 'endpoints', 'ENDPOINT ID', columns);
+}
+
+async function ls<T extends { id: string }>(
+  call: Call,
+  path: string,
+  heading: string,
+  columns: Columns<T>,
+): Promise<void> {
+  const { client, out, json, options } = call;
+  const items = await client.get<T[]>(path);
+  const idOf = ({ id }: T): string => (options.flag('no-trunc') ? id : shortId(id));
+  if (options.flag('quiet')) for (const item of items) out.line(idOf(item));
+  else if (json) out.json(items);
+  else {
+    out.table(
+      [heading, ...Object.keys(columns)],
+      items.map((item) => [idOf(item), ...Object.values(columns).map((column) => column(item))]),
+    );
+  }
+}
+
+function list(items: readonly string[]): string {
+  return items.join(', ') || '-';
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { PlanObject } from '../../../api/schemas/objects.js';
+import type { Call } from '../../call.js';
+
+/** Posts what is to be made, and prints its id. */
+export async function create(
+  { client, out, json, dryRun }: Call,
+  path: string,
+  request: object,
+): Promise<void> {
+  const answer = await client.post<{ id: string } | PlanObject>(path, request, {
+    dryRun: dryRun || undefined,
+  });
+  if ('dryRun' in answer) out.plan(answer.rows, json);
+  else if (json) out.json(answer);
+  else out.line(answer.id);
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Status } from '../../api/schemas/status.js';
+import { formatDuration } from '../../base/units.js';
+import type { Call } from '../call.js';
+import { formatTable, type Output } from '../output.js';
+import { tableFill } from './shared/tables.js';
+
+export async function status({ client, out, json }: Call): Promise<undefined> {
+  const answer = await client.get<Status>('status');
+  if (json) out.json(answer);
+  else print(out, answer);
+}
+
+function print(out: Output, status: Status): void {
+  const { objects, rows } = status;
+  const facts = [
+    ['Node', status.address === null ? status.node : `${status.node} (${status.address})`],
+    ['Sluice', status.version],
+    ['Kernel', status.kernel],
+    ['Up', formatDuration(Math.floor(status.uptimeSeconds) * 1000)],
+    ['Uplinks', status.uplinks.map(uplink).join(', ') || 'none'],
+    [
+      'Objects',
+      `${objects.networks} networks, ${objects.sandboxes} sandboxes, ${objects.endpoints} endpoints`,
+    ],
+    ['Rows', `${rows.done} done, ${rows.pending} pending, ${rows.error} in error`],
+  ];
+  for (const [name = '', value = ''] of facts) out.line(`${`${name}:`.padEnd(9)}${value}`);
+
+  section(
+    out,
+    ['NOT DONE', 'OWNER', 'STATE', 'WHY'],
+    status.problems.map(({ row, key, owner, name, state, error }) => [
+      `${row} ${key}`,
+      [owner.kind, name ?? ''].join(' ').trimEnd(),
+      state,
+      error ?? '-',
+    ]),
+  );
+  section(
+    out,
+    ['FEATURE', 'AVAILABLE', 'USING'],
+    status.features.map(({ feature, available, using }) => [feature, available ? 'yes' : 'no', using]),
+  );
+  section(
+    out,
+    ['LINK', 'HOOK', 'MODE'],
+    status.attachModes.map(({ link, hook, mode }) => [link, hook, mode]),
+  );
+  if (status.tables.length > 0) out.line('');
+  if (status.tables.length > 0) tableFill(out, status.tables);
+  section(
+    out,
+    ['DROPPED', 'PACKETS', 'BYTES'],
+    Object.entries(status.drops).map(([reason, { packets, bytes }]) => [
+      reason,
+      String(packets),
+      String(bytes),
+    ]),
+  );
+}
+
+function uplink({ link, layer, addresses }: Status['uplinks'][number]): string {
+  const detail = [...(layer === 'l3' ? ['no Ethernet'] : []), ...addresses].join(', ');
+  return detail ? `${link} (${detail})` : link;
+}
+
+/** Sections that have nothing to say are left out. */
+function section(out: Output, headings: readonly string[], rows: readonly (readonly string[])[]): void {
+  if (rows.length === 0) return;
+  out.line('');
+  for (const line of formatTable(headings, rows)) out.line(line);
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Every command of `sluice`. Parser, help and shell completion are made from this table. */
+import type { CommandSpec, GroupSpec, OptionSpec } from './spec.js';
+
+export const GROUPS: readonly GroupSpec[] = [
+  { name: 'network', summary: 'networks' },
+  { name: 'sandbox', summary: 'sandboxes: the network namespaces of containers' },
+  { name: 'endpoint', summary: 'endpoints: what connects a sandbox to a network' },
+  { name: 'conntrack', summary: 'flows that the dataplane keeps' },
+];
+
+const LABEL: OptionSpec = { long: '--label', value: 'KEY=VALUE', help: 'label it', pairs: 'label' };
+const LIST: readonly OptionSpec[] = [
+  { short: '-q', long: '--quiet', help: 'print ids only' },
+  { long: '--no-trunc', help: 'print whole ids' },
+];
+
+const ENDPOINT: readonly OptionSpec[] = [
+  { long: '--ip', value: 'IP', help: 'IPv4 address (default: the next free one)' },
+  { long: '--ip6', value: 'IP', help: 'IPv6 address' },
+  { long: '--mac', value: 'MAC', help: 'hardware address' },
+  {
+    short: '-p',
+    long: '--publish',
+    value: 'PORTSPEC',
+    help: 'publish [[HOSTIP:]HOSTPORT[-PORT]:]PORT[-PORT][/tcp|udp]',
+    repeatable: true,
+  },
+  { long: '--alias', value: 'NAME', help: 'further name in the network', repeatable: true },
+  LABEL,
+];
+
+const FLOWS: readonly OptionSpec[] = [
+  { long: '--address', value: 'IP', help: 'flows from, to or by way of this address' },
+  { long: '--port', value: 'PORT', help: 'flows from, to or by way of this port' },
+  { long: '--endpoint', value: 'ENDPOINT', help: 'flows of this endpoint', complete: 'endpoint' },
+  { long: '--protocol', value: 'PROTOCOL', help: 'tcp, udp or icmp', choices: ['tcp', 'udp', 'icmp'] },
+  { long: '--service', value: 'SERVICE', help: 'flows of this service' },
+];
+
+export const COMMANDS: readonly CommandSpec[] = [
+  {
+    path: ['network', 'create'],
+    summary: 'create a network and print its id',
+    arguments: [{ name: 'NAME' }],
+    changes: true,
+    options: [
+      {
+        short: '-d',
+        long: '--driver',
+        value: 'DRIVER',
+        help: 'bridge (default), overlay, macvlan, host, null or a plugin',
+        complete: ['bridge', 'host', 'null'],
+      },
+      { long: '--subnet', value: 'CIDR', help: 'one per address family', repeatable: true },
+      { long: '--gateway', value: 'IP', help: 'one per subnet', repeatable: true },
+      {
+        long: '--ip-range',
+        value: 'CIDR',
+        help: 'hand out addresses of this part of the subnet',
+        repeatable: true,
+      },
+      { long: '--ipv6', help: 'IPv6 as well' },
+      { long: '--internal', help: 'no way out of it' },
+      { long: '--ipam-driver', value: 'DRIVER', help: 'who hands out addresses', complete: ['default'] },
+      { short: '-o', long: '--opt', value: 'KEY=VALUE', help: 'option of the driver', pairs: 'option' },
+      LABEL,
+    ],
+    load: async () => (await import('./commands/network-create.js')).networkCreate,
+  },
+  {
+    path: ['network', 'ls'],
+    summary: 'list networks',
+    prints: true,
+    options: LIST,
+    load: async () => (await import('./commands/ls.js')).networkLs,
+  },
+  {
+    path: ['network', 'inspect'],
+    summary: 'print networks as JSON',
+    arguments: [{ name: 'NAME', variadic: true, complete: 'network' }],
+    prints: true,
+    load: async () => (await import('./commands/inspect.js')).inspect('networks'),
+  },
+  {
+    path: ['network', 'rm'],
+    summary: 'remove networks',
+    arguments: [{ name: 'NAME', variadic: true, complete: 'network' }],
+    changes: true,
+    load: async () => (await import('./commands/rm.js')).rm('networks'),
+  },
+  {
+    path: ['network', 'prune'],
+    summary: 'remove the networks that have no endpoints',
+    changes: true,
+    load: async () => (await import('./commands/network-prune.js')).networkPrune,
+  },
+  {
+    path: ['sandbox', 'create'],
+    summary: 'create a sandbox, a network namespace visible as /run/netns/NAME, and print its id',
+    arguments: [{ name: 'NAME' }],
+    changes: true,
+    options: [
+      { long: '--netns', value: 'PATH', help: 'adopt this namespace', path: true, complete: 'file' },
+      { long: '--dns', value: 'IP', help: "name server (default: the host's)", repeatable: true },
+      {
+        long: '--dns-search',
+        value: 'DOMAIN',
+        help: "search domain (default: the host's)",
+        repeatable: true,
+      },
+      { long: '--hostname', value: 'NAME', help: "host name (default: the sandbox's)" },
+    ],
+    load: async () => (await import('./commands/sandbox-create.js')).sandboxCreate,
+  },
+  {
+    path: ['sandbox', 'exec'],
+    summary: 'run a command inside a sandbox',
+    arguments: [
+      { name: 'NAME', complete: 'sandbox' },
+      { name: 'COMMAND', variadic: true, complete: 'command' },
+    ],
+    passThrough: true,
+    load: async () => (await import('./commands/sandbox-exec.js')).sandboxExec,
+  },
+  {
+    path: ['sandbox', 'ls'],
+    summary: 'list sandboxes',
+    prints: true,
+    options: LIST,
+    load: async () => (await import('./commands/ls.js')).sandboxLs,
+  },
+  {
+    path: ['sandbox', 'inspect'],
+    summary: 'print sandboxes as JSON',
+    arguments: [{ name: 'NAME', variadic: true, complete: 'sandbox' }],
+    prints: true,
+    load: async () => (await import('./commands/inspect.js')).inspect('sandboxes'),
+  },
+  {
+    path: ['sandbox', 'rm'],
+    summary: 'remove sandboxes',
+    arguments: [{ name: 'NAME', variadic: true, complete: 'sandbox' }],
+    changes: true,
+    load: async () => (await import('./commands/rm.js')).rm('sandboxes'),
+  },
+  {
+    path: ['endpoint', 'create'],
+    summary: 'create an endpoint and print its id',
+    arguments: [{ name: 'NAME' }],
+    changes: true,
+    options: [
+      {
+        long: '--network',
+        value: 'NETWORK',
+        help: 'network that it belongs to',
+        required: true,
+        complete: 'network',
+      },
+      ...ENDPOINT,
+    ],
+    load: async () => (await import('./commands/endpoint-create.js')).endpointCreate,
+  },
+  {
+    path: ['endpoint', 'join'],
+    summary: 'put an endpoint into a sandbox',
+    arguments: [
+      { name: 'NAME', complete: 'endpoint' },
+      { name: 'SANDBOX', complete: 'sandbox' },
+    ],
+    changes: true,
+    load: async () => (await import('./commands/endpoint-join.js')).endpointJoin,
+  },
+  {
+    path: ['endpoint', 'leave'],
+    summary: 'take an endpoint out of its sandbox',
+    arguments: [{ name: 'NAME', complete: 'endpoint' }],
+    changes: true,
+    load: async () => (await import('./commands/endpoint-leave.js')).endpointLeave,
+  },
+  {
+    path: ['endpoint', 'ls'],
+    summary: 'list endpoints, with what they publish',
+    prints: true,
+    options: LIST,
+    load: async () => (await import('./commands/ls.js')).endpointLs,
+  },
+  {
+    path: ['endpoint', 'inspect'],
+    summary: 'print endpoints as JSON',
+    arguments: [{ name: 'NAME', variadic: true, complete: 'endpoint' }],
+    prints: true,
+    load: async () => (await import('./commands/inspect.js')).inspect('endpoints'),
+  },
+  {
+    path: ['endpoint', 'rm'],
+    summary: 'remove endpoints',
+    arguments: [{ name: 'NAME', variadic: true, complete: 'endpoint' }],
+    changes: true,
+    load: async () => (await import('./commands/rm.js')).rm('endpoints'),
+  },
+  {
+    path: ['connect'],
+    summary: 'create an endpoint of a network and join it, in one; prints its id',
+    arguments: [
+      { name: 'NET', complete: 'network' },
+      { name: 'SANDBOX', complete: 'sandbox' },
+    ],
+    changes: true,
+    options: [{ long: '--name', value: 'NAME', help: "the endpoint's (default: NET.SANDBOX)" }, ...ENDPOINT],
+    load: async () => (await import('./commands/connect.js')).connect,
+  },
+  {
+    path: ['disconnect'],
+    summary: "take a sandbox's endpoint of a network out and remove it",
+    arguments: [
+      { name: 'NET', complete: 'network' },
+      { name: 'SANDBOX', complete: 'sandbox' },
+    ],
+    changes: true,
+    load: async () => (await import('./commands/disconnect.js')).disconnect,
+  },
+  {
+    path: ['publish'],
+    summary: 'publish ports of an endpoint, and print what they became',
+    arguments: [
+      { name: 'ENDPOINT', complete: 'endpoint' },
+      { name: 'PORTSPEC', variadic: true },
+    ],
+    changes: true,
+    load: async () => (await import('./commands/publish.js')).publish,
+  },
+  {
+    path: ['unpublish'],
+    summary: 'publish ports of an endpoint no longer',
+    arguments: [
+      { name: 'ENDPOINT', complete: 'endpoint' },
+      { name: 'PORTSPEC', variadic: true },
+    ],
+    changes: true,
+    load: async () => (await import('./commands/unpublish.js')).unpublish,
+  },
+  {
+    path: ['service'],
+    summary: 'services (not in this version)',
+    arguments: [{ name: 'ARGUMENT', variadic: true, optional: true }],
+    passThrough: true,
+    load: async () => (await import('./commands/service.js')).service,
+  },
+  {
+    path: ['conntrack', 'ls'],
+    summary: 'list flows',
+    prints: true,
+    options: FLOWS,
+    load: async () => (await import('./commands/conntrack-ls.js')).conntrackLs,
+  },
+  {
+    path: ['conntrack', 'flush'],
+    summary: 'forget flows; without a filter all of them',
+    prints: true,
+    changes: true,
+    options: FLOWS,
+    load: async () => (await import('./commands/conntrack-flush.js')).conntrackFlush,
+  },
+  {
+    path: ['conntrack', 'stats'],
+    summary: 'counters of flows',
+    prints: true,
+    load: async () => (await import('./commands/conntrack-stats.js')).conntrackStats,
+  },
+  {
+    path: ['status'],
+    summary: 'how the node is: versions, attach modes, table fill, what is not done and why',
+    prints: true,
+    load: async () => (await import('./commands/status.js')).status,
+  },
+  {
+    path: ['events'],
+    summary: 'print changes as they happen',
+    prints: true,
+    load: async () => (await import('./commands/events.js')).events,
+  },
+  {
+    path: ['completion'],
+    summary: 'print the completion script of a shell',
+    arguments: [{ name: 'SHELL', complete: ['bash', 'zsh', 'fish'] }],
+    load: async () => (await import('./commands/completion.js')).completion,
+  },
+  {
+    path: ['version'],
+    summary: "print this program's and the daemon's version",
+    prints: true,
+    load: async () => (await import('./commands/version.js')).version,
+  },
+  {
+    path: ['__complete'],
+    summary: 'names for the completion scripts',
+    arguments: [{ name: 'KIND' }],
+    hidden: true,
+    load: async () => (await import('./commands/names.js')).names,
+  },
+];
