@@ -10,12 +10,12 @@
 #include "types.h"
 
 struct config {
-	u32 mark; /* skb->mark of packets that we sent out ourselves */
-	u32 l3_device; /* 1: packets on this hook carry no Ethernet header */
-	u32 kern_ctx; /* 1: the kernel has bpf_cast_to_kern_ctx (6.2) */
-	u32 fib_flags; /* BPF_FIB_LOOKUP_* that the kernel knows, see fib.h */
-	u32 snat_port_min; /* masquerade picks from here when the own port is taken */
-	u32 snat_port_max; /* inclusive */
+	u32 mark;	     /* skb->mark of packets that we sent out ourselves */
+	u32 l3_device;	     /* 1: packets on this hook carry no Ethernet header */
+	u32 kern_ctx;	     /* 1: the kernel has bpf_cast_to_kern_ctx (6.2) */
+	u32 fib_flags;	     /* BPF_FIB_LOOKUP_* that the kernel knows, see fib.h */
+	u32 snat_port_min;   /* masquerade picks from here when the own port is taken */
+	u32 snat_port_max;   /* inclusive */
 	u32 tcp_established; /* seconds without a packet until a flow is collected */
 	u32 tcp_transitory;
 	u32 udp_answered;
@@ -32,10 +32,10 @@ const volatile struct config config = {
 	.snat_port_min = 32768,
 	.snat_port_max = 65535,
 	.tcp_established = 7440, /* RFC 5382 REQ-5: at least 2 h 4 min */
-	.tcp_transitory = 240, /* RFC 5382 REQ-5: at least 4 min */
-	.udp_answered = 300, /* RFC 4787 REQ-5: 5 min recommended */
-	.udp_oneway = 120, /* RFC 4787 REQ-5: at least 2 min */
-	.icmp = 60, /* RFC 5508 REQ-2: at least 60 s */
+	.tcp_transitory = 240,	 /* RFC 5382 REQ-5: at least 4 min */
+	.udp_answered = 300,	 /* RFC 4787 REQ-5: 5 min recommended */
+	.udp_oneway = 120,	 /* RFC 4787 REQ-5: at least 2 min */
+	.icmp = 60,		 /* RFC 5508 REQ-2: at least 60 s */
 	.collect_interval = 10,
 };
 

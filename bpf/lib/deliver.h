@@ -11,7 +11,8 @@
 /* include/uapi/linux/if_packet.h */
 #define PACKET_HOST 0
 
-/* Writes an Ethernet header over the space of one; its type is there already but on an L3 device. */
+/* Writes an Ethernet header over the space of one; its type is there already but on an L3 device.
+ */
 static __always_inline int write_ethernet(struct __sk_buff *skb, const mac_addr *to,
 					  const mac_addr *from)
 {

@@ -14,13 +14,13 @@
 #endif
 
 /* Newer than Debian's header; config.fib_flags has those the kernel knows. */
-#define FIB_SKIP_NEIGH 4 /* 6.4: redirect_neigh resolves the next hop itself */
+#define FIB_SKIP_NEIGH 4  /* 6.4: redirect_neigh resolves the next hop itself */
 #define FIB_SRC	       16 /* 6.7: tell the preferred source address */
 
 struct route4 {
-	u32 ifindex; /* egress device */
+	u32 ifindex;	   /* egress device */
 	ipv4_addr nexthop; /* the destination itself if it is on link */
-	ipv4_addr source; /* preferred source address where asked for and known, else 0 */
+	ipv4_addr source;  /* preferred source address where asked for and known, else 0 */
 };
 
 /*

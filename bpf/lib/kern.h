@@ -18,7 +18,7 @@ enum {
 	SKB_CHECKSUM_NONE = 0,
 	SKB_CHECKSUM_UNNECESSARY = 1,
 	SKB_CHECKSUM_COMPLETE = 2, /* skb->csum holds the sum over the packet */
-	SKB_CHECKSUM_PARTIAL = 3, /* the field holds the pseudo-header's sum only */
+	SKB_CHECKSUM_PARTIAL = 3,  /* the field holds the pseudo-header's sum only */
 };
 
 extern void *bpf_cast_to_kern_ctx(void *obj) __ksym __weak;

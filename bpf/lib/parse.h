@@ -42,9 +42,9 @@ enum tcp_flag {
 };
 
 enum parsed {
-	PARSED_FLOW, /* TCP, UDP or echo: key, l4 and tcp_flags are set */
+	PARSED_FLOW,	 /* TCP, UDP or echo: key, l4 and tcp_flags are set */
 	PARSED_FRAGMENT, /* ip is set; there may be no ports */
-	PARSED_OTHER, /* ip is set; some other protocol or ICMP message */
+	PARSED_OTHER,	 /* ip is set; some other protocol or ICMP message */
 	PARSED_MALFORMED,
 	PARSED_NOT_IPV4,
 };

@@ -49,8 +49,9 @@ static __always_inline bool host_is_connected(struct __sk_buff *skb, const struc
 }
 
 /* Fills what a published flow's first half has in common on every hook. */
-static __always_inline void publish4_target(const struct flow4_key *key, const struct publish *publish,
-					    u32 id, struct flow4 *flow)
+static __always_inline void publish4_target(const struct flow4_key *key,
+					    const struct publish *publish, u32 id,
+					    struct flow4 *flow)
 {
 	flow->saddr = key->saddr;
 	flow->sport = key->sport;

@@ -51,8 +51,8 @@ static __always_inline enum drop_reason check_arp(const struct endpoint *ep, str
 }
 
 /* For frames within the network: the sender, by whatever the frame carries. */
-static __always_inline enum drop_reason
-check_source(struct __sk_buff *skb, const struct endpoint *ep, struct ethhdr *eth)
+static __always_inline enum drop_reason check_source(struct __sk_buff *skb,
+						     const struct endpoint *ep, struct ethhdr *eth)
 {
 	void *end = (void *)(long)skb->data_end;
 

@@ -16,9 +16,9 @@ struct collector_state {
 	struct bpf_timer timer;
 	struct bpf_wq work;
 	u64 passes;
-	u64 duration_ns; /* of the last pass */
+	u64 duration_ns;	    /* of the last pass */
 	u32 proven[FLOW_PROTOCOLS]; /* flows in flows4 after the last pass */
-	u32 fresh[FLOW_PROTOCOLS]; /* the same in flows4_new */
+	u32 fresh[FLOW_PROTOCOLS];  /* the same in flows4_new */
 };
 
 struct {

@@ -6,13 +6,13 @@
 #include "../lib/types.h"
 #include "../lib/bpf.h"
 
-#define MAX_DEVICES 32768
+#define MAX_DEVICES  32768
 #define MAX_NETWORKS 4096
 
 enum device_kind {
 	DEVICE_ENDPOINT = 1, /* id: slot of the endpoint */
-	DEVICE_BRIDGE = 2, /* id: the network */
-	DEVICE_UPLINK = 3, /* id: unused */
+	DEVICE_BRIDGE = 2,   /* id: the network */
+	DEVICE_UPLINK = 3,   /* id: unused */
 };
 
 enum device_flag {
@@ -22,7 +22,7 @@ enum device_flag {
 struct device {
 	u32 kind; /* enum device_kind */
 	u32 id;
-	u32 flags; /* enum device_flag */
+	u32 flags;	 /* enum device_flag */
 	ipv4_addr addr4; /* uplink: masquerade address where the kernel cannot tell by route */
 	mac_addr mac;
 	u8 pad[2];
@@ -40,11 +40,11 @@ enum network_flag {
 };
 
 struct network {
-	u32 ifindex; /* the bridge; 0: no such network */
-	u32 flags; /* enum network_flag */
+	u32 ifindex;	    /* the bridge; 0: no such network */
+	u32 flags;	    /* enum network_flag */
 	ipv4_addr gateway4; /* 0: none */
-	u32 members_end; /* all members are below */
-	mac_addr mac; /* the bridge's */
+	u32 members_end;    /* all members are below */
+	mac_addr mac;	    /* the bridge's */
 	u8 pad[2];
 };
 

@@ -16,14 +16,14 @@
 
 /* One cache line: every packet of a container reads it. */
 struct endpoint {
-	u32 ifindex; /* host-side veth */
+	u32 ifindex;	/* host-side veth */
 	u32 generation; /* 0: the slot is free */
 	u32 net;
-	u32 sandbox; /* equal for all endpoints of one sandbox */
+	u32 sandbox;	 /* equal for all endpoints of one sandbox */
 	ipv4_addr addr4; /* 0: none */
 	mac_addr mac;
 	mac_addr gateway_mac; /* the bridge's */
-	u32 member; /* place in the network's member list */
+	u32 member;	      /* place in the network's member list */
 	u32 pad[7];
 };
 _Static_assert(sizeof(struct endpoint) == 64, "an endpoint is one cache line");

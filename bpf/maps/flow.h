@@ -16,7 +16,7 @@
 #include "../lib/bpf.h"
 
 /* Defaults; user space sizes both by the machine's memory before load. */
-#define MAX_FLOWS 262144
+#define MAX_FLOWS     262144
 #define MAX_FLOWS_NEW 131072
 
 /*
@@ -35,25 +35,25 @@ _Static_assert(sizeof(struct flow4_key) == 16, "two 64-bit words to hash");
 
 /* How a packet leaves the program. */
 enum flow_action {
-	FLOW_TO_ENDPOINT = 1, /* redirect_peer to flow.endpoint */
+	FLOW_TO_ENDPOINT = 1,  /* redirect_peer to flow.endpoint */
 	FLOW_TO_NEIGHBOUR = 2, /* redirect_neigh to flow.nexthop on flow.ifindex */
-	FLOW_TO_MAC = 3, /* redirect to flow.mac on flow.ifindex: the way the request came */
-	FLOW_TO_L3 = 4, /* redirect to flow.ifindex, a device without link layer */
-	FLOW_TO_HOST = 5, /* on to the host's own stack */
-	FLOW_ON = 6, /* on its way, translated: the host's own packets */
+	FLOW_TO_MAC = 3,       /* redirect to flow.mac on flow.ifindex: the way the request came */
+	FLOW_TO_L3 = 4,	       /* redirect to flow.ifindex, a device without link layer */
+	FLOW_TO_HOST = 5,      /* on to the host's own stack */
+	FLOW_ON = 6,	       /* on its way, translated: the host's own packets */
 };
 
 enum flow_flag {
-	FLOW_REPLY = 1, /* this half is the answer's direction */
-	FLOW_SNAT = 2, /* holds a source port that the allocator picked */
-	FLOW_PUBLISHED = 4, /* opened through a published port */
+	FLOW_REPLY = 1,	      /* this half is the answer's direction */
+	FLOW_SNAT = 2,	      /* holds a source port that the allocator picked */
+	FLOW_PUBLISHED = 4,   /* opened through a published port */
 	FLOW_AT_ENDPOINT = 8, /* its packets enter by an endpoint's hook, and only there */
-	FLOW_AT_HOST = 16, /* its packets are the host's own, translated on their way out */
+	FLOW_AT_HOST = 16,    /* its packets are the host's own, translated on their way out */
 };
 
 /* What the flow has been through; both halves hold the same set. */
 enum flow_state {
-	FLOW_ANSWERED = 1, /* a packet came back */
+	FLOW_ANSWERED = 1,    /* a packet came back */
 	FLOW_ESTABLISHED = 2, /* TCP: handshake complete; others: answered */
 	FLOW_FIN_ORIG = 4,
 	FLOW_FIN_REPLY = 8,
@@ -67,17 +67,17 @@ struct flow4 {
 	be16 dport;
 	u16 addr_delta; /* checksum differences, one's complement, see lib/csum.h */
 	u16 port_delta;
-	u32 endpoint; /* slot of the container whose flow it is, or the receiving one */
+	u32 endpoint;	/* slot of the container whose flow it is, or the receiving one */
 	u32 generation; /* of that endpoint */
-	u32 ifindex; /* egress device; for FLOW_TO_ENDPOINT the device the flow came in by */
+	u32 ifindex;	/* egress device; for FLOW_TO_ENDPOINT the device the flow came in by */
 	ipv4_addr nexthop;
 	mac_addr mac; /* of who sent the first packet, for FLOW_TO_MAC */
-	u8 action; /* enum flow_action */
-	u8 flags; /* enum flow_flag */
-	u32 seen; /* tick of the last packet, see lib/clock.h */
-	u32 opened; /* tick of the first packet */
-	u32 publish; /* id of the publish that it came through, or 0 */
-	u32 state; /* enum flow_state */
+	u8 action;    /* enum flow_action */
+	u8 flags;     /* enum flow_flag */
+	u32 seen;     /* tick of the last packet, see lib/clock.h */
+	u32 opened;   /* tick of the first packet */
+	u32 publish;  /* id of the publish that it came through, or 0 */
+	u32 state;    /* enum flow_state */
 };
 _Static_assert(sizeof(struct flow4) == 56, "entry header + key + value: two cache lines");
 

@@ -30,18 +30,18 @@ enum drop_reason {
 	DROP_MALFORMED = 1, /* lengths that contradict each other */
 	DROP_SPOOFED_MAC = 2,
 	DROP_SPOOFED_ADDRESS = 3,
-	DROP_NO_IPV6 = 4, /* IPv6 on a network without it */
-	DROP_ISOLATED = 5, /* from one network to another */
+	DROP_NO_IPV6 = 4,	 /* IPv6 on a network without it */
+	DROP_ISOLATED = 5,	 /* from one network to another */
 	DROP_DIRECT_ROUTING = 6, /* from outside to a container's own address */
 	DROP_NO_ROUTE = 7,
 	DROP_NO_UPLINK = 8, /* the route leads to a device that is no uplink */
-	DROP_NO_PORT = 9, /* masquerade: every try found the port taken */
+	DROP_NO_PORT = 9,   /* masquerade: every try found the port taken */
 	DROP_TABLE_FULL = 10,
-	DROP_NOT_A_FLOW = 11, /* neither opens a flow nor belongs to one */
+	DROP_NOT_A_FLOW = 11,	    /* neither opens a flow nor belongs to one */
 	DROP_UNKNOWN_PROTOCOL = 12, /* masquerade knows TCP, UDP and echo */
-	DROP_TTL = 13, /* would leave with a TTL of 0 */
-	DROP_NO_ENDPOINT = 14, /* the container left meanwhile */
-	DROP_FRAGMENT = 15, /* a fragment where ports are needed */
+	DROP_TTL = 13,		    /* would leave with a TTL of 0 */
+	DROP_NO_ENDPOINT = 14,	    /* the container left meanwhile */
+	DROP_FRAGMENT = 15,	    /* a fragment where ports are needed */
 	DROP_REASONS = 32,
 };
 
@@ -53,7 +53,7 @@ struct traffic {
 /* Index: hook * OUTCOMES + outcome. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, HOOKS * OUTCOMES);
+	__uint(max_entries, HOOKS *OUTCOMES);
 	__type(key, u32);
 	__type(value, struct traffic);
 } hook_traffic SEC(".maps");
@@ -75,8 +75,8 @@ enum flow_protocol {
 struct flow_counts {
 	u64 opened;
 	u64 promoted; /* proven, moved to the table that never evicts */
-	u64 expired; /* removed by the collector after their time */
-	u64 reset; /* reopened or dropped before their time, by RST or a departed endpoint */
+	u64 expired;  /* removed by the collector after their time */
+	u64 reset;    /* reopened or dropped before their time, by RST or a departed endpoint */
 };
 
 struct {

@@ -10,7 +10,7 @@
 #include "../lib/types.h"
 #include "../lib/bpf.h"
 
-#define MAX_PUBLISHES 131072
+#define MAX_PUBLISHES	      131072
 #define MAX_PUBLISH_ADDRESSES 131072
 
 enum port_table {
@@ -54,8 +54,8 @@ struct {
 
 /* host port p maps to container port p - host_port + port. */
 struct publish {
-	u32 endpoint; /* slot */
-	u32 generation; /* of the endpoint */
+	u32 endpoint;	 /* slot */
+	u32 generation;	 /* of the endpoint */
 	ipv4_addr addr4; /* the endpoint's */
 	u16 host_port;
 	u16 host_port_end; /* inclusive */

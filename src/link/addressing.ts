@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Addresses, routes, neighbours and forwarding entries as messages. */
 import type { Family } from '../base/addresses.js';
-import { type Attribute, decodeMessage, encodeMessage, readU16, readU32, u32, writeU16, writeU32 } from './message.js';
+import {
+  type Attribute,
+  decodeMessage,
+  encodeMessage,
+  readU16,
+  readU32,
+  u32,
+  writeU16,
+  writeU32,
+} from './message.js';
 import * as k from './uapi.js';
 import { addressBytes, addressText, afOf, familyOf, macBytes, macText, toAddress, toCidr } from './wire.js';
 

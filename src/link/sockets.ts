@@ -57,7 +57,11 @@ export async function hostSockets(native: NetNative): Promise<HostSocket[]> {
         ['tcp', 6, 1 << TCP_LISTEN],
         ['udp', 17, (1 << TCP_CLOSE) | (1 << 1)],
       ] as const) {
-        const answer = await native.netRequest(socket, 'SOCK_DIAG_BY_FAMILY', request(family, protocol, states));
+        const answer = await native.netRequest(
+          socket,
+          'SOCK_DIAG_BY_FAMILY',
+          request(family, protocol, states),
+        );
         for (const message of answer)
           if (messageType(message) === k.SOCK_DIAG_BY_FAMILY) found.push(decode(message, name));
       }

@@ -7,7 +7,8 @@ import { SluiceError } from '../base/errors.js';
 /** include/uapi/linux/magic.h */
 const BPF_FS_MAGIC = 0xcafe4a11;
 
-const isBpffs = async (directory: string): Promise<boolean> => (await statfs(directory)).type === BPF_FS_MAGIC;
+const isBpffs = async (directory: string): Promise<boolean> =>
+  (await statfs(directory)).type === BPF_FS_MAGIC;
 
 /**
  * Makes `directory` one for pins: below a mounted bpffs, or else with one
@@ -19,9 +20,13 @@ export async function ensureBpffs(directory: string): Promise<void> {
     if (await isBpffs(directory)) return;
     await promisify(execFile)('mount', ['-t', 'bpf', '-o', 'mode=0700', 'sluice', directory]);
   } catch (cause) {
-    throw new SluiceError('environment', `no place for pins at ${directory}: ${(cause as Error).message.trim()}`, {
-      hint: 'mount -t bpf bpf /sys/fs/bpf, or give --bpffs a directory that a bpffs can be mounted on',
-      cause,
-    });
+    throw new SluiceError(
+      'environment',
+      `no place for pins at ${directory}: ${(cause as Error).message.trim()}`,
+      {
+        hint: 'mount -t bpf bpf /sys/fs/bpf, or give --bpffs a directory that a bpffs can be mounted on',
+        cause,
+      },
+    );
   }
 }

@@ -40,11 +40,23 @@ export async function compile(source: string, object: string): Promise<void> {
       hint: 'apt-get install clang, or set CLANG',
     });
   const include = `/usr/include/${TRIPLETS[arch()] ?? arch()}`;
-  const options = ['-O2', '-g', '-Wall', '-Wextra', '-Wno-unused-parameter', '-Werror', '-target', 'bpf', '-mcpu=v3'];
+  const options = [
+    '-O2',
+    '-g',
+    '-Wall',
+    '-Wextra',
+    '-Wno-unused-parameter',
+    '-Werror',
+    '-target',
+    'bpf',
+    '-mcpu=v3',
+  ];
   try {
     await promisify(execFile)(clang, [...options, `-I${include}`, '-c', source, '-o', object]);
   } catch (cause) {
     const first = (cause as { stderr?: string }).stderr?.split('\n').find((line) => line.includes('error:'));
-    throw new SluiceError('environment', `${source} does not compile: ${first ?? (cause as Error).message}`, { cause });
+    throw new SluiceError('environment', `${source} does not compile: ${first ?? (cause as Error).message}`, {
+      cause,
+    });
   }
 }

@@ -66,7 +66,8 @@ export async function probeKernel(
     tcx: inKernelTypes(types, 'tcx_link_attach'),
     kernCtx: inKernelTypes(types, 'bpf_cast_to_kern_ctx'),
     fibFlags:
-      (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) | (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
+      (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
+      (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
     workQueue: inKernelTypes(types, 'bpf_wq_start'),
   };
 }

@@ -75,7 +75,13 @@ export class Program {
   testRun(run: TestRun): Promise<TestRunResult> {
     const data = run.data ?? null;
     // room for headers that the program adds
-    return this.#native.bpfProgramTestRun(this.fd, data, run.context ?? null, run.repeat ?? 0, (data?.length ?? 0) + 256);
+    return this.#native.bpfProgramTestRun(
+      this.fd,
+      data,
+      run.context ?? null,
+      run.repeat ?? 0,
+      (data?.length ?? 0) + 256,
+    );
   }
 
   close(): void {
@@ -142,7 +148,9 @@ export async function loadObject(native: BpfNative, options: LoadOptions): Promi
     if (map !== undefined) fds[spec.name] = map.fd;
   }
   const sizes = Object.fromEntries(
-    Object.entries(options.sizes ?? {}).filter(([name]) => specs.some((s) => s.name === name) && !(name in fds)),
+    Object.entries(options.sizes ?? {}).filter(
+      ([name]) => specs.some((s) => s.name === name) && !(name in fds),
+    ),
   );
   let loaded: Awaited<ReturnType<BpfNative['bpfObjectLoad']>>;
   try {
@@ -152,7 +160,9 @@ export async function loadObject(native: BpfNative, options: LoadOptions): Promi
   } finally {
     for (const fd of reuse.values()) fd.close();
   }
-  const maps = new Map(Object.entries(loaded.maps).map(([n, fd]) => [n, new BpfMap(n, new OwnedFd(native, fd))]));
+  const maps = new Map(
+    Object.entries(loaded.maps).map(([n, fd]) => [n, new BpfMap(n, new OwnedFd(native, fd))]),
+  );
   const programs = new Map(
     Object.entries(loaded.programs).map(([n, fd]) => [n, new Program(native, n, new OwnedFd(native, fd))]),
   );

@@ -12,7 +12,7 @@ const FRAME =
 export function tellingLines(log: string): { reason: string; source: string | null } {
   const begin = log.lastIndexOf('-- BEGIN PROG LOAD LOG --');
   const lines = log
-    .slice(begin < 0 ? 0 : begin)
+    .slice(Math.max(begin, 0))
     .split('\n')
     .map((line) => line.trim());
   let at = lines.length - 1;

@@ -14,7 +14,10 @@ export type MapName = keyof typeof descriptors;
 export const mapNames = Object.keys(descriptors) as MapName[];
 
 /** From loaded objects, which own the descriptors. */
-export function dataplaneMaps(native: BpfNative, maps: ReadonlyMap<string, { readonly fd: number }>): DataplaneMaps {
+export function dataplaneMaps(
+  native: BpfNative,
+  maps: ReadonlyMap<string, { readonly fd: number }>,
+): DataplaneMaps {
   const typed = mapNames.map((name) => {
     const map = maps.get(name);
     if (map === undefined) throw new SluiceError('internal', `no object has the map ${name}`);

@@ -35,7 +35,9 @@ export class TypedMap<K, V> {
     this.#fd = fd;
     this.#cpus = PER_CPU_TYPES.has(descriptor.type) ? native.bpfPossibleCpus() : 0;
     this.#key = Buffer.alloc(descriptor.key.size);
-    this.#value = Buffer.alloc(this.#cpus === 0 ? descriptor.value.size : this.#cpus * align8(descriptor.value.size));
+    this.#value = Buffer.alloc(
+      this.#cpus === 0 ? descriptor.value.size : this.#cpus * align8(descriptor.value.size),
+    );
   }
 
   get fd(): number {
@@ -57,7 +59,9 @@ export class TypedMap<K, V> {
     this.descriptor.key.encode(key, this.#key, 0);
     if (!this.#native.bpfMapLookup(this.fd, this.#key, this.#value)) return [];
     const stride = align8(this.descriptor.value.size);
-    return Array.from({ length: this.#cpus }, (_, cpu) => this.descriptor.value.decode(this.#value, cpu * stride));
+    return Array.from({ length: this.#cpus }, (_, cpu) =>
+      this.descriptor.value.decode(this.#value, cpu * stride),
+    );
   }
 
   set(key: K, value: V, flags: number = BPF_ANY): void {
@@ -94,7 +98,9 @@ export class TypedMap<K, V> {
     const { key } = this.descriptor;
     if (keys.length === 0) return;
     const bytes = Buffer.allocUnsafe(keys.length * key.size);
-    keys.forEach((k, i) => key.encode(k, bytes, i * key.size));
+    keys.forEach((k, i) => {
+      key.encode(k, bytes, i * key.size);
+    });
     try {
       this.#native.bpfMapDeleteBatch(this.fd, bytes, keys.length);
     } catch (e) {

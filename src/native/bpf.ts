@@ -92,7 +92,13 @@ export interface BpfNative {
   bpfLinkUpdate(linkFd: number, programFd: number): Promise<void>;
   /** `ifindex` 0: the device is gone. */
   bpfLinkInfo(linkFd: number): { id: number; type: number; programId: number; ifindex: number };
-  bpfTcAttach(programFd: number, ifindex: number, egress: boolean, handle: number, priority: number): Promise<void>;
+  bpfTcAttach(
+    programFd: number,
+    ifindex: number,
+    egress: boolean,
+    handle: number,
+    priority: number,
+  ): Promise<void>;
   bpfTcDetach(ifindex: number, egress: boolean, handle: number, priority: number): Promise<void>;
   /** The program's id, 0 if there is none. */
   bpfTcQuery(ifindex: number, egress: boolean, handle: number, priority: number): Promise<number>;

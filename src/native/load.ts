@@ -18,9 +18,13 @@ export function loadAddon(): unknown {
   try {
     return createRequire(import.meta.url)(path);
   } catch (cause) {
-    throw new SluiceError('environment', `the native addon ${path} does not load: ${(cause as Error).message}`, {
-      hint: 'run `npm run setup`',
-      cause,
-    });
+    throw new SluiceError(
+      'environment',
+      `the native addon ${path} does not load: ${(cause as Error).message}`,
+      {
+        hint: 'run `npm run setup`',
+        cause,
+      },
+    );
   }
 }

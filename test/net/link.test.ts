@@ -19,7 +19,9 @@ let netlink: Netlink;
 
 /** The kernel's state by somebody else's tool. */
 function inNetns<T>(path: string, ...command: string[]): T {
-  return JSON.parse(execFileSync('nsenter', [`--net=${path}`, ...command], { encoding: 'utf8' }) || '[]') as T;
+  return JSON.parse(
+    execFileSync('nsenter', [`--net=${path}`, ...command], { encoding: 'utf8' }) || '[]',
+  ) as T;
 }
 
 async function rejection(promise: Promise<unknown>): Promise<{ code: string; syscall: string; log: string }> {
@@ -49,7 +51,9 @@ afterEach(async () => {
 describe('namespaces', () => {
   it('makes one with its loopback up, which ip-netns sees', () => {
     const name = host.split('/').at(-1);
-    const listed = JSON.parse(execFileSync('ip', ['-j', 'netns'], { encoding: 'utf8' })) as { name: string }[];
+    const listed = JSON.parse(execFileSync('ip', ['-j', 'netns'], { encoding: 'utf8' })) as {
+      name: string;
+    }[];
     expect(listed.map((n) => n.name)).toContain(name);
     const [lo] = inNetns<{ flags: string[] }[]>(host, 'ip', '-j', 'link', 'show', 'lo');
     expect(lo?.flags).toContain('UP');
@@ -75,7 +79,9 @@ describe('namespaces', () => {
     await netns.writeSysctlIn(inner, key, outside === '2' ? '1' : '2');
     expect(await netns.readSysctlIn(inner, key)).toBe(outside === '2' ? '1' : '2');
     expect(execFileSync('cat', [`/proc/sys/${key}`], { encoding: 'utf8' }).trim()).toBe(outside);
-    expect(await rejection(netns.writeSysctlIn(inner, 'net/ipv4/nothing', '1'))).toMatchObject({ code: 'ENOENT' });
+    expect(await rejection(netns.writeSysctlIn(inner, 'net/ipv4/nothing', '1'))).toMatchObject({
+      code: 'ENOENT',
+    });
   });
 
   it('leaves no descriptor open', async () => {
@@ -117,10 +123,24 @@ describe('links', () => {
     });
     const port = { learning: false, flood: false, mcastFlood: false, bcastFlood: false };
     await netlink.setLink(veth.ifindex, { master: bridge.ifindex, up: true, alias: 'a', bridgePort: port });
-    expect(await netlink.linkByName('slv0')).toMatchObject({ kind: 'veth', master: bridge.ifindex, up: true, mtu: 1400 });
+    expect(await netlink.linkByName('slv0')).toMatchObject({
+      kind: 'veth',
+      master: bridge.ifindex,
+      up: true,
+      mtu: 1400,
+    });
     const [peer] = inNetns<Record<string, never>[]>(inner, 'ip', '-j', 'link', 'show', 'eth0');
     expect(peer).toMatchObject({ address: MAC, mtu: 1400 });
-    const [flags] = inNetns<Record<string, never>[]>(host, 'bridge', '-j', '-d', 'link', 'show', 'dev', 'slv0');
+    const [flags] = inNetns<Record<string, never>[]>(
+      host,
+      'bridge',
+      '-j',
+      '-d',
+      'link',
+      'show',
+      'dev',
+      'slv0',
+    );
     expect(flags).toMatchObject({ learning: false, flood: false, mcast_flood: false, bcast_flood: false });
   });
 
@@ -142,7 +162,12 @@ describe('links', () => {
     const bridge = await netlink.createBridge({ name: 'slb0', mac: '02:00:00:00:00:01' });
     const made = await Promise.all(
       Array.from({ length: 100 }, async (_, i) => {
-        const peer = { name: `p${i}`, mac: `02:00:00:00:01:${(i + 16).toString(16)}`, mtu: 1500, netns: inner };
+        const peer = {
+          name: `p${i}`,
+          mac: `02:00:00:00:01:${(i + 16).toString(16)}`,
+          mtu: 1500,
+          netns: inner,
+        };
         const veth = await netlink.createVeth({ name: `v${i}`, mtu: 1500, peer });
         await netlink.setLink(veth.ifindex, { master: bridge.ifindex, up: true });
         return veth;
@@ -183,16 +208,24 @@ describe('addresses, routes, neighbours, forwarding entries', () => {
         expect.objectContaining({ local: 'fd00:64::1', prefixlen: 64 }),
       ]),
     );
-    expect(inNetns(inner, 'ip', '-j', 'route', 'show', 'default')).toMatchObject([{ gateway: '10.64.0.1', dev: 'eth0' }]);
-    expect(inNetns(host, 'ip', '-j', 'neigh', 'show', '10.64.0.2')).toMatchObject([{ lladdr: MAC, state: ['PERMANENT'] }]);
+    expect(inNetns(inner, 'ip', '-j', 'route', 'show', 'default')).toMatchObject([
+      { gateway: '10.64.0.1', dev: 'eth0' },
+    ]);
+    expect(inNetns(host, 'ip', '-j', 'neigh', 'show', '10.64.0.2')).toMatchObject([
+      { lladdr: MAC, state: ['PERMANENT'] },
+    ]);
     expect(inNetns(host, 'bridge', '-j', 'fdb', 'show', 'dev', 'slv0')).toEqual(
       expect.arrayContaining([expect.objectContaining({ mac: MAC, state: 'static' })]),
     );
     expect(await netlink.addresses(bridge.ifindex)).toEqual(
-      expect.arrayContaining([expect.objectContaining({ address: '10.64.0.1', prefixLength: 24, scope: 'global' })]),
+      expect.arrayContaining([
+        expect.objectContaining({ address: '10.64.0.1', prefixLength: 24, scope: 'global' }),
+      ]),
     );
     expect(await inside.routes()).toEqual(
-      expect.arrayContaining([expect.objectContaining({ dst: null, gateway: '10.64.0.1', family: 4, type: 'unicast' })]),
+      expect.arrayContaining([
+        expect.objectContaining({ dst: null, gateway: '10.64.0.1', family: 4, type: 'unicast' }),
+      ]),
     );
     expect(await netlink.neighbours(bridge.ifindex)).toContainEqual({
       ifindex: bridge.ifindex,
@@ -209,7 +242,11 @@ describe('addresses, routes, neighbours, forwarding entries', () => {
     inside.close();
     expect(inNetns(inner, 'ip', '-j', 'route', 'show', 'default')).toEqual([]);
     expect(inNetns(host, 'ip', '-j', 'neigh', 'show', '10.64.0.2')).toEqual([]);
-    expect(await netlink.fdb(veth.ifindex)).not.toContainEqual({ ifindex: veth.ifindex, mac: MAC, static: true });
+    expect(await netlink.fdb(veth.ifindex)).not.toContainEqual({
+      ifindex: veth.ifindex,
+      mac: MAC,
+      static: true,
+    });
   });
 });
 
@@ -226,10 +263,18 @@ describe('events', () => {
       .toBe(true);
     follower.close();
     expect(seen).toContainEqual(
-      expect.objectContaining({ type: 'link', gone: false, link: expect.objectContaining({ name: 'slb0', up: true }) }),
+      expect.objectContaining({
+        type: 'link',
+        gone: false,
+        link: expect.objectContaining({ name: 'slb0', up: true }),
+      }),
     );
     expect(seen).toContainEqual(
-      expect.objectContaining({ type: 'address', gone: false, address: expect.objectContaining({ address: '10.64.0.1' }) }),
+      expect.objectContaining({
+        type: 'address',
+        gone: false,
+        address: expect.objectContaining({ address: '10.64.0.1' }),
+      }),
     );
     expect(seen.some((e) => e.type === 'route' && e.route.dst === '10.64.0.0/24')).toBe(true);
   });

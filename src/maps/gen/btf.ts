@@ -50,7 +50,12 @@ export function readBtf(section: Buffer): BtfType[] {
   const header = new Cursor(section);
   if ((header.u32() & 0xffff) !== MAGIC) throw new FormatError('no BTF');
   const length = header.u32();
-  const [typeOffset, typeLength, nameOffset, nameLength] = [header.u32(), header.u32(), header.u32(), header.u32()];
+  const [typeOffset, typeLength, nameOffset, nameLength] = [
+    header.u32(),
+    header.u32(),
+    header.u32(),
+    header.u32(),
+  ];
   const part = (offset: number, size: number): Buffer => {
     if (length + offset + size > section.length) throw new FormatError('a part of the BTF lies outside it');
     return section.subarray(length + offset, length + offset + size);

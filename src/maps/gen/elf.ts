@@ -14,7 +14,8 @@ const SECTION_HEADER = 64;
 function slice(file: Buffer, offset: bigint | number, length: bigint | number, what: string): Buffer {
   const from = Number(offset);
   const to = from + Number(length);
-  if (from > file.length || to > file.length || to < from) throw new FormatError(`${what} lies outside the file`);
+  if (from > file.length || to > file.length || to < from)
+    throw new FormatError(`${what} lies outside the file`);
   return file.subarray(from, to);
 }
 
@@ -35,7 +36,9 @@ export function readSections(file: Buffer): Map<string, Section> {
   );
   // SHT_NOBITS (8) takes no room in the file
   const contents = headers.map((h) =>
-    h.readUInt32LE(4) === 8 ? Buffer.alloc(0) : slice(file, h.readBigUInt64LE(24), h.readBigUInt64LE(32), 'a section'),
+    h.readUInt32LE(4) === 8
+      ? Buffer.alloc(0)
+      : slice(file, h.readBigUInt64LE(24), h.readBigUInt64LE(32), 'a section'),
   );
   const names = contents[header.readUInt16LE(62)];
   if (names === undefined) throw new FormatError('there is no table of section names');

@@ -6,7 +6,8 @@ const HEAD = `// SPDX-License-Identifier: Apache-2.0
 // Generated from bpf/maps by src/maps/gen (npm run gen). Not to be edited.
 `;
 
-const pascal = (name: string): string => name.replace(/(^|_)([a-z0-9])/g, (_, _u, c: string) => c.toUpperCase());
+const pascal = (name: string): string =>
+  name.replace(/(^|_)([a-z0-9])/g, (_, _u, c: string) => c.toUpperCase());
 const camel = (name: string): string => name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase());
 
 function typeOf(shape: Shape): string {
@@ -47,7 +48,9 @@ function get(shape: Shape, at: string): string {
   if (shape.as === 'ipv4') return `getIpv4(from, ${at})`;
   if (shape.as === 'mac') return `getMac(from, ${at})`;
   if (shape.as === 'array') {
-    const items = Array.from({ length: shape.length }, (_, i) => get(shape.of, `${at} + ${i * shape.stride}`));
+    const items = Array.from({ length: shape.length }, (_, i) =>
+      get(shape.of, `${at} + ${i * shape.stride}`),
+    );
     return `[${items.join(', ')}]`;
   }
   return `from.read${METHODS[shape.as]}(${at})`;
@@ -59,7 +62,8 @@ function putField(field: Field): string[] {
   if (shape.as !== 'array') return [`    ${put(shape, `value.${field.name}`, at)};`];
   return Array.from(
     { length: shape.length },
-    (_, i) => `    ${put(shape.of, `value.${field.name}[${i}] as ${typeOf(shape.of)}`, `at + ${field.offset + i * shape.stride}`)};`,
+    (_, i) =>
+      `    ${put(shape.of, `value.${field.name}[${i}] as ${typeOf(shape.of)}`, `at + ${field.offset + i * shape.stride}`)};`,
   );
 }
 
@@ -67,7 +71,11 @@ const shown = (struct: Struct): readonly Field[] => struct.fields.filter((f) => 
 
 function emitTypes(abi: Abi): string {
   const interfaces = abi.structs.map((s) =>
-    [`export interface ${pascal(s.name)} {`, ...shown(s).map((f) => `  ${f.name}: ${typeOf(f.shape)};`), '}'].join('\n'),
+    [
+      `export interface ${pascal(s.name)} {`,
+      ...shown(s).map((f) => `  ${f.name}: ${typeOf(f.shape)};`),
+      '}',
+    ].join('\n'),
   );
   return `${HEAD}\n${interfaces.join('\n\n')}\n`;
 }
@@ -103,7 +111,11 @@ ${text}
 
 function emitEnums(abi: Abi): string {
   const bodies = abi.enums.map((e) =>
-    [`export const ${e.name} = {`, ...e.values.map(([name, value]) => `  ${name}: ${value},`), '} as const;'].join('\n'),
+    [
+      `export const ${e.name} = {`,
+      ...e.values.map(([name, value]) => `  ${name}: ${value},`),
+      '} as const;',
+    ].join('\n'),
   );
   return `${HEAD}\n${bodies.join('\n\n')}\n`;
 }
@@ -154,7 +166,9 @@ export const configDefaults = Buffer.from('${rodata.toString('hex')}', 'hex');
 export function emit(abi: Abi, rodata: Buffer): Record<string, string> {
   const config = abi.structs.find((s) => s.name === 'config');
   if (config?.size !== rodata.length)
-    throw new LayoutError(`.rodata has ${rodata.length} bytes, struct config ${config?.size}: a constant besides it`);
+    throw new LayoutError(
+      `.rodata has ${rodata.length} bytes, struct config ${config?.size}: a constant besides it`,
+    );
   return {
     'types.ts': emitTypes(abi),
     'codecs.ts': emitCodecs(abi),

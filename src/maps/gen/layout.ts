@@ -46,12 +46,12 @@ const TYPEDEFS: Record<string, Shape> = {
 };
 const OPAQUE = new Set(['bpf_timer', 'bpf_wq']);
 const INTS: Record<string, Shape> = {
-  'u1': { as: 'u8' },
-  'u2': { as: 'u16' },
-  'u4': { as: 'u32' },
-  's4': { as: 's32' },
-  'u8': { as: 'u64' },
-  's8': { as: 's64' },
+  u1: { as: 'u8' },
+  u2: { as: 'u16' },
+  u4: { as: 'u32' },
+  s4: { as: 's32' },
+  u8: { as: 'u64' },
+  s8: { as: 's64' },
 };
 
 class Types {
@@ -120,13 +120,15 @@ class Types {
       if (member.bits !== 0 || member.bitOffset % 8 !== 0) throw new LayoutError(`${where}: a bit-field`);
       const offset = member.bitOffset / 8;
       const size = this.size(member.type);
-      if (offset !== end) throw new LayoutError(`${where}: ${offset - end} bytes of implicit padding before it`);
+      if (offset !== end)
+        throw new LayoutError(`${where}: ${offset - end} bytes of implicit padding before it`);
       end = offset + size;
       if (!member.name.startsWith('pad')) {
         fields.push({ name: member.name, offset, size, shape: this.shape(member.type, where) });
       }
     }
-    if (end !== type.size) throw new LayoutError(`${type.name}: ${type.size - end} bytes of implicit padding at its end`);
+    if (end !== type.size)
+      throw new LayoutError(`${type.name}: ${type.size - end} bytes of implicit padding at its end`);
     return { name: type.name, size: type.size, fields };
   }
 

@@ -86,8 +86,7 @@ Napi::Value TcAttach(const Napi::CallbackInfo& info) {
           info.Env(),
           [=]() {
             bpf_tc_hook clsact = filter->hook;
-            clsact.attach_point =
-                static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
+            clsact.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
             int err = bpf_tc_hook_create(&clsact);
             if (err && err != -EEXIST) return Failure{"RTM_NEWQDISC", -err, ""};
             filter->opts.prog_fd = program;

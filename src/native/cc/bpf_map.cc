@@ -65,8 +65,8 @@ Napi::Value MapLookupBatch(const Napi::CallbackInfo& info) {
 Napi::Value MapUpdateBatch(const Napi::CallbackInfo& info) {
   uint32_t count = Uint(info, 3);
   LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = Uint(info, 4));
-  int err =
-      bpf_map_update_batch(Int(info, 0), Bytes(info, 1).Data(), Bytes(info, 2).Data(), &count, &opts);
+  int err = bpf_map_update_batch(Int(info, 0), Bytes(info, 1).Data(), Bytes(info, 2).Data(), &count,
+                                 &opts);
   if (err) Throw(info, "BPF_MAP_UPDATE_BATCH", err);
   return info.Env().Undefined();
 }

@@ -180,7 +180,8 @@ Napi::Value ObjectLoad(const Napi::CallbackInfo& info) {
     request.sizes[name.ToString().Utf8Value()] = sizes.Get(name).As<Napi::Number>().Uint32Value();
   }
   size_t length = 0;
-  if (uint8_t* rodata = OptionalBytes(info, 3, &length)) request.rodata.assign(rodata, rodata + length);
+  if (uint8_t* rodata = OptionalBytes(info, 3, &length))
+    request.rodata.assign(rodata, rodata + length);
   auto* loader = new Loader(env, std::move(request));
   Napi::Promise promise = loader->Promise();
   loader->Queue();

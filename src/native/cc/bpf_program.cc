@@ -131,7 +131,9 @@ Napi::Value CloseFdAsync(const Napi::CallbackInfo& info) {
   return BpfWorker(info.Env())
       .Run(
           info.Env(),
-          [fd]() { return close(fd) < 0 ? Failure{"close", errno, ""} : Failure{}; },
+          [fd]() {
+            return close(fd) < 0 ? Failure{"close", errno, ""} : Failure{};
+          },
           [](Napi::Env env) { return env.Undefined(); });
 }
 

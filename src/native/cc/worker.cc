@@ -59,7 +59,7 @@ void Worker::Loop() {
 }
 
 Napi::Promise Worker::Run(Napi::Env env, std::function<Failure()> execute,
-                             std::function<Napi::Value(Napi::Env)> complete) {
+                          std::function<Napi::Value(Napi::Env)> complete) {
   auto job = std::unique_ptr<Job>(new Job{Napi::Promise::Deferred::New(env), std::move(execute),
                                           std::move(complete), Failure{}});
   Napi::Promise promise = job->deferred.Promise();
