@@ -20,7 +20,7 @@ import { Locks } from './locks.js';
 import { MIGRATIONS } from './migrations.js';
 import { Networks, planNetwork } from './networks.js';
 import {
-  decodeRecord,
+  decoder,
   EndpointRecord,
   GENERATION_KEY,
   Generation,
@@ -99,11 +99,11 @@ export class CnmModel implements Cnm {
       ledger.load('endpoints/'),
       ledger.load(GENERATION_KEY),
     ]);
-    if (generation) state.generations.restore(decodeRecord(Generation, generation));
+    if (generation) state.generations.restore(decoder(Generation)(generation));
     state.restore(
-      networks.map((entry) => decodeRecord(NetworkRecord, entry)),
-      sandboxes.map((entry) => decodeRecord(SandboxRecord, entry)),
-      endpoints.map((entry) => decodeRecord(EndpointRecord, entry)),
+      networks.map(decoder(NetworkRecord)),
+      sandboxes.map(decoder(SandboxRecord)),
+      endpoints.map(decoder(EndpointRecord)),
     );
     const plan = this.#plan(await host.resolvConf());
     this.#phase = 'running';

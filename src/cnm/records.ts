@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Intent as it is stored, under `networks/ID`, `sandboxes/ID`, `endpoints/ID`. References are ids. */
 import Type, { type Static, type TSchema } from 'typebox';
-import Value from 'typebox/value';
+import { Compile } from 'typebox/compile';
 import { damaged } from '../store/codec.js';
 import type { Entry } from '../store/store.js';
 
@@ -85,9 +85,12 @@ export type EndpointRecord = Static<typeof EndpointRecord>;
 export const GENERATION_KEY = 'generation';
 export const Generation = Type.Integer({ minimum: 0 });
 
-/** The entry's value, or SluiceError `store` naming its key. */
-export function decodeRecord<T extends TSchema>(schema: T, entry: Entry): Static<T> {
-  const [error] = Value.Check(schema, entry.value) ? [] : Value.Errors(schema, entry.value);
-  if (error) throw damaged(entry.key, `${error.instancePath || 'it'} ${error.message}`);
-  return entry.value as Static<T>;
+/** Reads entries: the value, or SluiceError `store` naming the key. Compiled, since a start reads them all. */
+export function decoder<T extends TSchema>(schema: T): (entry: Entry) => Static<T> {
+  const validator = Compile(schema);
+  return ({ key, value }) => {
+    if (validator.Check(value)) return value;
+    const [error] = validator.Errors(value);
+    throw damaged(key, error && `${error.instancePath || 'it'} ${error.message}`);
+  };
 }

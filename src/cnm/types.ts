@@ -117,7 +117,17 @@ export interface ChangeEvent {
   /** Milliseconds since the epoch. */
   time: number;
   type: 'network' | 'sandbox' | 'endpoint' | 'link' | 'reconcile';
-  action: 'create' | 'remove' | 'join' | 'leave' | 'publish' | 'unpublish' | 'up' | 'down' | 'repair' | 'error';
+  action:
+    | 'create'
+    | 'remove'
+    | 'join'
+    | 'leave'
+    | 'publish'
+    | 'unpublish'
+    | 'up'
+    | 'down'
+    | 'repair'
+    | 'error';
   id: string;
   name: string;
   /** Free detail, such as the ports of a publish. */
@@ -154,7 +164,11 @@ export interface Cnm {
   unpublish(endpointRef: string, ports: string[], dryRun?: boolean): Promise<Endpoint | Plan>;
 
   /** `connect NET SANDBOX`: endpoint create + join in one, named `NET.SANDBOX` unless `name` is given. */
-  connect(sandboxRef: string, req: Omit<EndpointCreate, 'name'> & { name?: string }, dryRun?: boolean): Promise<Endpoint | Plan>;
+  connect(
+    sandboxRef: string,
+    req: Omit<EndpointCreate, 'name'> & { name?: string },
+    dryRun?: boolean,
+  ): Promise<Endpoint | Plan>;
   disconnect(networkRef: string, sandboxRef: string, dryRun?: boolean): Promise<void | Plan>;
 
   /** Subscribe to changes; answers the unsubscribe function. */
