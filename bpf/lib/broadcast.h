@@ -27,7 +27,7 @@ static long clone_to_member(u32 index, struct clone_context *c)
 	return 0;
 }
 
-/* `self`: the sender's place, 0 for the host's. Voids all packet pointers. */
+/* `self`: the sender's place, which gets none. Voids all packet pointers. */
 static __always_inline void clone_to_members(struct __sk_buff *skb, u32 net_id, u32 self)
 {
 	struct network *net = bpf_map_lookup_elem(&networks, &net_id);

@@ -2,26 +2,16 @@
 /*
  * tc egress of a network's bridge: what the host's own stack sends to
  * containers. Unicast goes on to the port that the static forwarding entry
- * names; the ports do not flood, so broadcast is cloned to them here.
+ * names; broadcast the bridge sends to every port, since the ports' flood
+ * settings do not bind what the bridge itself sends (br_flood()).
  */
-#include "../lib/broadcast.h"
 #include "../lib/count.h"
-#include "../lib/parse.h"
 
 #define HOOK HOOK_BRIDGE_EGRESS
 
 SEC("tc")
 int bridge_egress(struct __sk_buff *skb)
 {
-	struct ethhdr *eth = (void *)(long)skb->data;
-	u32 ifindex = skb->ifindex;
-
-	if ((void *)(eth + 1) <= (void *)(long)skb->data_end && is_multicast(eth->h_dest)) {
-		struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
-
-		if (device)
-			clone_to_members(skb, device->id, 0);
-	}
 	return pass(skb, HOOK);
 }
 

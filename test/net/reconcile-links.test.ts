@@ -79,7 +79,14 @@ afterEach(async () => {
 });
 
 function bridge(more: Partial<BridgeRow> = {}): BridgeRow {
-  return { kind: 'bridge', link: 'slb1', mac: '02:00:00:00:00:01', mtu: null, addresses: ['10.64.0.1/24'], ...more };
+  return {
+    kind: 'bridge',
+    link: 'slb1',
+    mac: '02:00:00:00:00:01',
+    mtu: null,
+    addresses: ['10.64.0.1/24'],
+    ...more,
+  };
 }
 
 function port(more: Partial<PortRow> = {}): PortRow {
@@ -112,11 +119,19 @@ describe('bridge', () => {
     await bridges.raise(bridge());
     expect((await bridges.read()).holds(bridge())).toBe(true);
     const [link] = json(host, 'ip', '-j', '-d', 'addr', 'show', 'slb1');
-    expect(link).toMatchObject({ address: '02:00:00:00:00:01', mtu: 1400, ifalias: `sluice:${identity.instance}:bridge:slb1` });
+    expect(link).toMatchObject({
+      address: '02:00:00:00:00:01',
+      mtu: 1400,
+      ifalias: `sluice:${identity.instance}:bridge:slb1`,
+    });
     expect(link.flags).toContain('UP');
     expect(link.addr_info.map((a: { local: string }) => a.local)).toEqual(['10.64.0.1']);
-    expect(run(host, 'sysctl', '-n', 'net.ipv4.conf.slb1.forwarding', 'net.ipv6.conf.slb1.disable_ipv6')).toBe('1\n1\n');
-    expect(run(host, 'sysctl', '-n', 'net.ipv4.conf.all.forwarding', 'net.ipv4.conf.lo.forwarding')).toBe('0\n0\n');
+    expect(
+      run(host, 'sysctl', '-n', 'net.ipv4.conf.slb1.forwarding', 'net.ipv6.conf.slb1.disable_ipv6'),
+    ).toBe('1\n1\n');
+    expect(run(host, 'sysctl', '-n', 'net.ipv4.conf.all.forwarding', 'net.ipv4.conf.lo.forwarding')).toBe(
+      '0\n0\n',
+    );
   });
 
   it('is brought back to what it should be', async () => {
@@ -158,13 +173,22 @@ describe('port', () => {
     expect((await ports.read()).holds(port())).toBe(true);
     const [outer] = json(host, 'ip', '-j', '-d', 'link', 'show', 'slv1');
     expect(outer).toMatchObject({ master: 'slb1', mtu: 1400, inet6_addr_gen_mode: 'none' });
-    expect(outer.linkinfo.info_slave_data).toMatchObject({ learning: false, flood: false, mcast_flood: false, bcast_flood: false });
+    expect(outer.linkinfo.info_slave_data).toMatchObject({
+      learning: false,
+      flood: false,
+      mcast_flood: false,
+      bcast_flood: false,
+    });
     const [inner] = json(box, 'ip', '-j', 'addr', 'show', 'eth0');
     expect(inner).toMatchObject({ address: '02:42:0a:40:00:02', mtu: 1400, operstate: 'UP' });
     expect(inner.addr_info).toHaveLength(1);
     expect(inner.addr_info[0]).toMatchObject({ local: '10.64.0.2', prefixlen: 24 });
-    expect(json(box, 'ip', '-j', 'route', 'show', 'default')).toMatchObject([{ gateway: '10.64.0.1', dev: 'eth0' }]);
-    expect(run(box, 'sysctl', '-n', 'net.ipv6.conf.eth0.disable_ipv6', 'net.ipv4.conf.eth0.rp_filter')).toBe('1\n2\n');
+    expect(json(box, 'ip', '-j', 'route', 'show', 'default')).toMatchObject([
+      { gateway: '10.64.0.1', dev: 'eth0' },
+    ]);
+    expect(run(box, 'sysctl', '-n', 'net.ipv6.conf.eth0.disable_ipv6', 'net.ipv4.conf.eth0.rp_filter')).toBe(
+      '1\n2\n',
+    );
     // The ports do not flood: the way back is an entry's business.
     await new FdbOps(netlink, links, tables).update({ kind: 'fdb', link: 'slv1', mac: '02:42:0a:40:00:02' });
     run(box, 'ping', '-c1', '-W2', '10.64.0.1');
@@ -176,7 +200,9 @@ describe('port', () => {
     try {
       await bridges.update(bridge());
       await ports.update(port({ netns: other }));
-      expect(run(other, 'sysctl', '-n', 'net.ipv6.conf.eth0.disable_ipv6', 'net.ipv4.conf.eth0.rp_filter')).toBe('1\n2\n');
+      expect(
+        run(other, 'sysctl', '-n', 'net.ipv6.conf.eth0.disable_ipv6', 'net.ipv4.conf.eth0.rp_filter'),
+      ).toBe('1\n2\n');
     } finally {
       await netns.deleteNetns(other);
     }
@@ -227,20 +253,32 @@ describe('entries', () => {
     await both();
     const neighbours = new NeighbourOps(netlink, links, tables);
     const fdb = new FdbOps(netlink, links, tables);
-    const neighbour = { kind: 'neighbour', link: 'slb1', address: '10.64.0.2', mac: '02:42:0a:40:00:02' } as const;
+    const neighbour = {
+      kind: 'neighbour',
+      link: 'slb1',
+      address: '10.64.0.2',
+      mac: '02:42:0a:40:00:02',
+    } as const;
     const entry = { kind: 'fdb', link: 'slv1', mac: '02:42:0a:40:00:02' } as const;
     await neighbours.update(neighbour);
     await fdb.update(entry);
     expect((await neighbours.read()).holds(neighbour)).toBe(true);
     expect((await fdb.read()).holds(entry)).toBe(true);
-    expect(json(host, 'ip', '-j', 'neigh', 'show', 'dev', 'slb1')).toMatchObject([{ dst: '10.64.0.2', state: ['PERMANENT'] }]);
+    expect(json(host, 'ip', '-j', 'neigh', 'show', 'dev', 'slb1')).toMatchObject([
+      { dst: '10.64.0.2', state: ['PERMANENT'] },
+    ]);
     expect(
-      json(host, 'bridge', '-j', 'fdb', 'show', 'dev', 'slv1').filter((f: { mac: string }) => f.mac === entry.mac),
+      json(host, 'bridge', '-j', 'fdb', 'show', 'dev', 'slv1').filter(
+        (f: { mac: string }) => f.mac === entry.mac,
+      ),
     ).toMatchObject([{ state: 'static', master: 'slb1' }]);
 
     tables.replace({ kind: 'network', id: 'n' }, [bridge()]);
     tables.replace({ kind: 'endpoint', id: 'e' }, [port()]);
-    const strays = [...(await neighbours.read()).strays(() => false), ...(await fdb.read()).strays(() => false)];
+    const strays = [
+      ...(await neighbours.read()).strays(() => false),
+      ...(await fdb.read()).strays(() => false),
+    ];
     expect(strays).toHaveLength(2);
     for (const stray of strays) await stray.remove();
     expect((await neighbours.read()).holds(neighbour)).toBe(false);

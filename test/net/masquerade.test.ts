@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What leaves a container, and what comes back to it. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { must, run } from '../support/process.js';
+import { EXT1, EXT2, HOST, HOST2, Testbed } from '../support/testbed.js';
+
+let bed: Testbed;
+let one: { ns: string; ip: string };
+let two: { ns: string; ip: string };
+
+beforeAll(async () => {
+  bed = await Testbed.start();
+  bed.ok('network', 'create', 'lan');
+  one = bed.container('one', 'lan', '-p', '6000:6000/udp');
+  two = bed.container('two', 'lan');
+  await bed.web(bed.ext1, 8000);
+  await bed.udpEcho(bed.ext1, 9000);
+});
+afterAll(() => bed.stop());
+
+describe('TCP', () => {
+  it("arrives from the host's address, every field but source, TTL and checksums unchanged", async () => {
+    bed.offloadsOff(one.ns, 'eth0');
+    bed.offloadsOff(bed.ext1, 'eth0');
+    const inside = await bed.capture(one.ns, 'eth0', 'tcp');
+    const outside = await bed.capture(bed.ext1, 'eth0', 'tcp');
+    expect(bed.curl(one.ns, `http://${EXT1}:8000/`).out).toBe(HOST);
+    const [sent, seen] = [await inside.packets(), await outside.packets()];
+    expect([...sent, ...seen].every((p) => p.sumsOk)).toBe(true);
+    const out = sent.filter((p) => p.src === one.ip);
+    const arrived = seen.filter((p) => p.dst === EXT1);
+    expect(arrived).toHaveLength(out.length);
+    out.forEach((p, i) => {
+      const { time, ethSrc, ethDst, sum, ...fields } = p;
+      // the source port is free outside, so it is kept
+      expect(arrived[i]).toMatchObject({ ...fields, src: HOST, sport: p.sport, ttl: (p.ttl as number) - 1 });
+    });
+    const back = seen.filter((p) => p.src === EXT1);
+    const received = sent.filter((p) => p.dst === one.ip);
+    expect(received).toHaveLength(back.length);
+    back.forEach((p, i) => {
+      const { time, ethSrc, ethDst, sum, ...fields } = p;
+      expect(received[i]).toMatchObject({ ...fields, dst: one.ip, ttl: (p.ttl as number) - 1 });
+    });
+  });
+
+  it('leaves by the uplink that the routing table names, with its address', async () => {
+    await bed.web(bed.ext3, 8001);
+    expect(bed.curl(two.ns, 'http://192.168.88.2:8001/').out).toBe(HOST2);
+  });
+
+  it('resets what opens in the middle of nothing', () => {
+    expect(bed.curl(one.ns, `http://${EXT1}:8999/`).code).toBe(7);
+  });
+});
+
+describe('UDP', () => {
+  it('keeps the source port where it is free', () => {
+    expect(bed.udp(one.ns, EXT1, 9000, { sport: 5001 })).toBe(`${HOST}:5001 hello`);
+  });
+
+  it('gives two containers with the same port to the same peer one each, both answered', () => {
+    const first = bed.udp(one.ns, EXT1, 9000, { sport: 5002 });
+    const second = bed.udp(two.ns, EXT1, 9000, { sport: 5002 });
+    expect(first).toBe(`${HOST}:5002 hello`);
+    expect(second).toMatch(new RegExp(`^${HOST}:\\d+ hello$`));
+    expect(second).not.toBe(first);
+    const port = Number(second.split(/[: ]/)[1]);
+    expect(port).toBeGreaterThanOrEqual(32768);
+  });
+
+  it('never takes a port that the host publishes, nor one that its sockets hold', async () => {
+    expect(bed.udp(two.ns, EXT1, 9000, { sport: 6000 })).toMatch(new RegExp(`^${HOST}:(?!6000 )\\d+ hello$`));
+    const server = await bed.udpEcho(bed.host, 5777);
+    expect(bed.udp(two.ns, EXT1, 9000, { sport: 5777 })).toMatch(new RegExp(`^${HOST}:(?!5777 )\\d+ hello$`));
+    await server.stop('SIGKILL');
+  });
+
+  it("moves the host's own flow aside where a container has its port, and both are answered", () => {
+    expect(bed.udp(one.ns, EXT1, 9000, { sport: 5100 })).toBe(`${HOST}:5100 hello`);
+    expect(bed.udp(bed.host, EXT1, 9000, { sport: 5100, text: 'host' })).toMatch(
+      new RegExp(`^${HOST}:(?!5100 )\\d+ host$`),
+    );
+    expect(bed.udp(one.ns, EXT1, 9000, { sport: 5100, text: 'again' })).toBe(`${HOST}:5100 again`);
+  });
+
+  it('lets nobody else use the mapping', async () => {
+    expect(bed.udp(one.ns, EXT1, 9000, { sport: 5200 })).toBe(`${HOST}:5200 hello`);
+    const inside = await bed.capture(one.ns, 'eth0', 'udp');
+    run(bed.ext2, [
+      '/usr/bin/python3',
+      '-c',
+      `import socket; s=socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 9000)); s.sendto(b'x', ('${HOST}', 5200))`,
+    ]);
+    expect(await inside.packets()).toEqual([]);
+  });
+});
+
+describe('ICMP echo', () => {
+  it('is answered, with checksums right on both sides', async () => {
+    const outside = await bed.capture(bed.ext1, 'eth0', 'icmp');
+    expect(run(one.ns, ['ping', '-c', '2', '-i', '0.2', '-W', '1', EXT1]).code).toBe(0);
+    const packets = await outside.packets();
+    expect(packets).toHaveLength(4);
+    expect(packets.every((p) => p.sumsOk)).toBe(true);
+    expect(packets[0]).toMatchObject({ src: HOST, dst: EXT1, icmpType: 8 });
+  });
+
+  it('tells two containers with one identifier apart', () => {
+    const ping = (ns: string) => run(ns, ['ping', '-e', '77', '-c', '2', '-i', '0.2', '-W', '1', EXT2]).code;
+    expect([ping(one.ns), ping(two.ns)]).toEqual([0, 0]);
+    const flows = bed.list<{ protocol: string }[]>('conntrack', 'ls');
+    expect(flows.filter((f) => f.protocol === 'icmp').length).toBeGreaterThanOrEqual(2);
+  });
+});
+
+describe('the gateway', () => {
+  it('answers, and the stack behind it', async () => {
+    expect(run(one.ns, ['ping', '-c', '1', '-W', '1', one.ip.replace(/\d+$/, '1')]).code).toBe(0);
+    await bed.web(bed.host, 8100);
+    expect(bed.curl(one.ns, `http://${HOST}:8100/`).out).toBe(one.ip);
+  });
+
+  it('says time exceeded for a hop count that ends there', () => {
+    const trace = run(one.ns, ['ping', '-t', '1', '-c', '1', '-W', '1', EXT1]);
+    expect(trace.out).toMatch(/Time to live exceeded/);
+  });
+});
+
+describe('a network without masquerade', () => {
+  it("is routed with the containers' own addresses, both ways", async () => {
+    bed.ok('network', 'create', '-o', 'masquerade=false', 'routed');
+    const box = bed.container('routed', 'routed');
+    must(bed.ext1, ['ip', 'route', 'add', box.ip, 'via', HOST]);
+    expect(bed.curl(box.ns, `http://${EXT1}:8000/`).out).toBe(box.ip);
+    await bed.web(box.ns, 80);
+    expect(bed.curl(bed.ext1, `http://${box.ip}/`).out).toBe(EXT1);
+  });
+});

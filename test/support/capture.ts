@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What went over an interface, decoded by scapy with every checksum verified. */
+import { join } from 'node:path';
+import { Background, must, sleep } from './process.js';
+
+const PACKETS = join(import.meta.dirname, 'packets.py');
+
+export interface Packet {
+  time: number;
+  length: number;
+  ethSrc?: string;
+  ethDst?: string;
+  type?: number;
+  arp?: { op: number; from: string; to: string };
+  src?: string;
+  dst?: string;
+  ttl?: number;
+  id?: number;
+  df?: boolean;
+  protocol?: 'tcp' | 'udp' | 'icmp';
+  sport?: number;
+  dport?: number;
+  /** The layer-4 checksum as it was on the wire. */
+  sum?: number;
+  flags?: string;
+  icmpType?: number;
+  icmpId?: number;
+  payload?: string;
+  /** Every checksum of an IPv4 packet is right. */
+  sumsOk?: boolean;
+}
+
+export class Capture {
+  readonly #tcpdump: Background;
+  readonly #file: string;
+
+  private constructor(tcpdump: Background, file: string) {
+    this.#tcpdump = tcpdump;
+    this.#file = file;
+  }
+
+  static async start(
+    netns: string,
+    iface: string,
+    directory: string,
+    filter = 'ip or arp',
+  ): Promise<Capture> {
+    const file = join(directory, `${netns}-${iface}-${Math.random().toString(36).slice(2)}.pcap`);
+    const command = [
+      'tcpdump',
+      '-i',
+      iface,
+      '-U',
+      '--immediate-mode',
+      '-s',
+      '0',
+      '-w',
+      file,
+      ...filter.split(' '),
+    ];
+    const tcpdump = new Background(netns, command);
+    await tcpdump.says(/listening on/);
+    return new Capture(tcpdump, file);
+  }
+
+  /** Ends it; ARP and ICMP errors included unless the filter left them out. */
+  async packets(): Promise<Packet[]> {
+    await sleep(100);
+    await this.#tcpdump.stop('SIGINT');
+    return JSON.parse(must(null, ['/usr/bin/python3', PACKETS, 'decode', this.#file])) as Packet[];
+  }
+}
+
+/** Sends frames given as scapy expressions. */
+export function inject(netns: string, iface: string, ...expressions: string[]): void {
+  must(netns, ['/usr/bin/python3', PACKETS, 'send', iface], expressions.join('\n'));
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Small real peers for the tests: web PORT, udp PORT, ask ADDRESS PORT SPORT TEXT,
+stream PORT (sends numbered lines until the peer goes), follow ADDRESS PORT SECONDS
+(reads such a stream and prints how many lines came, and the longest pause in ms)."""
+import http.server
+import socket
+import sys
+import time
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        size = int(self.path[1:]) if self.path[1:].isdigit() else 0
+        body = b"x" * size if size else self.client_address[0].encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 128
+
+
+def web(port):
+    server = Server(("0.0.0.0", int(port)), Handler)
+    print("ready", flush=True)
+    server.serve_forever()
+
+
+def udp(port):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("0.0.0.0", int(port)))
+    print("ready", flush=True)
+    while True:
+        data, peer = sock.recvfrom(65535)
+        sock.sendto(f"{peer[0]}:{peer[1]} ".encode() + data, peer)
+
+
+def ask(address, port, sport, text):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(1)
+    sock.bind(("0.0.0.0", int(sport)))
+    sock.connect((address, int(port)))
+    try:
+        sock.send(text.encode())
+        print(sock.recv(65535).decode(), end="")
+    except OSError:
+        pass
+
+
+def stream(port):
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("0.0.0.0", int(port)))
+    listener.listen(8)
+    print("ready", flush=True)
+    while True:
+        peer, _ = listener.accept()
+        try:
+            while True:
+                peer.sendall(b"tick\n")
+                time.sleep(0.01)
+        except OSError:
+            peer.close()
+
+
+def follow(address, port, seconds):
+    sock = socket.create_connection((address, int(port)), timeout=5)
+    print("ready", flush=True)
+    end = time.monotonic() + float(seconds)
+    lines, pause, last = 0, 0.0, time.monotonic()
+    while time.monotonic() < end:
+        data = sock.recv(4096)
+        if not data:
+            print("closed")
+            return
+        now = time.monotonic()
+        pause, last = max(pause, now - last), now
+        lines += data.count(b"\n")
+    print(f"{lines} lines, longest pause {pause * 1000:.0f} ms", flush=True)
+
+
+globals()[sys.argv[1]](*sys.argv[2:])
