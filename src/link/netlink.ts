@@ -4,7 +4,7 @@
  * namespace. Failures are NativeErrors with the kernel's errno (`EEXIST`,
  * `ENODEV`…) and its own words in `log`.
  */
-import { constants, open } from 'node:fs/promises';
+import { closeSync, constants, openSync } from 'node:fs';
 import { isNativeError } from '../base/errors.js';
 import type { NetNative, NetSocket } from '../native/net.js';
 import * as a from './addressing.js';
@@ -57,9 +57,8 @@ export class Netlink {
   }
 
   /** Answers the new link. Down, as the kernel makes it. */
-  async createBridge(bridge: { name: string; mac: string; mtu?: number }): Promise<l.LinkInfo> {
-    await this.#change('RTM_NEWLINK', l.createBridge(bridge.name, bridge.mac, bridge.mtu));
-    return this.#created(bridge.name);
+  createBridge(bridge: { name: string; mac: string; mtu?: number }): Promise<l.LinkInfo> {
+    return this.#create(bridge.name, l.createBridge(bridge.name, bridge.mac, bridge.mtu));
   }
 
   /** One request makes both ends, the peer in `peer.netns` at once; answers ours. */
@@ -69,18 +68,31 @@ export class Netlink {
     peer: l.VethCreate['peer'] & { netns: string };
   }): Promise<l.LinkInfo> {
     // O_NONBLOCK: the path of a FIFO would wait for a writer.
-    const netns = await open(veth.peer.netns, constants.O_RDONLY | constants.O_NONBLOCK);
+    const netns = openSync(veth.peer.netns, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      await this.#change('RTM_NEWLINK', l.createVeth(veth, netns.fd));
+      return await this.#create(veth.name, l.createVeth(veth, netns));
     } finally {
-      await netns.close();
+      closeSync(netns);
     }
-    return this.#created(veth.name);
   }
 
-  async #created(name: string): Promise<l.LinkInfo> {
-    const [link] = await this.#dump('RTM_GETLINK', l.getLink(name), RTM.NEWLINK, l.decodeLink);
+  /** Made and looked at in one exchange. */
+  async #create(name: string, message: Buffer): Promise<l.LinkInfo> {
+    const both = Buffer.concat([message, l.getLink(name)]);
+    const [link] = await this.#dump('RTM_NEWLINK', both, RTM.NEWLINK, l.decodeLink);
     return link as l.LinkInfo;
+  }
+
+  /** What an interface that has nothing yet is given, in one exchange: addresses, up, default routes. */
+  configure(ifindex: number, { addresses, gateways }: { addresses: readonly string[]; gateways: readonly string[] }) {
+    return this.#change(
+      'RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE',
+      Buffer.concat([
+        ...addresses.map((cidr) => a.changeAddress(true, ifindex, cidr)),
+        l.setLink(ifindex, { up: true }),
+        ...gateways.map((gateway) => a.changeRoute(true, { dst: null, gateway, ifindex })),
+      ]),
+    );
   }
 
   setLink(ifindex: number, settings: l.LinkSettings): Promise<void> {

@@ -5,8 +5,8 @@
  * filter, whose pin is that of its program and whose place is told by the
  * filter's fixed handle and priority.
  */
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, unlink } from 'node:fs/promises';
+import { existsSync, mkdirSync } from 'node:fs';
+import { readdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isNativeError, SluiceError } from '../base/errors.js';
 import type { BpfNative } from '../native/bpf.js';
@@ -65,7 +65,7 @@ export class Attacher {
     program: Program,
     at: { ifindex: number; direction: Direction; pin: string },
   ): Promise<Attachment> {
-    await mkdir(dirname(at.pin), { recursive: true, mode: 0o700 });
+    mkdirSync(dirname(at.pin), { recursive: true, mode: 0o700 });
     if (!this.#tcx) return this.#attachClsact(program, at);
     const type = at.direction === 'ingress' ? BPF_TCX_INGRESS : BPF_TCX_EGRESS;
     return this.#attachLink(program, at.ifindex, at.pin, type, 0, 'tcx');
@@ -73,7 +73,7 @@ export class Attacher {
 
   /** Native where the driver can, else generic. */
   async attachXdp(program: Program, at: { ifindex: number; pin: string }): Promise<Attachment> {
-    await mkdir(dirname(at.pin), { recursive: true, mode: 0o700 });
+    mkdirSync(dirname(at.pin), { recursive: true, mode: 0o700 });
     try {
       return await this.#attachLink(program, at.ifindex, at.pin, BPF_XDP, XDP_FLAGS_DRV_MODE, 'xdp-native');
     } catch (e) {
@@ -106,10 +106,12 @@ export class Attacher {
     const link = await native.bpfLinkCreate(program.fd, ifindex, type, flags);
     try {
       native.bpfPin(link, pin);
-    } finally {
-      // the pin keeps it; without one the program comes off again
+    } catch (e) {
+      // without a pin the program comes off again, which waits
       await native.bpfCloseFdAsync(link);
+      throw e;
     }
+    native.bpfCloseFd(link);
     return { mode, pin, programId: program.id };
   }
 

@@ -60,16 +60,33 @@ export async function configureInside(
   try {
     if (!ours) await inner.setLink(LO, { up: true });
     if (fresh) {
-      for (const cidr of row.addresses) await inner.addAddress(ifindex, cidr);
+      await configureFresh(inner, row, ifindex);
     } else {
       await inner.setLink(ifindex, { mac: row.mac, mtu });
       await changeAddresses(inner, ifindex, row.addresses);
+      await inner.setLink(ifindex, { up: true });
+      await changeGateways(inner, row, ifindex, gateways(await inner.routes(), ifindex));
     }
-    await inner.setLink(ifindex, { up: true });
-    await changeGateways(inner, row, ifindex, fresh ? [] : gateways(await inner.routes(), ifindex));
   } finally {
     inner.close();
   }
+}
+
+async function configureFresh(inner: NetlinkApi, row: PortRow, ifindex: number): Promise<void> {
+  try {
+    await inner.configure(ifindex, row);
+  } catch (e) {
+    throw routeConflict(e, row);
+  }
+}
+
+/** A new interface has no addresses yet: what exists already is a default route. */
+function routeConflict(e: unknown, row: PortRow): unknown {
+  if (!isNativeError(e) || e.code !== 'EEXIST') return e;
+  return new SluiceError('conflict', `${row.netns} has a default route already`, {
+    hint: 'remove it, or join an endpoint of an internal network',
+    cause: e,
+  });
 }
 
 function gateways(routes: readonly RouteInfo[], ifindex: number): string[] {
@@ -96,11 +113,7 @@ async function changeGateways(
     try {
       await inner.addRoute({ dst: null, gateway, ifindex });
     } catch (e) {
-      if (!isNativeError(e) || e.code !== 'EEXIST') throw e;
-      throw new SluiceError('conflict', `${row.netns} has a default route already`, {
-        hint: 'remove it, or join an endpoint of an internal network',
-        cause: e,
-      });
+      throw routeConflict(e, row);
     }
   }
 }
