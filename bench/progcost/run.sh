@@ -22,4 +22,4 @@ for link in up0 up1 br0; do in_ns ip link set "$link" up; done
 in_ns ip route add default via 192.168.10.2
 in_ns sysctl -qw net.ipv4.conf.br0.forwarding=1
 index() { in_ns ip -j link show "$1" | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["ifindex"])'; }
-in_ns taskset -c 1 "$work/progcost" "$objects" "$work/wrapper.bpf.o" "$(index up0)" "$(index br0)" "${@:2}"
+in_ns ${PERF:-} taskset -c 1 "$work/progcost" "$objects" "$work/wrapper.bpf.o" "$(index up0)" "$(index br0)" "${@:2}"

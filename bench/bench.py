@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Side by side: the bare path, routing, iptables, nftables and Sluice, in one
+interleaved run pinned to one CPU. Nothing here passes or fails."""
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+from lib import chart, control, paths
+from lib.shell import CPU, ROOT, Lab
+
+LATENCY = ("tcp_rr", "tcp_crr", "udp_rr")
+AMOUNT = {"tcp_rr": 4000, "tcp_crr": 800, "udp_rr": 4000, "tcp_stream": 400, "udp_flood": 300}
+WORKLOADS = {"rr": "tcp_rr", "crr": "tcp_crr", "udp": "udp_rr", "stream": "tcp_stream", "flood": "udp_flood"}
+
+
+def client(rr, path, workload):
+    command = ["nsenter", f"--net=/run/netns/{path.client}", "taskset", "-c", CPU, rr, workload]
+    command += [path.target[0], str(path.target[1]), str(AMOUNT[workload])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    if done.returncode:
+        raise RuntimeError(f"{path.name}: {workload}: {done.stderr}")
+    got = json.loads(done.stdout)
+    return got.get("p50") or got.get("bytesPerSecond") or got["receivedPerSecond"]
+
+
+def rounds(args, all_paths, workloads):
+    """{workload: {path: [one value a round]}}"""
+    samples = {w: {p.name: [] for p in all_paths} for w in workloads}
+    for r in range(args.rounds):
+        turn = r % len(all_paths)
+        for workload in workloads:
+            for path in all_paths[turn:] + all_paths[:turn]:
+                samples[workload][path.name].append(client(args.rr, path, workload))
+        print(f"round {r + 1} of {args.rounds}", file=sys.stderr)
+    return samples
+
+
+def summary(values):
+    ordered = sorted(values)
+    quarter = len(ordered) // 4
+    return {
+        "median": statistics.median(ordered), "min": ordered[0], "max": ordered[-1],
+        "iqr": ordered[-1 - quarter] - ordered[quarter], "rounds": [round(v) for v in values],
+    }
+
+
+
+def tax(samples, path, base="iptables 1"):
+    """What a path costs over the floor, against what iptables costs over it."""
+    floor, mine, theirs = samples["floor"], samples[path], samples[base]
+    each = [(m - f) / (t - f) for m, t, f in zip(mine, theirs, floor) if t > f]
+    median = statistics.median
+    of_medians = (median(mine) - median(floor)) / (median(theirs) - median(floor))
+    return {"ns": median(mine) - median(floor), "ofMedians": of_medians, "medianOfRounds": median(each),
+            "min": min(each), "max": max(each)}
+
+
+def show(results):
+    for workload, table in results["paths"].items():
+        unit = "ns" if workload in LATENCY else ("Gbit/s" if workload == "tcp_stream" else "packets/s")
+        print(f"\n{workload} ({unit}; median, min, max, interquartile range" +
+              (f"; tax against iptables at 1 port: of medians, median of rounds)" if workload in LATENCY else ")"))
+        for name, s in table.items():
+            scale = 8e-9 if workload == "tcp_stream" else 1
+            digits = 2 if workload == "tcp_stream" else 0
+            line = f"  {name:16}" + "".join(f"{s[k] * scale:12,.{digits}f}" for k in ("median", "min", "max", "iqr"))
+            t = results["tax"].get(workload, {}).get(name)
+            if t:
+                line += f"   tax {t['ns']:8,.0f} ns  {t['ofMedians']:.2f}  {t['medianOfRounds']:.2f} ({t['min']:.2f}–{t['max']:.2f})"
+            print(line)
+    for name, host in results.get("host", {}).items():
+        print(f"\nhost's own {name}: alone {host['alone']:,.0f} ns, beside Sluice {host['beside']:,.0f} ns "
+              f"({host['percent']:+.1f} %, median of rounds {host['medianOfRounds']:+.1f} %)")
+    if "programs" in results:
+        print("\nprograms (ns a packet, net of an empty one; min, median)")
+        for row in results["programs"]:
+            print(f"  {row['case']:36}{row['min']:10.1f}{row['median']:10.1f}")
+    if "control" in results:
+        print("\ncontrol plane")
+        for key, value in results["control"].items():
+            print(f"  {key:24}{value if not isinstance(value, float) else round(value, 1)}")
+
+
+def draw(results):
+    groups = []
+    for workload in LATENCY:
+        if workload in results["paths"]:
+            groups.append((workload, {n: s["median"] / 1000 for n, s in results["paths"][workload].items()
+                                      if not n.startswith("host")}))
+    series = list(dict.fromkeys(name for _, values in groups for name in values))
+    return chart.svg("Round trip through a published port", "p50 in µs; number: published ports; each group has its own scale",
+                     groups, series)
+
+
+def host_traffic(samples):
+    out = {}
+    for workload in LATENCY:
+        if workload not in samples:
+            continue
+        alone, beside = samples[workload]["host alone"], samples[workload]["host + sluice"]
+        each = [(b - a) / a * 100 for a, b in zip(alone, beside)]
+        a, b = statistics.median(alone), statistics.median(beside)
+        out[workload] = {"alone": a, "beside": b, "percent": (b - a) / a * 100, "medianOfRounds": statistics.median(each)}
+    return out
+
+
+def program_cost(quick):
+    command = [os.path.join(ROOT, "bench/progcost/run.sh"), os.path.join(ROOT, "dist/bpf")]
+    command += ["7", "100000"] if quick else ["21", "300000"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rr", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--work", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="three rounds, few samples: a smoke test")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--ports", default="1,1000,10000", help="published ports, comma separated")
+    parser.add_argument("--only", default="rr,crr,udp,stream,flood,host,cost,control")
+    parser.add_argument("--output", default=os.path.join(ROOT, "bench/results"))
+    args = parser.parse_args()
+    if args.quick:
+        args.rounds = 3
+    only = args.only.split(",")
+    ports = [int(p) for p in args.ports.split(",")]
+    workloads = [w for key, w in WORKLOADS.items() if key in only]
+    results = {"machine": {"kernel": platform.release(), "cpus": os.cpu_count(), "date": time.strftime("%Y-%m-%d")},
+               "rounds": args.rounds, "paths": {}, "tax": {}}
+    lab = Lab(args.work)
+    try:
+        if workloads or "host" in only:
+            measured = [paths.floor(lab), paths.routed(lab)]
+            for make in (paths.iptables, paths.nftables, paths.sluice):
+                measured += [make(lab, n) for n in ports]
+            hosts = []
+            if "host" in only:
+                beside = measured[-len(ports)]
+                hosts = [paths.host_alone(lab),
+                         paths.Path("host + sluice", beside.client, beside.host, (beside.target[0], 9090))]
+            for path in measured + hosts:
+                lab.start("taskset", "-c", CPU, args.rr, "server", str(path.target[1] if path in hosts else paths.SERVER_PORT),
+                          ns=path.server)
+            samples = rounds(args, measured, workloads)
+            for workload, table in samples.items():
+                results["paths"][workload] = {name: summary(values) for name, values in table.items()}
+            for workload in workloads:
+                if workload in LATENCY and "iptables 1" in samples[workload]:
+                    results["tax"][workload] = {p.name: tax(samples[workload], p.name) for p in measured[1:]}
+            if hosts:
+                results["host"] = host_traffic(rounds(args, hosts, list(LATENCY)))
+        if "control" in only:
+            results["control"] = control.measure(lab, args.quick)
+    finally:
+        lab.close()
+    if "cost" in only:
+        results["programs"] = program_cost(args.quick)
+    os.makedirs(args.output, exist_ok=True)
+    with open(os.path.join(args.output, "latest.json"), "w") as file:
+        json.dump(results, file, indent=1)
+        file.write("\n")
+    if results["paths"]:
+        with open(os.path.join(args.output, "latest.svg"), "w") as file:
+            file.write(draw(results))
+    show(results)
+
+
+main()

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# npm run bench [-- OPTION...]; see bench/README.md and --help
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash scripts/setup.sh
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cc -O2 -o "$work/rr" bench/rr.c
+/usr/bin/python3 bench/bench.py --rr "$work/rr" --work "$work" "$@"
