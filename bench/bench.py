@@ -14,7 +14,7 @@ from lib import chart, control, paths
 from lib.shell import CPU, ROOT, Lab
 
 LATENCY = ("tcp_rr", "tcp_crr", "udp_rr")
-AMOUNT = {"tcp_rr": 4000, "tcp_crr": 800, "udp_rr": 4000, "tcp_stream": 400, "udp_flood": 300}
+AMOUNT = {"tcp_rr": 2000, "tcp_crr": 400, "udp_rr": 2000, "tcp_stream": 250, "udp_flood": 150}
 WORKLOADS = {"rr": "tcp_rr", "crr": "tcp_crr", "udp": "udp_rr", "stream": "tcp_stream", "flood": "udp_flood"}
 
 
@@ -123,7 +123,7 @@ def main():
     parser.add_argument("--rr", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--work", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="three rounds, few samples: a smoke test")
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--ports", default="1,1000,10000", help="published ports, comma separated")
     parser.add_argument("--only", default="rr,crr,udp,stream,flood,host,cost,control")
     parser.add_argument("--output", default=os.path.join(ROOT, "bench/results"))

@@ -233,7 +233,7 @@ int main(int argc, char **argv)
 			sent += send(fd, packet, sizeof(packet), 0) > 0;
 		begun = now() - begun;
 		packet[0] = STOP;
-		usleep(200000);
+		usleep(50000);
 		if (send(fd, packet, 1, 0) < 0 || recv(fd, &received, sizeof(received), 0) < 0)
 			die("flood");
 		printf("{\"sentPerSecond\":%.0f,\"receivedPerSecond\":%.0f}\n",

@@ -6,25 +6,23 @@
 #include "../maps/endpoint.h"
 #include "count.h"
 #include "fib.h"
+#include "flow.h"
+#include "nat.h"
 #include "parse.h"
 
 /* include/uapi/linux/if_packet.h */
 #define PACKET_HOST 0
 
-/* Writes an Ethernet header over the space of one; its type is there already but on an L3 device.
- */
+/* Writes an Ethernet header over the space of one. */
 static __always_inline int write_ethernet(struct __sk_buff *skb, const mac_addr *to,
 					  const mac_addr *from)
 {
-	struct ethhdr *eth = (void *)(long)skb->data;
+	struct ethhdr eth;
 
-	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
-		return -1;
-	mac_copy(eth->h_dest, to);
-	mac_copy(eth->h_source, from);
-	if (config.l3_device)
-		eth->h_proto = bpf_htons(ETH_P_IP);
-	return 0;
+	mac_copy(eth.h_dest, to);
+	mac_copy(eth.h_source, from);
+	eth.h_proto = bpf_htons(ETH_P_IP);
+	return bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
 }
 
 /*
@@ -43,13 +41,12 @@ static __always_inline int into_endpoint(struct __sk_buff *skb, enum hook hook,
 	return bpf_redirect_peer(ep->ifindex, 0);
 }
 
-/* The same for a routed packet, which gets the container's MAC first. */
+/* The same for a routed packet, which translate4 has given the container's MAC. */
 static __always_inline int to_endpoint(struct __sk_buff *skb, enum hook hook,
 				       const struct endpoint *ep)
 {
-	if (config.l3_device && bpf_skb_change_head(skb, ETH_HLEN, 0))
-		return drop(skb, hook, DROP_MALFORMED);
-	if (write_ethernet(skb, &ep->mac, &ep->gateway_mac))
+	if (config.l3_device && (bpf_skb_change_head(skb, ETH_HLEN, 0) ||
+				 write_ethernet(skb, &ep->mac, &ep->gateway_mac)))
 		return drop(skb, hook, DROP_MALFORMED);
 	return into_endpoint(skb, hook, ep);
 }
@@ -83,15 +80,33 @@ static __always_inline int to_device(struct __sk_buff *skb, enum hook hook, u32 
 	return bpf_redirect(ifindex, 0);
 }
 
-/* Where the flow's action says. The packet is translated already. */
-static __always_inline int deliver4(struct __sk_buff *skb, enum hook hook, const struct flow4 *flow,
-				    const struct endpoint *ep)
+/* Translates the packet and sends it where the flow's action says. */
+static __always_inline int deliver4(struct __sk_buff *skb, enum hook hook, struct packet *p,
+				    const struct flow4 *flow, const struct endpoint *ep)
 {
-	if (flow->action == FLOW_TO_ENDPOINT)
+	bool inwards = flow->action == FLOW_TO_ENDPOINT;
+
+	if (translate4(skb, p, flow, true, inwards ? ep : NULL))
+		return drop(skb, hook, DROP_MALFORMED);
+	if (inwards)
 		return to_endpoint(skb, hook, ep);
 	if (flow->action == FLOW_TO_NEIGHBOUR)
 		return to_neighbour(skb, hook, flow->ifindex, flow->nexthop);
 	return to_device(skb, hook, flow->ifindex, &flow->mac);
+}
+
+/*
+ * The same as a call of its own, for the first packet of a flow: its stack is
+ * not needed while the flow is opened.
+ */
+static __noinline int deliver4_first(struct __sk_buff *skb, enum hook hook, struct packet *p,
+				     const struct flow4 *flow)
+{
+	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
+
+	if (!ep || flow4_dead(flow, ep))
+		return drop(skb, hook, DROP_NO_ENDPOINT);
+	return deliver4(skb, hook, p, flow, ep);
 }
 
 #endif

@@ -83,30 +83,29 @@ static __always_inline void flow4_set_deltas(const struct flow4_key *key, struct
 static __always_inline void flow4_partner(const struct flow4_key *key, const struct flow4 *flow,
 					  struct flow4_key *pkey, struct flow4 *partner)
 {
-	*pkey = (struct flow4_key){
-		.saddr = flow->daddr,
-		.daddr = flow->saddr,
-		.sport = flow->dport,
-		.dport = flow->sport,
-		.protocol = key->protocol,
-	};
-	*partner = (struct flow4){
-		.saddr = key->daddr,
-		.daddr = key->saddr,
-		.sport = key->dport,
-		.dport = key->sport,
-		.addr_delta = ~flow->addr_delta,
-		.port_delta = ~flow->port_delta,
-		.endpoint = flow->endpoint,
-		.generation = flow->generation,
-		.ifindex = flow->ifindex,
-		.nexthop = key->saddr,
-		.flags = (flow->flags ^ FLOW_REPLY) & ~(FLOW_AT_ENDPOINT | FLOW_AT_HOST),
-		.seen = flow->seen,
-		.opened = flow->opened,
-		.publish = flow->publish,
-		.state = flow->state,
-	};
+	__builtin_memset(pkey, 0, sizeof(*pkey));
+	pkey->saddr = flow->daddr;
+	pkey->daddr = flow->saddr;
+	pkey->sport = flow->dport;
+	pkey->dport = flow->sport;
+	pkey->protocol = key->protocol;
+
+	__builtin_memset(partner, 0, sizeof(*partner));
+	partner->saddr = key->daddr;
+	partner->daddr = key->saddr;
+	partner->sport = key->dport;
+	partner->dport = key->sport;
+	partner->addr_delta = ~flow->addr_delta;
+	partner->port_delta = ~flow->port_delta;
+	partner->endpoint = flow->endpoint;
+	partner->generation = flow->generation;
+	partner->ifindex = flow->ifindex;
+	partner->nexthop = key->saddr;
+	partner->flags = (flow->flags ^ FLOW_REPLY) & ~(FLOW_AT_ENDPOINT | FLOW_AT_HOST);
+	partner->seen = flow->seen;
+	partner->opened = flow->opened;
+	partner->publish = flow->publish;
+	partner->state = flow->state;
 	mac_copy(&partner->mac, &flow->mac);
 	if (flow->action == FLOW_TO_ENDPOINT)
 		partner->flags |= FLOW_AT_ENDPOINT;

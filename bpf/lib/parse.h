@@ -56,6 +56,7 @@ struct packet {
 	void *l4;
 	u8 tcp_flags; /* 0 unless TCP */
 	u8 tos;
+	u8 ttl;
 	struct flow4_key key;
 };
 
@@ -65,16 +66,21 @@ static __always_inline u32 l2_length(void)
 }
 
 /*
- * Makes the headers linear if they are not. Nearly every packet's are; the
- * helper is called for those only whose linear part is shorter than the
- * longest headers we read while there is more behind it.
+ * Makes the headers linear if they are not. Payload in fragments is the rule
+ * for TCP and stays where it is: pulling it would copy a packet that its
+ * sender still holds.
  */
 static __always_inline int linearise(struct __sk_buff *skb)
 {
-	u32 want = l2_length() + 60 + 20;
 	u32 have = skb->data_end - skb->data;
+	u32 want = l2_length() + sizeof(struct iphdr) + sizeof(struct tcphdr);
+	u8 *ip = (void *)(long)skb->data + l2_length();
 
-	if (have >= want || have >= skb->len)
+	if (have >= skb->len)
+		return 0;
+	if ((void *)(ip + 1) <= (void *)(long)skb->data_end)
+		want = l2_length() + (*ip & 15) * 4 + sizeof(struct tcphdr);
+	if (have >= want)
 		return 0;
 	return bpf_skb_pull_data(skb, skb->len < want ? skb->len : want);
 }
@@ -139,6 +145,7 @@ static __always_inline enum parsed parse_ipv4(struct __sk_buff *skb, struct pack
 	p->l4 = (void *)ip + header;
 	p->tcp_flags = 0;
 	p->tos = ip->tos;
+	p->ttl = ip->ttl;
 	p->key = (struct flow4_key){
 		.saddr = ip->saddr,
 		.daddr = ip->daddr,
@@ -157,10 +164,15 @@ static __always_inline bool mac_equal(const void *a, const void *b)
 	return *(u32 *)a == *(u32 *)b && *(u16 *)(a + 4) == *(u16 *)(b + 4);
 }
 
+/* In halfwords: on the stack an Ethernet header is aligned to no more. */
 static __always_inline void mac_copy(void *to, const void *from)
 {
-	*(u32 *)to = *(u32 *)from;
-	*(u16 *)(to + 4) = *(u16 *)(from + 4);
+	u16 *t = to;
+	const u16 *f = from;
+
+	t[0] = f[0];
+	t[1] = f[1];
+	t[2] = f[2];
 }
 
 #endif

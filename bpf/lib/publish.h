@@ -35,15 +35,21 @@ static __always_inline struct publish *publish4_find(const struct flow4_key *key
 	return bpf_map_lookup_elem(&publishes, id);
 }
 
-/* A socket of the host that is connected to this very peer. */
+/*
+ * A UDP socket of the host that is connected to this very peer: the packet is
+ * an answer to it. TCP needs no such look: an answer is no bare SYN.
+ */
 static __always_inline bool host_is_connected(struct __sk_buff *skb, const struct flow4_key *key)
 {
-	struct bpf_sock *sk = host_socket(skb, key);
+	struct bpf_sock *sk;
 	bool connected;
 
+	if (key->protocol != IPPROTO_UDP)
+		return false;
+	sk = host_socket(skb, key);
 	if (!sk)
 		return false;
-	connected = sk->dst_port && sk->state != BPF_TCP_TIME_WAIT;
+	connected = sk->dst_port;
 	bpf_sk_release(sk);
 	return connected;
 }

@@ -9,22 +9,11 @@
 #include "../lib/deliver.h"
 #include "../lib/flow.h"
 #include "../lib/maintain.h"
-#include "../lib/nat.h"
 #include "../lib/publish.h"
 #include "../lib/snat.h"
 #include "../lib/spoof.h"
 
 #define HOOK HOOK_ENDPOINT_INGRESS
-
-static __always_inline int send_on(struct __sk_buff *skb, struct packet *p, struct flow4 *flow)
-{
-	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
-
-	if (!ep || flow4_dead(flow, ep))
-		return drop(skb, HOOK, DROP_NO_ENDPOINT);
-	translate4(skb, p, flow, true);
-	return deliver4(skb, HOOK, flow, ep);
-}
 
 /*
  * The plan_* functions fill in the first half of a new flow and answer 0, or a
@@ -129,7 +118,7 @@ static __noinline int open_flow(struct __sk_buff *skb, struct packet *p, const s
 		reason = flow4_open(skb, &p->key, &flow, flow.flags & FLOW_SNAT);
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
-	return send_on(skb, p, &flow);
+	return deliver4_first(skb, HOOK, p, &flow);
 }
 
 /* IPv4 to the gateway's MAC. */
@@ -150,7 +139,7 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
 			    parsed == PARSED_FRAGMENT ? DROP_FRAGMENT : DROP_UNKNOWN_PROTOCOL);
 	}
 	/* the host's stack answers for the gateway: time exceeded */
-	if (p.ip->ttl <= 1)
+	if (p.ttl <= 1)
 		return pass(skb, HOOK);
 
 	flow = flow4_find(&p.key);
@@ -164,10 +153,8 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
 				return drop(skb, HOOK, DROP_NOT_A_FLOW);
 		}
 		owner = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
-		if (owner && !flow4_dead(flow, owner)) {
-			translate4(skb, &p, flow, true);
-			return deliver4(skb, HOOK, flow, owner);
-		}
+		if (owner && !flow4_dead(flow, owner))
+			return deliver4(skb, HOOK, &p, flow, owner);
 		flow4_forget(&p.key);
 	}
 	return open_flow(skb, &p, ep, ep_slot);

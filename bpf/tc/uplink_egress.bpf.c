@@ -29,6 +29,14 @@ static __always_inline bool reply_is_taken(const struct flow4_key *key)
 	       !(holder->flags & FLOW_AT_ENDPOINT);
 }
 
+static __always_inline int send_translated(struct __sk_buff *skb, struct packet *p,
+					   const struct flow4 *flow)
+{
+	if (translate4(skb, p, flow, false, NULL))
+		return drop(skb, HOOK, DROP_MALFORMED);
+	return pass(skb, HOOK);
+}
+
 static __noinline int open_flow(struct __sk_buff *skb, struct packet *p)
 {
 	struct flow4 flow = {
@@ -44,8 +52,7 @@ static __noinline int open_flow(struct __sk_buff *skb, struct packet *p)
 
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
-	translate4(skb, p, &flow, false);
-	return pass(skb, HOOK);
+	return send_translated(skb, p, &flow);
 }
 
 SEC("tc")
@@ -69,8 +76,7 @@ int uplink_egress(struct __sk_buff *skb)
 			if (!flow)
 				return drop(skb, HOOK, DROP_NOT_A_FLOW);
 		}
-		translate4(skb, &p, flow, false);
-		return pass(skb, HOOK);
+		return send_translated(skb, &p, flow);
 	}
 	if (opens_flow(&p) && reply_is_taken(&p.key))
 		return open_flow(skb, &p);

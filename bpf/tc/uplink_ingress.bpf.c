@@ -31,6 +31,8 @@ static __always_inline int open_published(struct __sk_buff *skb, struct packet *
 	publish = publish4_find(&p->key, slot, &id);
 	if (!publish || host_is_connected(skb, &p->key))
 		return -1;
+	if (p->ttl <= 1)
+		return DROP_TTL;
 	publish4_target(&p->key, publish, id, flow);
 	flow->ifindex = skb->ifindex;
 	note_sender(p, flow);
@@ -46,6 +48,8 @@ static __always_inline int open_direct(struct __sk_buff *skb, struct packet *p, 
 
 	if (!net || net->flags & NETWORK_MASQUERADE || !opens_flow(p))
 		return DROP_DIRECT_ROUTING;
+	if (p->ttl <= 1)
+		return DROP_TTL;
 	flow->saddr = p->key.saddr;
 	flow->sport = p->key.sport;
 	flow->daddr = p->key.daddr;
@@ -61,7 +65,6 @@ static __always_inline int open_direct(struct __sk_buff *skb, struct packet *p, 
 static __noinline int open_flow(struct __sk_buff *skb, struct packet *p)
 {
 	struct flow4 flow = {};
-	struct endpoint *ep;
 	int reason = -1;
 	u32 slot = port_slot(p->key.protocol, p->key.dport);
 
@@ -76,13 +79,7 @@ static __noinline int open_flow(struct __sk_buff *skb, struct packet *p)
 	}
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
-	ep = bpf_map_lookup_elem(&endpoints, &flow.endpoint);
-	if (!ep || flow4_dead(&flow, ep))
-		return drop(skb, HOOK, DROP_NO_ENDPOINT);
-	if (p->ip->ttl <= 1)
-		return drop(skb, HOOK, DROP_TTL);
-	translate4(skb, p, &flow, true);
-	return to_endpoint(skb, HOOK, ep);
+	return deliver4_first(skb, HOOK, p, &flow);
 }
 
 static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, struct flow4 *flow)
@@ -96,7 +93,8 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 			return drop(skb, HOOK, DROP_NOT_A_FLOW);
 	}
 	if (flow->action == FLOW_TO_HOST) {
-		translate4(skb, p, flow, false);
+		if (translate4(skb, p, flow, false, NULL))
+			return drop(skb, HOOK, DROP_MALFORMED);
 		return pass(skb, HOOK);
 	}
 	ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
@@ -104,10 +102,9 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 		flow4_forget(&p->key);
 		return open_flow(skb, p);
 	}
-	if (p->ip->ttl <= 1)
+	if (p->ttl <= 1)
 		return drop(skb, HOOK, DROP_TTL);
-	translate4(skb, p, flow, true);
-	return to_endpoint(skb, HOOK, ep);
+	return deliver4(skb, HOOK, p, flow, ep);
 }
 
 SEC("tc")
