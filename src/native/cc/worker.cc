@@ -16,10 +16,16 @@ Worker::Worker(Napi::Env env)
     : done_(Napi::ThreadSafeFunction::New(
           env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "sluice-worker", 0, 1)) {
   done_.Unref(env);
+  // Hooks run last one first: the thread is gone before the environment takes
+  // done_ down, which it does whether or not it is in use.
+  env.AddCleanupHook([this] { Stop(); });
   thread_ = std::thread([this] { Loop(); });
 }
 
-Worker::~Worker() {
+Worker::~Worker() { Stop(); }
+
+void Worker::Stop() {
+  if (!thread_.joinable()) return;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
@@ -46,11 +52,15 @@ void Worker::Loop() {
       Napi::HandleScope scope(env);
       if (--waiting_ == 0) done_.Unref(env);
       const Failure& failure = owned->failure;
-      if (!failure.syscall.empty()) {
-        owned->deferred.Reject(
-            MakeNativeError(env, failure.syscall.c_str(), failure.error, failure.log).Value());
-      } else {
-        owned->deferred.Resolve(owned->complete(env));
+      try {
+        if (!failure.syscall.empty()) {
+          owned->deferred.Reject(
+              MakeNativeError(env, failure.syscall.c_str(), failure.error, failure.log).Value());
+        } else {
+          owned->deferred.Resolve(owned->complete(env));
+        }
+      } catch (const Napi::Error&) {
+        // The environment is being terminated: no script is left to hear of it.
       }
     };
     Job* raw = job.release();

@@ -42,6 +42,8 @@ class Worker {
  private:
   struct Job;
   void Loop();
+  // Waits for the job that runs; those behind it are dropped.
+  void Stop();
 
   Napi::ThreadSafeFunction done_;
   std::mutex mutex_;
