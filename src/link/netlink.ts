@@ -84,7 +84,10 @@ export class Netlink {
   }
 
   /** What an interface that has nothing yet is given, in one exchange: addresses, up, default routes. */
-  configure(ifindex: number, { addresses, gateways }: { addresses: readonly string[]; gateways: readonly string[] }) {
+  configure(
+    ifindex: number,
+    { addresses, gateways }: { addresses: readonly string[]; gateways: readonly string[] },
+  ) {
     return this.#change(
       'RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE',
       Buffer.concat([
