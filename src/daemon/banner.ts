@@ -25,7 +25,9 @@ export function banner(config: Config, daemon: Daemon, seconds: number): string 
     `  kernel    ${features.map(({ using }) => using).join(', ')}`,
     `  state     ${config.stateDir}: ${found.join(', ')}`,
     `  dataplane ${config.bpffs}: ${work.join(', ')}`,
-    ...(recreated.length > 0 ? [`            made anew, their layout has changed: ${recreated.join(', ')}`] : []),
+    ...(recreated.length > 0
+      ? [`            made anew, their layout has changed: ${recreated.join(', ')}`]
+      : []),
     `  API       ${config.socket}${listener.tcp === null ? '' : ` and https://${listener.tcp.host}:${listener.tcp.port}`}`,
     'Try:',
     `  ${sluice} status`,

@@ -14,7 +14,9 @@ export function checkCapabilities(status = readFileSync('/proc/self/status', 'ut
     .filter(([, bit]) => (effective & (1n << BigInt(bit))) === 0n)
     .map(([name]) => name);
   if (missing.length === 0) return;
-  throw new SluiceError('environment', `this process lacks ${missing.join(', ')}`, { hint: 'run sluiced as root' });
+  throw new SluiceError('environment', `this process lacks ${missing.join(', ')}`, {
+    hint: 'run sluiced as root',
+  });
 }
 
 export function checkBuild(objects = OBJECTS): void {

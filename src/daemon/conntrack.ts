@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The flow tables as the API tells them: each flow once, from the side of who opened it. */
-import type { ConntrackSource, FlowFilter, FlowRecord } from '../api/sources.js';
+
 import type { ConntrackStats } from '../api/schemas/conntrack.js';
-import { flow_flag, flow_protocol, flow_state } from '../maps/generated/enums.js';
+import type { ConntrackSource, FlowFilter, FlowRecord } from '../api/sources.js';
 import type { DataplaneMaps } from '../maps/dataplane.js';
+import { flow_flag, flow_protocol, flow_state } from '../maps/generated/enums.js';
 import type { Flow4, Flow4Key } from '../maps/generated/types.js';
 import type { Tables } from '../reconcile/tables.js';
 import type { TableFills } from './fills.js';
@@ -88,7 +89,8 @@ export class KernelConntrack implements ConntrackSource {
     }
     for await (const [key, flow] of flows4_new.entries()) {
       // Promoted while we read: told already.
-      if ((flow.flags & flow_flag.FLOW_REPLY) === 0 && flows4.get(key) === undefined) yield [key, flow, 'new'];
+      if ((flow.flags & flow_flag.FLOW_REPLY) === 0 && flows4.get(key) === undefined)
+        yield [key, flow, 'new'];
     }
   }
 
@@ -164,6 +166,11 @@ function fits(flow: FlowRecord, { address, port, endpoint, protocol }: FlowFilte
     (address === undefined ||
       [flow.source, flow.destination, flow.translatedSource, flow.translatedDestination].includes(address)) &&
     (port === undefined ||
-      [flow.sourcePort, flow.destinationPort, flow.translatedSourcePort, flow.translatedDestinationPort].includes(port))
+      [
+        flow.sourcePort,
+        flow.destinationPort,
+        flow.translatedSourcePort,
+        flow.translatedDestinationPort,
+      ].includes(port))
   );
 }

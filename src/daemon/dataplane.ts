@@ -25,7 +25,10 @@ const MOST_ENTRIES = 4_194_304;
  * Entries of the flow tables; a flow has two. Proven flows get two thirds of
  * the memory: short ones are many but their time is short.
  */
-export function flowTableSizes(conntrackMax: number | null, memory = totalmem()): { flows4: number; flows4_new: number } {
+export function flowTableSizes(
+  conntrackMax: number | null,
+  memory = totalmem(),
+): { flows4: number; flows4_new: number } {
   if (conntrackMax !== null) return { flows4: 2 * conntrackMax, flows4_new: conntrackMax };
   const entries = (memory * MEMORY_SHARE) / 2 / ENTRY_BYTES;
   return { flows4: powerOfTwo((entries * 2) / 3), flows4_new: powerOfTwo(entries / 3) };
@@ -79,7 +82,11 @@ export class Dataplane implements Programs {
     const names = [...OTHERS, COLLECTOR];
     const objects = await Promise.all(names.map((name) => load(name, 'ethernet')));
     const maps = new Map([...objects.flatMap((o) => [...o.maps]), ...first.maps]);
-    const dataplane = new Dataplane(load, dataplaneMaps(native, maps), [first, ...objects].flatMap((o) => o.recreated));
+    const dataplane = new Dataplane(
+      load,
+      dataplaneMaps(native, maps),
+      [first, ...objects].flatMap((o) => o.recreated),
+    );
     for (const [i, name] of [FIRST, ...names].entries()) {
       dataplane.#objects.set(`${name} ethernet`, [first, ...objects][i] as LoadedObject);
     }
@@ -121,7 +128,23 @@ export class Dataplane implements Programs {
   async startCollector(): Promise<void> {
     const object = this.#objects.get(`${COLLECTOR} ethernet`);
     const { retval } = await programOf(object, COLLECTOR).testRun({});
-    if (retval !== 0) throw new SluiceError('kernel', `the collector of old flows does not start: error ${retval}`);
+    if (retval !== 0)
+      throw new SluiceError('kernel', `the collector of old flows does not start: error ${retval}`);
+  }
+
+  /** Run time of each program, summed over its variants; the kernel counts only while told to. */
+  runTimes(): { program: string; seconds: number; runs: number }[] {
+    const sums = new Map<string, { program: string; seconds: number; runs: number }>();
+    for (const object of this.#objects.values()) {
+      for (const program of object.programs.values()) {
+        const sum = sums.get(program.name) ?? { program: program.name, seconds: 0, runs: 0 };
+        const { runTimeNs, runCount } = program.info();
+        sum.seconds += Number(runTimeNs) / 1e9;
+        sum.runs += Number(runCount);
+        sums.set(program.name, sum);
+      }
+    }
+    return [...sums.values()];
   }
 
   /** Descriptors only: what is pinned stays and works on. */

@@ -35,7 +35,13 @@ export function forwardEvents({ model, reconciler, follower, links, clock }: Eve
       if (!uplink || isUp === known) return;
       if (isUp) up.add(link.name);
       else up.delete(link.name);
-      emit({ type: 'link', action: isUp ? 'up' : 'down', id: String(link.ifindex), name: link.name, attributes: {} });
+      emit({
+        type: 'link',
+        action: isUp ? 'up' : 'down',
+        id: String(link.ifindex),
+        name: link.name,
+        attributes: {},
+      });
     }),
   ];
   return () => {

@@ -2,7 +2,10 @@
 import type { TableFill } from '../api/schemas/status.js';
 import { type DataplaneMaps, mapNames } from '../maps/dataplane.js';
 
-type Counted = Exclude<keyof DataplaneMaps, 'collector_map' | 'drops' | 'hook_traffic' | 'flow_events' | 'snat_tries'>;
+type Counted = Exclude<
+  keyof DataplaneMaps,
+  'collector_map' | 'drops' | 'hook_traffic' | 'flow_events' | 'snat_tries'
+>;
 
 /** Arrays have all their entries always; what counts is how many are in use. */
 const IN_USE = {
@@ -23,7 +26,13 @@ export class TableFills {
   }
 
   all(): Promise<TableFill[]> {
-    const uncounted: readonly string[] = ['collector_map', 'drops', 'hook_traffic', 'flow_events', 'snat_tries'];
+    const uncounted: readonly string[] = [
+      'collector_map',
+      'drops',
+      'hook_traffic',
+      'flow_events',
+      'snat_tries',
+    ];
     return this.of(mapNames.filter((name): name is Counted => !uncounted.includes(name)));
   }
 

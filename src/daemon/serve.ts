@@ -2,7 +2,11 @@
 /** One daemon, from its configuration to the API answering, and back. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listen, type Listener } from '../api/listen.js';
+import { Registry } from 'prom-client';
+import { apiHistogram, registerControl } from '../../metrics/control.js';
+import { registerDataplane } from '../../metrics/dataplane.js';
+import { serveMetrics } from '../../metrics/server.js';
+import { type Listener, listen } from '../api/listen.js';
 import { buildApi } from '../api/server.js';
 import { systemClock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
@@ -34,6 +38,7 @@ import { TableFills } from './fills.js';
 import { Locks } from './lock.js';
 import { LINKS_DIR } from './places.js';
 import { DaemonStatus } from './status.js';
+import { VERSION } from './version.js';
 
 export interface Daemon {
   readonly features: readonly Feature[];
@@ -122,7 +127,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     names: config.uplinks,
     wanted: (name) => tables.wants('port', name) || tables.wants('bridge', name),
     onMtu: () => {
-      reconciler.invalidate((row) => (row.kind === 'bridge' || row.kind === 'port') && row.mtu === null, null);
+      reconciler.invalidate(
+        (row) => (row.kind === 'bridge' || row.kind === 'port') && row.mtu === null,
+        null,
+      );
       keeper.soon();
     },
     clock,
@@ -163,12 +171,42 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const fills = new TableFills(dataplane.maps);
   const described = describeFeatures(features);
   const node = { name: config.nodeName, ip: config.nodeIp };
+  const registry = new Registry();
+  registerDataplane(registry, dataplane.maps);
+  registerControl(registry, {
+    version: VERSION,
+    reconciler,
+    objects: () => ({
+      networks: model.networks().length,
+      sandboxes: model.sandboxes().length,
+      endpoints: model.endpoints().length,
+      ports: model
+        .endpoints()
+        .reduce((n, e) => n + e.ports.reduce((m, p) => m + p.hostPortEnd - p.hostPort + 1, 0), 0),
+    }),
+    tables: () => fills.all(),
+    programs: () => dataplane.runTimes(),
+  });
   const app = buildApi({
     cnm: model,
-    status: new DaemonStatus({ node, features: described, attach, pins, follower, maps: dataplane.maps, fills, reconciler }),
+    status: new DaemonStatus({
+      node,
+      features: described,
+      attach,
+      pins,
+      follower,
+      maps: dataplane.maps,
+      fills,
+      reconciler,
+    }),
     conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills }),
     log,
+    observeRequest: apiHistogram(registry),
   });
+  if (config.metrics !== null) {
+    const metrics = await serveMetrics(registry, config.metrics);
+    closers.add(() => metrics.close());
+  }
   const listener = await listen(app, {
     socket: config.socket,
     ...(config.listen === null || config.tls === null ? {} : { tls: { ...config.listen, ...config.tls } }),

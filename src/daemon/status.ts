@@ -8,8 +8,8 @@ import type { Feature } from '../loader/features.js';
 import type { DataplaneMaps } from '../maps/dataplane.js';
 import { drop_reason } from '../maps/generated/enums.js';
 import { layerOf } from '../reconcile/layer.js';
-import type { Reconciler } from '../reconcile/reconciler.js';
 import { parsePin } from '../reconcile/ops/attachment.js';
+import type { Reconciler } from '../reconcile/reconciler.js';
 import type { UplinkFollower } from '../reconcile/uplinks.js';
 import type { TableFills } from './fills.js';
 import { VERSION } from './version.js';
@@ -56,7 +56,9 @@ export class DaemonStatus implements StatusSource {
       problems: reconciler
         .status()
         .flatMap(({ owner, row, state, error }) =>
-          state === 'done' ? [] : [{ owner: { ...owner }, row: row.kind, key: rowKey(row), state, error: error ?? null }],
+          state === 'done'
+            ? []
+            : [{ owner: { ...owner }, row: row.kind, key: rowKey(row), state, error: error ?? null }],
         ),
     };
   }
@@ -83,4 +85,3 @@ export class DaemonStatus implements StatusSource {
     return drops;
   }
 }
-
