@@ -7,7 +7,7 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { SluiceError } from '../base/errors.js';
-import { type TlsAddress, tlsGuard, tlsOptions } from './tls.js';
+import { mutualTls, type TlsAddress } from './tls.js';
 
 export interface ListenOptions {
   readonly socket: string;
@@ -35,8 +35,8 @@ export async function listen(app: FastifyInstance, { socket, tls }: ListenOption
     servers.push(local);
     let tcp: Listener['tcp'] = null;
     if (tls) {
-      const guard = tlsGuard(tls);
-      const remote = createTlsServer(tlsOptions(tls), (req, res) => guard(req, res) && route(req, res));
+      const { options, guard } = mutualTls(tls);
+      const remote = createTlsServer(options, (req, res) => guard(req, res) && route(req, res));
       await bindTcp(remote, tls);
       servers.push(remote);
       const address = remote.address();

@@ -5,7 +5,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Log } from '../base/log.js';
 import type { Cnm } from '../cnm/types.js';
-import { installErrors } from './errors.js';
+import { installErrors, translate } from './errors.js';
 import { conntrackRoutes } from './routes/conntrack.js';
 import { endpointRoutes } from './routes/endpoints.js';
 import { eventRoutes } from './routes/events.js';
@@ -52,6 +52,14 @@ export function buildApi({
     bodyLimit: 1024 * 1024,
     exposeHeadRoutes: false,
     routerOptions: { maxParamLength: 200 },
+    // What fails before a route is found, such as a path that cannot be decoded.
+    frameworkErrors: (thrown, _request, reply) => {
+      const { status, error } = translate(thrown);
+      reply.hijack();
+      reply.raw
+        .writeHead(status, { 'content-type': 'application/json; charset=utf-8' })
+        .end(JSON.stringify(error));
+    },
   });
   app.setValidatorCompiler(compileValidator);
   // Answers are ours and typed: no second description of them runs at each request.

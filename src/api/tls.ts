@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
-import type { TlsOptions } from 'node:tls';
+import { createSecureContext, type TlsOptions } from 'node:tls';
 import { SluiceError } from '../base/errors.js';
 
 export interface TlsAddress {
@@ -16,31 +16,30 @@ export interface TlsAddress {
   readonly ca: string;
 }
 
-export function tlsOptions({ cert, key, ca }: TlsAddress): TlsOptions {
-  for (const [flag, path] of Object.entries({ cert, key, ca })) {
-    if (path) continue;
-    throw new SluiceError(
-      'invalid_argument',
-      `TCP is served with mutual TLS only, and --tls-${flag} is missing`,
-      {
-        field: `tls-${flag}`,
-        hint: 'give --tls-cert, --tls-key and --tls-ca with --listen',
-      },
-    );
+/** Whether a request may go on; where not, it has been answered. */
+export type Guard = (req: IncomingMessage, res: ServerResponse) => boolean;
+
+export function mutualTls(address: TlsAddress): { options: TlsOptions; guard: Guard } {
+  const files = { cert: read('cert', address), key: read('key', address), ca: read('ca', address) };
+  try {
+    new X509Certificate(files.ca);
+    createSecureContext(files);
+    return {
+      options: { ...files, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' },
+      guard: guardFor(address, new X509Certificate(files.cert)),
+    };
+  } catch (e) {
+    const why = e instanceof Error ? e.message : String(e);
+    throw new SluiceError('environment', `the certificates cannot be used: ${why}`, {
+      field: 'tls-cert',
+      hint: 'give PEM files of --tls-cert, its --tls-key, and the --tls-ca of the clients',
+      cause: e,
+    });
   }
-  return {
-    cert: read('cert', cert),
-    key: read('key', key),
-    ca: read('ca', ca),
-    requestCert: true,
-    rejectUnauthorized: true,
-    minVersion: 'TLSv1.3',
-  };
 }
 
-/** Answers false, and the caller 403, where Host is not ours (DNS rebinding) or a browser speaks (Origin). */
-export function tlsGuard({ host, cert }: TlsAddress): (req: IncomingMessage, res: ServerResponse) => boolean {
-  const certificate = new X509Certificate(read('cert', cert));
+/** Refuses where Host is not ours (DNS rebinding), or a browser speaks (Origin). */
+function guardFor({ host }: TlsAddress, certificate: X509Certificate): Guard {
   const isOurs = (name: string): boolean =>
     name === host || (isIP(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined;
 
@@ -69,7 +68,19 @@ function refuse(res: ServerResponse, message: string, hint: string): false {
   return false;
 }
 
-function read(flag: string, path: string): Buffer {
+function read(what: 'cert' | 'key' | 'ca', address: TlsAddress): Buffer {
+  const field = `tls-${what}`;
+  const path = address[what];
+  if (!path) {
+    throw new SluiceError(
+      'invalid_argument',
+      `TCP is served with mutual TLS only, and --${field} is missing`,
+      {
+        field,
+        hint: 'give --tls-cert, --tls-key and --tls-ca with --listen',
+      },
+    );
+  }
   try {
     return readFileSync(path);
   } catch (e) {
@@ -77,7 +88,7 @@ function read(flag: string, path: string): Buffer {
       'environment',
       `cannot read ${path}: ${(e as NodeJS.ErrnoException).code ?? String(e)}`,
       {
-        field: `tls-${flag}`,
+        field,
         hint: 'give a readable file',
         cause: e,
       },

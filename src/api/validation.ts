@@ -46,10 +46,14 @@ function explain(errors: readonly Violation[], schema: TSchema, value: unknown, 
   for (const { keyword, instancePath, params } of errors) {
     const at = fieldName(instancePath);
     if (keyword === 'additionalProperties') {
-      const [name = ''] = (params as { additionalProperties: string[] }).additionalProperties;
-      const known = Object.keys(
-        (memberSchema(schema, instancePath) as { properties?: object }).properties ?? {},
+      const owner: { additionalProperties?: unknown; properties?: object } = memberSchema(
+        schema,
+        instancePath,
       );
+      // Otherwise a free key has a wrong value, which an error of its own says.
+      if (owner.additionalProperties !== false) continue;
+      const [name = ''] = (params as { additionalProperties: string[] }).additionalProperties;
+      const known = Object.keys(owner.properties ?? {});
       return refuse(
         join(at, name),
         `there is no ${noun} '${join(at, name)}'`,
@@ -61,12 +65,11 @@ function explain(errors: readonly Violation[], schema: TSchema, value: unknown, 
       return refuse(join(at, name), `${noun} '${join(at, name)}' is missing`);
     }
   }
-  // Of a union's errors the one of the union itself comes last.
-  const last = errors.at(-1) as Violation;
-  const at = fieldName(last.instancePath);
-  const { type, allowedValues } = last.params as { type?: string; allowedValues?: readonly string[] };
+  const [first] = errors as readonly [Violation];
+  const at = fieldName(first.instancePath);
+  const { type, allowedValues } = first.params as { type?: string; allowedValues?: readonly string[] };
   if (allowedValues) return refuse(at, `${noun} '${at}' is none of ${allowedValues.join(', ')}`);
-  return refuse(at, `${noun} '${at}' ${type ? `is not ${NOUNS[type] ?? type}` : last.message}`);
+  return refuse(at, `${noun} '${at}' ${type ? `is not ${NOUNS[type] ?? type}` : first.message}`);
 }
 
 const NOUNS: Readonly<Record<string, string>> = {

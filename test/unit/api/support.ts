@@ -88,7 +88,8 @@ export class FakeConntrack implements ConntrackSource {
 
 function fits(held: FlowRecord, { address, port, endpoint, protocol }: FlowFilter): boolean {
   return (
-    (address === undefined || [held.source, held.destination, held.translatedDestination].includes(address)) &&
+    (address === undefined ||
+      [held.source, held.destination, held.translatedDestination].includes(address)) &&
     (port === undefined || [held.sourcePort, held.destinationPort].includes(port)) &&
     (endpoint === undefined || held.endpoint === endpoint) &&
     (protocol === undefined || held.protocol === protocol)

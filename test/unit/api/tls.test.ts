@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type RequestOptions, request } from 'node:https';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Listener, listen } from '../../../src/api/listen.js';
+import { buildApi } from '../../../src/api/server.js';
+import type { TlsAddress } from '../../../src/api/tls.js';
+import { silentLog } from '../../../src/base/log.js';
+import type { Cnm } from '../../../src/cnm/types.js';
+import { failure } from '../support/model.js';
+import { FakeConntrack, STATUS, send } from './support.js';
+
+let directory: string;
+let listener: Listener | null = null;
+const file = (name: string): string => join(directory, name);
+
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
+
+describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
+  /** A CA, a server certificate for 127.0.0.1 and node.test, a client's, and one of a stranger. */
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'sluice-tls-'));
+    const openssl = (...args: string[]): void => {
+      execFileSync('openssl', args, { cwd: directory, stdio: 'ignore' });
+    };
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+    for (const ca of ['ca', 'stranger']) {
+      openssl('req', '-x509', ...key, '-keyout', `${ca}.key`, '-out', `${ca}.pem`, '-subj', `/CN=${ca}`);
+    }
+    writeFileSync(file('san'), 'subjectAltName=IP:127.0.0.1,DNS:node.test');
+    for (const [name, ca] of [
+      ['server', 'ca'],
+      ['client', 'ca'],
+      ['intruder', 'stranger'],
+    ] as const) {
+      openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
+      const sign = ['-CA', `${ca}.pem`, '-CAkey', `${ca}.key`, '-CAcreateserial', '-extfile', 'san'];
+      openssl('x509', '-req', '-in', `${name}.csr`, ...sign, '-out', `${name}.pem`);
+    }
+  });
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+  afterEach(async () => {
+    await listener?.close();
+    listener = null;
+  });
+
+  function tls(over: Partial<TlsAddress> = {}): TlsAddress {
+    const files = { cert: file('server.pem'), key: file('server.key'), ca: file('ca.pem') };
+    return { host: '127.0.0.1', port: 0, ...files, ...over };
+  }
+
+  function attempt(over: Partial<TlsAddress> = {}): Promise<Listener> {
+    const cnm = { networks: () => [], sandboxes: () => [], endpoints: () => [] } as unknown as Cnm;
+    const app = buildApi({
+      cnm,
+      status: { status: async () => STATUS },
+      conntrack: new FakeConntrack(),
+      log: silentLog(),
+    });
+    return listen(app, { socket: file('s.sock'), tls: tls(over) });
+  }
+
+  async function start(over: Partial<TlsAddress> = {}): Promise<number> {
+    listener = await attempt(over);
+    return listener.tcp?.port as number;
+  }
+
+  function get(port: number, options: RequestOptions = {}, as: string | null = 'client') {
+    const identity = as
+      ? { cert: readFileSync(file(`${as}.pem`)), key: readFileSync(file(`${as}.key`)) }
+      : {};
+    const ca = readFileSync(file('ca.pem'));
+    return new Promise<{ status: number; body: { code?: string; hint?: string } }>((resolve, reject) => {
+      const all = {
+        host: '127.0.0.1',
+        port,
+        path: '/v1/networks',
+        agent: false,
+        ca,
+        // Else Node checks the certificate against the Host header that the test makes up.
+        servername: 'node.test',
+        ...identity,
+        ...options,
+      };
+      request(all, (res) => {
+        let text = '';
+        res.on('data', (chunk) => {
+          text += chunk;
+        });
+        res.on('end', () => resolve({ status: res.statusCode ?? 0, body: JSON.parse(text) }));
+      })
+        .on('error', reject)
+        .end();
+    });
+  }
+
+  it('serves who has a certificate, and the socket beside', async () => {
+    const port = await start();
+    expect(await get(port)).toEqual({ status: 200, body: [] });
+    expect((await send(file('s.sock'), 'GET', '/networks')).status).toBe(200);
+  });
+
+  it('serves nobody without one, nor with one of a stranger', async () => {
+    const port = await start();
+    await expect(get(port, {}, null)).rejects.toThrow();
+    await expect(get(port, {}, 'intruder')).rejects.toThrow();
+  });
+
+  it('serves no plain HTTP', async () => {
+    const socket = connect(await start(), '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write('GET /v1/networks HTTP/1.1\r\nHost: x\r\n\r\n');
+    const answer = await new Promise<string>((resolve) => {
+      let text = '';
+      socket.on('data', (data) => {
+        text += String(data);
+      });
+      socket.on('close', () => resolve(text));
+    });
+    expect(answer).not.toContain('HTTP/1.1 200');
+  });
+
+  it('answers 403 where Host is not ours, and to web pages', async () => {
+    const port = await start();
+    const host = (name: string) => get(port, { headers: { host: name } });
+    expect((await host(`127.0.0.1:${port}`)).status).toBe(200);
+    expect((await host(`node.test:${port}`)).status).toBe(200);
+    for (const name of [
+      'evil.example',
+      `evil.example:${port}`,
+      '127.0.0.1',
+      `127.0.0.1:${port + 1}`,
+      `[::1]:${port}`,
+    ]) {
+      const { status, body } = await host(name);
+      expect([name, status, body.code]).toEqual([name, 403, 'forbidden']);
+      expect(body.hint).toBeTruthy();
+    }
+    const origin = { origin: `https://127.0.0.1:${port}`, host: `127.0.0.1:${port}` };
+    expect((await get(port, { headers: origin })).status).toBe(403);
+  });
+
+  it.each(['cert', 'key', 'ca'] as const)('refuses to listen without %s', async (what) => {
+    expect(await failure(attempt({ [what]: '' }))).toMatchObject({
+      code: 'invalid_argument',
+      field: `tls-${what}`,
+    });
+    const missing = await failure(attempt({ [what]: file('nix') }));
+    expect(missing).toMatchObject({ code: 'environment', field: `tls-${what}` });
+  });
+
+  it('refuses files that are no certificates', async () => {
+    writeFileSync(file('junk'), 'junk');
+    for (const what of ['cert', 'key', 'ca']) {
+      expect((await failure(attempt({ [what]: file('junk') }))).code).toBe('environment');
+    }
+  });
+
+  it('leaves no socket behind when TCP fails', async () => {
+    const port = await start();
+    const first = listener;
+    listener = null;
+    const other = { ...tls({ port }) };
+    const cnm = {} as Cnm;
+    const app = buildApi({
+      cnm,
+      status: { status: async () => STATUS },
+      conntrack: new FakeConntrack(),
+      log: silentLog(),
+    });
+    const error = await failure(listen(app, { socket: file('t.sock'), tls: other }));
+    expect(error).toMatchObject({ code: 'environment', field: 'listen' });
+    await expect(send(file('t.sock'), 'GET', '/networks')).rejects.toThrow('ENOENT');
+    await first?.close();
+  });
+});
