@@ -30,13 +30,12 @@ export class Client {
   async *lines(path: string, query?: Query): AsyncGenerator<string, void> {
     const response = await this.#send('GET', path, query);
     if (response.statusCode !== 200) throw this.#refusal(response, await text(response));
-    let failure: Error | null = null;
-    // readline does not pass on the errors of its input.
-    response.on('error', (e) => {
-      failure = e;
-    });
-    yield* createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
-    if (failure || !response.complete) throw this.#lost(failure);
+    try {
+      yield* createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
+    } catch (e) {
+      throw this.#lost(e);
+    }
+    if (!response.complete) throw this.#lost(null);
   }
 
   async #json<T>(method: string, path: string, query?: Query, body?: object): Promise<T> {

@@ -170,8 +170,10 @@ function capital(text: string): string {
 /** What commander throws: help that was asked for, or wrong usage. Everything else goes on. */
 function refusal(e: CommanderError & { command?: Command }): number {
   if (!e.code?.startsWith?.('commander.')) throw e;
-  if (e.code === 'commander.helpDisplayed' || e.code === 'commander.version') return EXIT.done;
-  if (e.code === 'commander.help') return EXIT.usage;
+  // Help that was asked for, or that stands in for a missing subcommand; the version.
+  if (['commander.helpDisplayed', 'commander.help', 'commander.version'].includes(e.code)) {
+    return e.exitCode === 0 ? EXIT.done : EXIT.usage;
+  }
   const text = e.message
     .replace(/^error: /, '')
     .replace(/\s*\n\s*/g, ' ')
