@@ -79,6 +79,7 @@ class Types {
   size(id: number): number {
     const type = this.bare(id);
     if (type.kind === 'array') return type.length * this.size(type.element);
+    if (type.kind === 'ptr') return 8;
     if ('size' in type) return type.size;
     throw new LayoutError(`type ${type.name || type.kind} has no size`);
   }

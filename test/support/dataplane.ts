@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The real programs and maps without any daemon, pin or device: for BPF_PROG_TEST_RUN. */
+import { join } from 'node:path';
+import { type LoadedObject, loadObject, type Program } from '../../src/loader/programs.js';
+import { encodeConfig } from '../../src/maps/config.js';
+import { type DataplaneMaps, dataplaneMaps } from '../../src/maps/dataplane.js';
+import { device_kind, drop_reason, network_flag, outcome } from '../../src/maps/generated/enums.js';
+import type { Config } from '../../src/maps/generated/types.js';
+import { bpfNative } from '../../src/native/bpf.js';
+import { packageRoot } from '../../src/native/load.js';
+
+export const CONTAINER = '10.64.0.2';
+export const CONTAINER_MAC = '02:42:0a:40:00:02';
+export const GATEWAY = '10.64.0.1';
+export const GATEWAY_MAC = '02:00:00:00:00:01';
+export const HOST = '192.0.2.1';
+export const CLIENT = '198.51.100.7';
+/** Verdicts of tcx. */
+export const NEXT = -1;
+export const DROP = 2;
+export const REDIRECT = 7;
+/** Where a test run says the packet came in. */
+const LOOPBACK = 1;
+
+const NAMES = ['endpoint_ingress', 'bridge_egress', 'uplink_ingress', 'uplink_egress', 'collector'] as const;
+export type Name = (typeof NAMES)[number];
+
+export class TestDataplane {
+  readonly maps: DataplaneMaps;
+  readonly #objects: LoadedObject[];
+  readonly #programs: Map<string, Program>;
+
+  private constructor(maps: DataplaneMaps, objects: LoadedObject[]) {
+    this.maps = maps;
+    this.#objects = objects;
+    this.#programs = new Map(objects.flatMap((o) => [...o.programs]));
+  }
+
+  static async load(config: Partial<Config> = {}): Promise<TestDataplane> {
+    const native = bpfNative();
+    const share = new Map<string, LoadedObject['maps'] extends ReadonlyMap<string, infer M> ? M : never>();
+    const objects: LoadedObject[] = [];
+    for (const name of NAMES) {
+      const path = join(packageRoot(), 'dist/bpf', `${name}.bpf.o`);
+      const sizes = { flows4: 1024, flows4_new: 1024 };
+      const object = await loadObject(native, {
+        path,
+        share: new Map(share),
+        sizes,
+        rodata: encodeConfig(config),
+      });
+      objects.push(object);
+      for (const [n, map] of object.maps) if (!share.has(n)) share.set(n, map);
+    }
+    return new TestDataplane(dataplaneMaps(native, share), objects);
+  }
+
+  program(name: Name): Program {
+    return this.#programs.get(name) as Program;
+  }
+
+  /** The device that test runs come from is an uplink, or a container's veth. */
+  from(kind: 'uplink' | 'endpoint'): void {
+    const mac = '00:00:00:00:00:00';
+    this.maps.devices.set(
+      LOOPBACK,
+      kind === 'uplink'
+        ? { kind: device_kind.DEVICE_UPLINK, id: 0, flags: 0, addr4: HOST, mac }
+        : { kind: device_kind.DEVICE_ENDPOINT, id: 1, flags: 0, addr4: '0.0.0.0', mac },
+    );
+  }
+
+  /** One network with one container that publishes 8080→80/tcp and 5300→53/udp. */
+  fill(): void {
+    const { maps } = this;
+    maps.networks.set(1, {
+      ifindex: LOOPBACK,
+      flags: network_flag.NETWORK_MASQUERADE,
+      gateway4: GATEWAY,
+      members_end: 2,
+      mac: GATEWAY_MAC,
+    });
+    maps.endpoints.set(1, {
+      ifindex: LOOPBACK,
+      generation: 7,
+      net: 1,
+      sandbox: 1,
+      addr4: CONTAINER,
+      mac: CONTAINER_MAC,
+      gateway_mac: GATEWAY_MAC,
+      member: 1,
+    });
+    maps.ep_addr4.set(CONTAINER, 1);
+    maps.ep_mac.set({ net: 1, mac: CONTAINER_MAC }, 1);
+    maps.host_addr4.set(HOST, LOOPBACK);
+    const publish = { endpoint: 1, generation: 7, addr4: CONTAINER };
+    maps.publishes.set(1, { ...publish, host_port: 8080, host_port_end: 8080, port: 80, protocol: 6 });
+    maps.publishes.set(2, { ...publish, host_port: 5300, host_port_end: 5309, port: 53, protocol: 17 });
+    maps.port_slots.set(8080, 1);
+    for (let port = 5300; port < 5310; port++) maps.port_slots.set(65536 + port, 2);
+  }
+
+  async run(name: Name, data: Buffer): Promise<{ verdict: number; data: Buffer }> {
+    const { retval, data: out } = await this.program(name).testRun({ data, repeat: 1 });
+    return { verdict: retval, data: out };
+  }
+
+  dropped(reason: keyof typeof drop_reason): number {
+    return Number(this.maps.drops.getPerCpu(drop_reason[reason]).reduce((sum, v) => sum + v.packets, 0n));
+  }
+
+  outcomes(hook: number, what: number): number {
+    return Number(
+      this.maps.hook_traffic
+        .getPerCpu(hook * outcome.OUTCOMES + what)
+        .reduce((sum, v) => sum + v.packets, 0n),
+    );
+  }
+
+  async flows(): Promise<number> {
+    return (await this.maps.flows4.count()) + (await this.maps.flows4_new.count());
+  }
+
+  close(): void {
+    for (const object of this.#objects) object.close();
+  }
+}
