@@ -6,6 +6,7 @@
  * stdio, which a terminal stays through.
  */
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
 import type { SandboxObject } from '../../api/schemas/objects.js';
@@ -36,6 +37,13 @@ export async function sandboxExec(call: Call): Promise<number> {
     throw failed('environment', 'a network namespace can be entered by root only', 'run it with sudo');
   }
   const sandbox = await client.get<SandboxObject>(`sandboxes/${part(name)}`);
+  if (!existsSync(sandbox.netns)) {
+    throw failed(
+      'not_found',
+      `the namespace of sandbox '${sandbox.name}' is gone: there is no ${sandbox.netns}`,
+      'remove the sandbox and create it again',
+    );
+  }
   const [program = '', ...args] = command;
   const found = findCommand(program, call.io.env.PATH);
   if (found !== 'found') {

@@ -30,6 +30,8 @@ export function fishScript(): string {
     for (const { name, summary } of subcommands(group)) add(condition, `-a ${name} -d ${quote(summary)}`);
   };
 
+  // fish takes long ones at the front for its own.
+  const skipped = valueFlags().sort((a, b) => a.length - b.length);
   words('__sluice_at 0');
   options('__sluice_at 0', ROOT_OPTIONS);
   for (const { name } of GROUPS) {
@@ -46,7 +48,7 @@ export function fishScript(): string {
       add(
         condition,
         complete === 'command'
-          ? `-a '(__fish_complete_subcommand --commandline (__sluice_command))'`
+          ? `-a '(__fish_complete_subcommand --fcs-skip=${at + 1} ${skipped.join(' ')})'`
           : action(complete, ''),
       );
     }
@@ -83,12 +85,6 @@ end
 function __sluice_from
     set -l words (__sluice_words)
     test (count $words) -ge $argv[1]; and __sluice_under $argv[2..-1]
-end
-
-# What is run inside a sandbox.
-function __sluice_command
-    set -l words (__sluice_words)
-    echo $words[4..-1] (commandline -ct)
 end
 
 complete -c sluice -f

@@ -26,8 +26,9 @@ export function zshScript(): string {
 
 _sluice_names() {
   local -a names
-  names=(\${(f)"$(\${(Q)program} __complete $1 2>/dev/null)"})
-  compadd -a names
+  names=(\${(f)"$(\${(Q)program} __complete $@[-1] 2>/dev/null)"})
+  # _arguments puts options of compadd before its own.
+  compadd "\${@[1,-2]}" -a names
 }
 
 ${[...leaves, ...groups].join('\n\n')}
@@ -86,7 +87,7 @@ function optionSpec(option: OptionSpec): string {
 }
 
 function argumentSpec({ name, variadic, complete }: ArgumentSpec): string {
-  if (complete === 'command') return `'*::${name}:_normal'`;
+  if (complete === 'command') return `'(-)2:${name}: _command_names -e' '*::${name}: _normal'`;
   return quote(`${variadic ? '*' : ''}:${name}:${action(complete)}`);
 }
 
@@ -94,5 +95,5 @@ function action(how: Completion | undefined): string {
   if (how === undefined) return ' ';
   if (typeof how !== 'string') return `(${how.join(' ')})`;
   if (how === 'file') return '_files';
-  return how === 'command' ? '_command_names' : `_sluice_names ${how}`;
+  return `_sluice_names ${how}`;
 }

@@ -112,7 +112,9 @@ describe.skipIf(!has('fish'))('fish', () => {
 
 describe.skipIf(!has('zsh'))('zsh', () => {
   it('can read its script', () => {
-    const { status, stderr } = spawnSync('zsh', ['-f', '-n', '/dev/stdin'], { input: zshScript() });
+    const file = join(directory, 'script.zsh');
+    writeFileSync(file, zshScript());
+    const { status, stderr } = spawnSync('zsh', ['-f', '-n', file]);
     expect([status, String(stderr)]).toEqual([0, '']);
   });
 });
