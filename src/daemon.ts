@@ -17,7 +17,9 @@ function complain(e: unknown): void {
   const text = e instanceof Error ? e.message : String(e);
   const hint = e instanceof SluiceError && e.hint !== undefined ? `; ${e.hint}` : '';
   process.stderr.write(`sluiced: ${text}${hint}\n`);
-  const isDefect = !(e instanceof SluiceError || e instanceof UsageError) || (e instanceof SluiceError && e.code === 'internal');
+  const isDefect =
+    !(e instanceof SluiceError || e instanceof UsageError) ||
+    (e instanceof SluiceError && e.code === 'internal');
   if (isDefect && e instanceof Error) process.stderr.write(`${e.stack ?? ''}\n`);
 }
 
@@ -65,7 +67,10 @@ try {
       process.stdout.write(`sluiced ${VERSION}\n`);
       break;
     case 'cleanup':
-      await cleanup(command.config, { state: command.state, say: (line) => process.stdout.write(`${line}\n`) });
+      await cleanup(command.config, {
+        state: command.state,
+        say: (line) => process.stdout.write(`${line}\n`),
+      });
       process.exit(0);
       break;
     case 'run':

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { parse as parseYaml } from 'yaml';
-import { type Config, defaults, inconsistency, type Option, OPTIONS } from './options.js';
+import { type Config, defaults, inconsistency, OPTIONS, type Option } from './options.js';
 
 export const DEFAULT_CONFIG_FILE = '/etc/sluice/sluice.yaml';
 
@@ -36,7 +36,9 @@ export function parseCommand(argv: readonly string[], defaultFile = DEFAULT_CONF
   }
   const complaint = inconsistency(config);
   if (complaint !== null) throw new UsageError(complaint);
-  return command === 'cleanup' ? { command, config, state: values.state === true } : { command: 'run', config };
+  return command === 'cleanup'
+    ? { command, config, state: values.state === true }
+    : { command: 'run', config };
 }
 
 function parse(argv: readonly string[]) {
@@ -72,7 +74,8 @@ function applyFile(config: Config, file: string, required: boolean): void {
     throw new UsageError(`${file}: ${(e as Error).message.split('\n')[0]?.replace(/:$/, '')}`);
   }
   if (content === null || content === undefined) return;
-  if (typeof content !== 'object' || Array.isArray(content)) throw new UsageError(`${file}: not a list of OPTION: VALUE`);
+  if (typeof content !== 'object' || Array.isArray(content))
+    throw new UsageError(`${file}: not a list of OPTION: VALUE`);
   for (const [name, value] of Object.entries(content)) {
     const option = OPTIONS.find((o) => o.name === name && o.name !== 'config');
     if (option === undefined) throw new UsageError(`${file}: there is no option '${name}'`);

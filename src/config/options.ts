@@ -95,7 +95,8 @@ function listen(text: string): Listen {
 
 function seconds(text: string): number {
   const ms = parseDuration(text);
-  if (ms === null || ms < 1000) throw new Error(`'${text}' is not a duration of at least one second, such as 30s or 5m`);
+  if (ms === null || ms < 1000)
+    throw new Error(`'${text}' is not a duration of at least one second, such as 30s or 5m`);
   return Math.round(ms / 1000);
 }
 
@@ -103,7 +104,8 @@ function pool(text: string): string {
   const [cidr = '', length = ''] = text.split(',');
   const prefix = parsePrefix(cidr);
   const size = Number(length);
-  if (prefix === null || !/^\d+$/.test(length)) throw new Error(`'${text}' is not CIDR,SIZE, such as 10.64.0.0/10,24`);
+  if (prefix === null || !/^\d+$/.test(length))
+    throw new Error(`'${text}' is not CIDR,SIZE, such as 10.64.0.0/10,24`);
   if (size < prefix.length || size > bits(prefix.family) - 2) {
     throw new Error(`a /${size} cannot be cut from ${cidr}`);
   }
@@ -148,9 +150,19 @@ export const OPTIONS: readonly Option[] = [
       config.listen = listen(last(values));
     },
   },
-  { name: 'tls-cert', value: 'FILE', help: 'certificate for --listen', set: (c, v) => tls(c, 'cert', last(v)) },
+  {
+    name: 'tls-cert',
+    value: 'FILE',
+    help: 'certificate for --listen',
+    set: (c, v) => tls(c, 'cert', last(v)),
+  },
   { name: 'tls-key', value: 'FILE', help: 'its private key', set: (c, v) => tls(c, 'key', last(v)) },
-  { name: 'tls-ca', value: 'FILE', help: 'who signs the certificates of clients', set: (c, v) => tls(c, 'ca', last(v)) },
+  {
+    name: 'tls-ca',
+    value: 'FILE',
+    help: 'who signs the certificates of clients',
+    set: (c, v) => tls(c, 'ca', last(v)),
+  },
   {
     name: 'state-dir',
     value: 'DIR',
@@ -199,7 +211,8 @@ export const OPTIONS: readonly Option[] = [
     value: 'NAME',
     help: "this node's name (default: the host's)",
     set: (config, values) => {
-      if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(last(values))) throw new Error(`'${last(values)}' is not a name`);
+      if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/.test(last(values)))
+        throw new Error(`'${last(values)}' is not a name`);
       config.nodeName = last(values);
     },
   },
@@ -236,7 +249,12 @@ export const OPTIONS: readonly Option[] = [
     set: () => {},
   },
   { name: 'no-docker', help: 'serve no Docker plugin', set: () => {} },
-  { name: 'docker-host', value: 'URL', help: 'Docker Engine to follow (this version follows none)', set: () => {} },
+  {
+    name: 'docker-host',
+    value: 'URL',
+    help: 'Docker Engine to follow (this version follows none)',
+    set: () => {},
+  },
   {
     name: 'conntrack-max',
     value: 'N',

@@ -69,7 +69,8 @@ export class Keeper {
     this.#pass = this.#o.clock.after(this.#o.passMs, () => {
       this.#run(async () => {
         const { repaired, pruned, failed } = await this.#o.reconciler.fullPass();
-        if (repaired + pruned.length + failed > 0) this.#o.log.info('full pass', { repaired, pruned, failed });
+        if (repaired + pruned.length + failed > 0)
+          this.#o.log.info('full pass', { repaired, pruned, failed });
       }).finally(() => this.#schedulePass());
     });
   }

@@ -5,9 +5,9 @@
  */
 
 import type { Hook } from '../cnm/rows.js';
-import type { HostSocket } from '../link/sockets.js';
 import type { Netlink } from '../link/netlink.js';
 import type { Netns } from '../link/netns.js';
+import type { HostSocket } from '../link/sockets.js';
 import type { Attacher } from '../loader/attach.js';
 import type { Program } from '../loader/programs.js';
 import type { Layer } from './layer.js';

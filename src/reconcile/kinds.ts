@@ -4,7 +4,6 @@ import type { Row } from '../cnm/rows.js';
 import type { Identity } from './identity.js';
 import type { AttachApi, KernelMaps, NetlinkApi, NetnsApi, Programs } from './kernel.js';
 import type { LinkTable } from './links.js';
-import type { Ops, OpsByKind } from './ops.js';
 import { AttachmentOps } from './ops/attachment.js';
 import { BridgeOps } from './ops/bridge.js';
 import { DataplaneEndpointOps } from './ops/dp-endpoint.js';
@@ -17,6 +16,7 @@ import { PortOps } from './ops/port.js';
 import { PublishOps } from './ops/publish.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
 import { UplinkOps } from './ops/uplink.js';
+import type { Ops, OpsByKind } from './ops.js';
 import type { Tables } from './tables.js';
 
 export interface LinkKernel {

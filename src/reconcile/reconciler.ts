@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type SluiceError, toSluiceError } from '../base/errors.js';
+
 import type { Clock } from '../base/clock.js';
+import { type SluiceError, toSluiceError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Owner, Realizer, Row, RowKind, RowState, RowStatus } from '../cnm/rows.js';
 import { Gate, inPool, Lanes } from './lanes.js';
 import { Meter } from './meter.js';
 import { type Actual, DOWN, type OpsByKind, opsOf, UP } from './ops.js';
-import { type Change, type Entry, ownerKey, Tables } from './tables.js';
+import { type Change, type Entry, ownerKey, type Tables } from './tables.js';
 
 export interface PassReport {
   /** Rows that the kernel held already when they were first looked at. */
@@ -197,7 +198,12 @@ export class Reconciler implements Realizer {
   }
 
   /** Marks what the kernel holds as done and what it has lost as pending; answers the latter. */
-  #compare(owner: Owner, actual: ReadonlyMap<RowKind, Actual<Row>>, seen: number, report: PassReport): Set<Entry> {
+  #compare(
+    owner: Owner,
+    actual: ReadonlyMap<RowKind, Actual<Row>>,
+    seen: number,
+    report: PassReport,
+  ): Set<Entry> {
     const lost = new Set<Entry>();
     for (const entry of this.#tables.of(owner)) {
       const view = actual.get(entry.kind);
@@ -350,7 +356,8 @@ export class Reconciler implements Realizer {
     entry.state = 'error';
     entry.error = error;
     entry.failures++;
-    entry.retryAt = this.#clock.now() + Math.min(BACKOFF_FIRST_MS * 2 ** (entry.failures - 1), BACKOFF_MAX_MS);
+    entry.retryAt =
+      this.#clock.now() + Math.min(BACKOFF_FIRST_MS * 2 ** (entry.failures - 1), BACKOFF_MAX_MS);
     this.#tables.touch(entry);
     this.#notify({ action: 'error', owner: entry.owner, what: `${entry.kind} ${entry.key}`, error });
     return error;

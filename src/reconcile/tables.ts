@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isDeepStrictEqual } from 'node:util';
 import { SluiceError } from '../base/errors.js';
-import { type Owner, type Row, type RowKind, type RowState, type RowStatus, ROW_ORDER, rowKey } from '../cnm/rows.js';
+import {
+  type Owner,
+  ROW_ORDER,
+  type Row,
+  type RowKind,
+  type RowState,
+  type RowStatus,
+  rowKey,
+} from '../cnm/rows.js';
 
 /** One row of intent and what became of it. */
 export interface Entry {

@@ -61,7 +61,9 @@ export class UplinkFollower {
   /** The first uplink's first address, for a node that was given none. */
   get address(): string | null {
     for (const link of this.#uplinks) {
-      const own = this.#addresses.find((a) => a.ifindex === link.ifindex && a.family === 4 && a.scope === 'global');
+      const own = this.#addresses.find(
+        (a) => a.ifindex === link.ifindex && a.family === 4 && a.scope === 'global',
+      );
       if (own !== undefined) return own.address;
     }
     return null;
@@ -108,7 +110,9 @@ export class UplinkFollower {
 
   #uplinkRows(link: LinkInfo): Row[] {
     const layer = layerOf(link) ?? 'ethernet';
-    const own = this.#addresses.find((a) => a.ifindex === link.ifindex && a.family === 4 && a.scope === 'global');
+    const own = this.#addresses.find(
+      (a) => a.ifindex === link.ifindex && a.family === 4 && a.scope === 'global',
+    );
     return [
       { kind: 'uplink', link: link.name, layer, ipv4: own?.address ?? null },
       { kind: 'attachment', link: link.name, hook: 'uplink_ingress' },

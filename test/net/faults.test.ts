@@ -178,7 +178,9 @@ describe('the daemon', () => {
     const flag = run(bed.host, bed.daemonCommand('--pool', 'x'));
     expect(flag.code).toBe(2);
     expect(flag.err).toMatch(/pool/);
-    expect(run(bed.host, bed.daemonCommand('--store', 'etcd://127.0.0.1:2379')).err).toMatch(/--store.*unsupported/);
+    expect(run(bed.host, bed.daemonCommand('--store', 'etcd://127.0.0.1:2379')).err).toMatch(
+      /--store.*unsupported/,
+    );
   });
 
   it('says what to install where there is no clang to build with', () => {

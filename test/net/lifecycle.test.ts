@@ -150,7 +150,9 @@ describe('cleanup', () => {
     expect(must(start.host, ['ip', '-br', 'link'])).toBe(before.devices);
     expect(must(start.host, ['ip', '-4', 'route', 'show', 'table', 'all'])).toBe(before.routes);
     expect(sysctls()).toEqual(before.sysctls);
-    expect(readdirSync('/run/netns').filter((n) => n.startsWith('box-') && n.endsWith(start.suffix))).toEqual([]);
+    expect(readdirSync('/run/netns').filter((n) => n.startsWith('box-') && n.endsWith(start.suffix))).toEqual(
+      [],
+    );
     expect(existsSync(start.bpffs)).toBe(false);
     expect(existsSync(`/etc/netns/${box.ns}`)).toBe(false);
     expect(existsSync(join(start.directory, 'state'))).toBe(false);

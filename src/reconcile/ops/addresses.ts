@@ -11,7 +11,11 @@ function ofOurs(address: AddressInfo, ifindex: number): boolean {
 }
 
 /** Whether a device of ours has exactly these addresses. */
-export function configured(have: readonly AddressInfo[], ifindex: number, wanted: readonly string[]): boolean {
+export function configured(
+  have: readonly AddressInfo[],
+  ifindex: number,
+  wanted: readonly string[],
+): boolean {
   const own = have.filter((a) => ofOurs(a, ifindex)).map(text);
   return own.length === wanted.length && wanted.every((cidr) => own.includes(cidr));
 }

@@ -91,4 +91,3 @@ export class BridgeOps implements Ops<BridgeRow> {
     };
   }
 }
-

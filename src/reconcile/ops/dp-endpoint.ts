@@ -9,7 +9,10 @@ import type { Tables } from '../tables.js';
 import { membersEnd } from './dp-network.js';
 import { NO_ADDRESS, NO_MAC, same } from './values.js';
 
-type EndpointMaps = Pick<KernelMaps, 'endpoints' | 'ep_mac' | 'ep_addr4' | 'members' | 'devices' | 'networks'>;
+type EndpointMaps = Pick<
+  KernelMaps,
+  'endpoints' | 'ep_mac' | 'ep_addr4' | 'members' | 'devices' | 'networks'
+>;
 
 const FREE: EndpointValue = {
   ifindex: 0,
@@ -90,12 +93,27 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
         const rows = [...this.#tables.rows('dp-endpoint')];
         const ifindexes = new Set(rows.map((row) => String(this.#links.byName(row.link)?.ifindex)));
         return [
-          ...unwanted('device', ofEndpoints(devices), ifindexes, (key, { id }) => this.#deleteDevice(key, id)),
-          ...unwanted('member', members, new Set(rows.map(memberText)), (key) => void this.#maps.members.delete(key)),
-          ...unwanted('address', addresses, new Set(rows.map((r) => r.ipv4)), (key) => void this.#maps.ep_addr4.delete(key)),
+          ...unwanted('device', ofEndpoints(devices), ifindexes, (key, { id }) =>
+            this.#deleteDevice(key, id),
+          ),
+          ...unwanted(
+            'member',
+            members,
+            new Set(rows.map(memberText)),
+            (key) => void this.#maps.members.delete(key),
+          ),
+          ...unwanted(
+            'address',
+            addresses,
+            new Set(rows.map((r) => r.ipv4)),
+            (key) => void this.#maps.ep_addr4.delete(key),
+          ),
           ...unwanted('MAC', macs, new Set(rows.map(macText)), (key) => void this.#maps.ep_mac.delete(key)),
-          ...unwanted('endpoint slot', keyed(endpoints), new Set(rows.map((row) => String(row.slot))), (slot) =>
-            this.#maps.endpoints.set(slot, FREE),
+          ...unwanted(
+            'endpoint slot',
+            keyed(endpoints),
+            new Set(rows.map((row) => String(row.slot))),
+            (slot) => this.#maps.endpoints.set(slot, FREE),
           ),
         ];
       },
@@ -136,7 +154,8 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
 
   #deleteDevice(ifindex: number, slot: number): void {
     const device = this.#maps.devices.get(ifindex);
-    if (device?.kind === device_kind.DEVICE_ENDPOINT && device.id === slot) this.#maps.devices.delete(ifindex);
+    if (device?.kind === device_kind.DEVICE_ENDPOINT && device.id === slot)
+      this.#maps.devices.delete(ifindex);
   }
 }
 
@@ -162,7 +181,9 @@ function memberText({ net, member }: { net: number; member: number }): string {
   return `${net} ${member}`;
 }
 
-function ofEndpoints(devices: Map<string, Pair<number, DeviceValue>>): Map<string, Pair<number, DeviceValue>> {
+function ofEndpoints(
+  devices: Map<string, Pair<number, DeviceValue>>,
+): Map<string, Pair<number, DeviceValue>> {
   return new Map([...devices].filter(([, { value }]) => value.kind === device_kind.DEVICE_ENDPOINT));
 }
 

@@ -72,7 +72,8 @@ export class DataplaneNetworkOps implements Ops<DataplaneNetworkRow> {
   #deleteDevice(row: DataplaneNetworkRow): void {
     const ifindex = this.#links.byName(row.link)?.ifindex ?? this.#maps.networks.get(row.net)?.ifindex ?? 0;
     const device = this.#maps.devices.get(ifindex);
-    if (device?.kind === device_kind.DEVICE_BRIDGE && device.id === row.net) this.#maps.devices.delete(ifindex);
+    if (device?.kind === device_kind.DEVICE_BRIDGE && device.id === row.net)
+      this.#maps.devices.delete(ifindex);
   }
 }
 

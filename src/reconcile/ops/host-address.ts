@@ -26,7 +26,8 @@ export class HostAddressOps implements Ops<HostAddressRow> {
     const have = new Map<string, number>();
     for await (const [address, ifindex] of this.#addresses.entries()) have.set(address, ifindex);
     return {
-      holds: (row) => have.has(row.address) && have.get(row.address) === this.#links.byName(row.link)?.ifindex,
+      holds: (row) =>
+        have.has(row.address) && have.get(row.address) === this.#links.byName(row.link)?.ifindex,
       strays: (wanted) =>
         [...have.keys()]
           .filter((address) => !wanted(address))

@@ -93,7 +93,9 @@ export class PortOps implements Ops<PortRow> {
 
   #refuseForeign(link: LinkInfo): void {
     if (link.kind === 'veth' && this.#o.identity.owns(link)) return;
-    throw new SluiceError('conflict', `link ${link.name} exists and is not ours`, { hint: 'remove or rename it' });
+    throw new SluiceError('conflict', `link ${link.name} exists and is not ours`, {
+      hint: 'remove or rename it',
+    });
   }
 
   /** Our pair, whose other end is not where the row wants it. */

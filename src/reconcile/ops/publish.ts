@@ -59,7 +59,8 @@ export class PublishOps implements Ops<PublishRow> {
     const slots = new Uint32Array(TABLES * PORTS);
     for await (const [index, slot] of this.#maps.port_slots.entries()) slots[index] = slot;
     const addresses = new Map<string, { key: AddressKey; id: number }>();
-    for await (const [key, id] of this.#maps.publish_addr4.entries()) addresses.set(addressText(key), { key, id });
+    for await (const [key, id] of this.#maps.publish_addr4.entries())
+      addresses.set(addressText(key), { key, id });
 
     return {
       holds: (row) => {
@@ -69,7 +70,10 @@ export class PublishOps implements Ops<PublishRow> {
           const slot = slots[slotOf(row, port)] as number;
           if (row.hostIp === null) {
             if ((slot & ID) !== row.id) return false;
-          } else if ((slot & BY_ADDRESS) === 0 || addresses.get(addressText(keyOf(row, port)))?.id !== row.id) {
+          } else if (
+            (slot & BY_ADDRESS) === 0 ||
+            addresses.get(addressText(keyOf(row, port)))?.id !== row.id
+          ) {
             return false;
           }
         }
@@ -125,7 +129,9 @@ export class PublishOps implements Ops<PublishRow> {
     }
     for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
       const holder =
-        row.hostIp === null ? this.#any[slotOf(row, port)] : this.#byAddress.get(addressText(keyOf(row, port)));
+        row.hostIp === null
+          ? this.#any[slotOf(row, port)]
+          : this.#byAddress.get(addressText(keyOf(row, port)));
       if (holder !== undefined && holder !== 0 && holder !== row.id) {
         throw new SluiceError('port_taken', `${row.protocol} port ${port} is published already`);
       }
@@ -188,7 +194,8 @@ export class PublishOps implements Ops<PublishRow> {
       const index = slotOf(row, port);
       if (row.hostIp !== null) {
         const key = keyOf(row, port);
-        if (!this.#byAddress.has(addressText(key)) && this.#maps.publish_addr4.get(key) === row.id) keys.push(key);
+        if (!this.#byAddress.has(addressText(key)) && this.#maps.publish_addr4.get(key) === row.id)
+          keys.push(key);
       } else if (((this.#maps.port_slots.get(index) ?? 0) & ID) === row.id) {
         slots.push([index, this.#slot(index)]);
       }

@@ -42,7 +42,8 @@ export class SandboxFilesOps implements Ops<SandboxFilesRow> {
 
   async read(): Promise<Actual<SandboxFilesRow>> {
     return {
-      holds: (row) => this.#files(row).every(([file, content]) => readText(this.#path(row.name, file)) === content),
+      holds: (row) =>
+        this.#files(row).every(([file, content]) => readText(this.#path(row.name, file)) === content),
       strays: (wanted) =>
         this.#ours()
           .filter((name) => !wanted(name))
@@ -67,7 +68,9 @@ export class SandboxFilesOps implements Ops<SandboxFilesRow> {
       if (isErrno(e, 'ENOENT')) return [];
       throw e;
     }
-    return names.filter((name) => readText(this.#path(name, 'resolv.conf'))?.startsWith(this.#marker) === true);
+    return names.filter(
+      (name) => readText(this.#path(name, 'resolv.conf'))?.startsWith(this.#marker) === true,
+    );
   }
 
   #path(name: string, file: string): string {

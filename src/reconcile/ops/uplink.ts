@@ -47,10 +47,15 @@ export class UplinkOps implements Ops<UplinkRow> {
         return own !== undefined && same(own, device(row, link?.mac ?? null));
       },
       strays: () => {
-        const wanted = new Set([...this.#tables.rows('uplink')].map((row) => this.#links.byName(row.link)?.ifindex));
+        const wanted = new Set(
+          [...this.#tables.rows('uplink')].map((row) => this.#links.byName(row.link)?.ifindex),
+        );
         return [...have.keys()]
           .filter((ifindex) => !wanted.has(ifindex))
-          .map((ifindex) => ({ what: `uplink entry of device ${ifindex}`, remove: () => this.#clear(ifindex) }));
+          .map((ifindex) => ({
+            what: `uplink entry of device ${ifindex}`,
+            remove: () => this.#clear(ifindex),
+          }));
       },
     };
   }

@@ -35,7 +35,15 @@ describe('command line', () => {
     const config = run(
       ...['--socket', '/tmp/s', '--uplink', 'eth0', '--uplink=eth1.100', '--pool', '10.0.0.0/8,24'],
       ...['--pool', '192.168.0.0/16,26', '--metrics', '[::1]:9000', '--node-ip', '192.0.2.1'],
-      ...['--timeout-tcp-established', '3h', '--conntrack-max', '100000', '--no-docker', '--docker-plugin', '/x'],
+      ...[
+        '--timeout-tcp-established',
+        '3h',
+        '--conntrack-max',
+        '100000',
+        '--no-docker',
+        '--docker-plugin',
+        '/x',
+      ],
     );
     expect(config).toMatchObject({
       socket: '/tmp/s',
@@ -89,10 +97,16 @@ describe('command line', () => {
 
 describe('configuration file', () => {
   it('has the same names, and the command line wins', () => {
-    writeFileSync(file, 'socket: /file\nuplink: [eth0, eth1]\nno-metrics: true\nno-docker: false\ntimeout-icmp: 90\n');
+    writeFileSync(
+      file,
+      'socket: /file\nuplink: [eth0, eth1]\nno-metrics: true\nno-docker: false\ntimeout-icmp: 90\n',
+    );
     expect(run()).toMatchObject({ socket: '/file', uplinks: ['eth0', 'eth1'], metrics: null });
     expect(run().timeouts.icmp).toBe(90);
-    expect(run('--socket', '/line', '--uplink', 'eth2')).toMatchObject({ socket: '/line', uplinks: ['eth2'] });
+    expect(run('--socket', '/line', '--uplink', 'eth2')).toMatchObject({
+      socket: '/line',
+      uplinks: ['eth2'],
+    });
   });
 
   it.each([

@@ -41,6 +41,8 @@ export class FakeMap<K, V> implements KernelMap<K, V> {
   /** Only what was set to something else than zero. */
   dump(): Map<string, V> {
     const zero = JSON.stringify(this.#zero);
-    return new Map([...this.#values].filter(([, [, v]]) => JSON.stringify(v) !== zero).map(([k, [, v]]) => [k, v]));
+    return new Map(
+      [...this.#values].filter(([, [, v]]) => JSON.stringify(v) !== zero).map(([k, [, v]]) => [k, v]),
+    );
   }
 }

@@ -94,7 +94,9 @@ export class FakeClock implements Clock {
 }
 
 export function fakeReconciler(kernel = new FakeKernel()) {
-  const ops = Object.fromEntries(ROW_ORDER.map((kind) => [kind, new FakeOps(kernel, kind)])) as unknown as OpsByKind;
+  const ops = Object.fromEntries(
+    ROW_ORDER.map((kind) => [kind, new FakeOps(kernel, kind)]),
+  ) as unknown as OpsByKind;
   const tables = new Tables();
   const clock = new FakeClock();
   const reconciler = new Reconciler({ ops, tables, clock, log: silentLog() });

@@ -44,7 +44,10 @@ function expected(rows: readonly PublishRow[]) {
         slots.set(index, (before | r.id) >>> 0);
       } else {
         slots.set(index, (before | BY_ADDRESS) >>> 0);
-        addresses.set(JSON.stringify({ addr: r.hostIp, port, protocol: r.protocol === 'udp' ? 17 : 6 }), r.id);
+        addresses.set(
+          JSON.stringify({ addr: r.hostIp, port, protocol: r.protocol === 'udp' ? 17 : 6 }),
+          r.id,
+        );
       }
     }
   }
@@ -52,7 +55,11 @@ function expected(rows: readonly PublishRow[]) {
 }
 
 function actual(m: ReturnType<typeof maps>) {
-  return { slots: m.port_slots.dump(), addresses: m.publish_addr4.dump(), ids: new Set(m.publishes.dump().keys()) };
+  return {
+    slots: m.port_slots.dump(),
+    addresses: m.publish_addr4.dump(),
+    ids: new Set(m.publishes.dump().keys()),
+  };
 }
 
 describe('publish', () => {
@@ -152,33 +159,45 @@ describe('publish', () => {
   it('reads back what is missing and what is left over, and prunes to what is wanted', async () => {
     const address = fc.constantFrom(null, '192.0.2.1', '192.0.2.2');
     const arbitraryRow = fc
-      .record({ hostIp: address, hostPort: fc.integer({ min: 1, max: 6 }), length: fc.integer({ min: 0, max: 2 }) })
+      .record({
+        hostIp: address,
+        hostPort: fc.integer({ min: 1, max: 6 }),
+        length: fc.integer({ min: 0, max: 2 }),
+      })
       .map(({ hostIp, hostPort, length }) => ({ hostIp, hostPort, hostPortEnd: hostPort + length }));
     await fc.assert(
-      fc.asyncProperty(fc.array(arbitraryRow, { maxLength: 4 }), fc.array(arbitraryRow, { maxLength: 4 }), async (a, b) => {
-        const m = maps();
-        const before = disjoint(a, 1);
-        const old = new PublishOps(m);
-        for (const r of before) old.update(r, []);
+      fc.asyncProperty(
+        fc.array(arbitraryRow, { maxLength: 4 }),
+        fc.array(arbitraryRow, { maxLength: 4 }),
+        async (a, b) => {
+          const m = maps();
+          const before = disjoint(a, 1);
+          const old = new PublishOps(m);
+          for (const r of before) old.update(r, []);
 
-        const wanted = disjoint(b, 3);
-        const ops = new PublishOps(m);
-        for (const r of wanted) ops.expect(r);
-        const view = await ops.read();
-        for (const r of wanted) if (!view.holds(r)) ops.update(r, []);
-        const again = await ops.read();
-        expect(wanted.every((r) => again.holds(r))).toBe(true);
-        for (const stray of view.strays((key) => wanted.some((r) => String(r.id) === key))) await stray.remove();
-        expect(actual(m)).toEqual(expected(wanted));
-        expect((await ops.read()).strays((key) => wanted.some((r) => String(r.id) === key))).toEqual([]);
-      }),
+          const wanted = disjoint(b, 3);
+          const ops = new PublishOps(m);
+          for (const r of wanted) ops.expect(r);
+          const view = await ops.read();
+          for (const r of wanted) if (!view.holds(r)) ops.update(r, []);
+          const again = await ops.read();
+          expect(wanted.every((r) => again.holds(r))).toBe(true);
+          for (const stray of view.strays((key) => wanted.some((r) => String(r.id) === key)))
+            await stray.remove();
+          expect(actual(m)).toEqual(expected(wanted));
+          expect((await ops.read()).strays((key) => wanted.some((r) => String(r.id) === key))).toEqual([]);
+        },
+      ),
       { numRuns: 25 },
     );
   });
 });
 
 /** Rows out of shapes, without those that clash with an earlier one. */
-function disjoint(shapes: readonly Pick<PublishRow, 'hostIp' | 'hostPort' | 'hostPortEnd'>[], firstId: number) {
+function disjoint(
+  shapes: readonly Pick<PublishRow, 'hostIp' | 'hostPort' | 'hostPortEnd'>[],
+  firstId: number,
+) {
   const rows: PublishRow[] = [];
   for (const shape of shapes) {
     const clash = rows.some(

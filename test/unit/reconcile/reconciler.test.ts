@@ -55,7 +55,9 @@ describe('apply', () => {
       running += kernel.journal.includes(what) ? -1 : 1;
       most = Math.max(most, running);
     };
-    await Promise.all(Array.from({ length: 100 }, (_, n) => reconciler.apply(endpointOwner(n), endpointRows(n))));
+    await Promise.all(
+      Array.from({ length: 100 }, (_, n) => reconciler.apply(endpointOwner(n), endpointRows(n))),
+    );
     expect(most).toBe(100);
 
     const order: string[] = [];
@@ -74,7 +76,12 @@ describe('apply', () => {
     };
     await expect(reconciler.apply(endpointOwner(1), endpointRows(1))).rejects.toThrow('no');
     const states = Object.fromEntries(reconciler.status().map((s) => [s.row.kind, s.state]));
-    expect(states).toMatchObject({ attachment: 'error', publish: 'pending', port: 'pending', 'dp-endpoint': 'done' });
+    expect(states).toMatchObject({
+      attachment: 'error',
+      publish: 'pending',
+      port: 'pending',
+      'dp-endpoint': 'done',
+    });
     expect(kernel.journal.some((line) => line.startsWith('raise') || line.includes('publish'))).toBe(false);
   });
 
@@ -145,7 +152,10 @@ describe('retry', () => {
     const { reconciler, kernel } = fakeReconciler();
     await reconciler.apply(endpointOwner(1), endpointRows(1));
     kernel.state.delete('port slv1');
-    reconciler.invalidate((row) => 'link' in row && row.link === 'slv1', new SluiceError('kernel', 'link slv1 is gone'));
+    reconciler.invalidate(
+      (row) => 'link' in row && row.link === 'slv1',
+      new SluiceError('kernel', 'link slv1 is gone'),
+    );
     expect(reconciler.status().find((s) => s.row.kind === 'port')).toMatchObject({
       state: 'error',
       error: 'link slv1 is gone',
@@ -190,33 +200,40 @@ describe('full pass', () => {
 });
 
 describe('any crash', () => {
-  const change = fc.record({ owner: fc.integer({ min: 1, max: 4 }), publishes: fc.integer({ min: -1, max: 4 }) });
+  const change = fc.record({
+    owner: fc.integer({ min: 1, max: 4 }),
+    publishes: fc.integer({ min: -1, max: 4 }),
+  });
 
   it('at any step of any changes is mended by a pass of the next process', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 8 }), fc.nat(80), async (changes, fuse) => {
-        const kernel = new FakeKernel();
-        kernel.fuse = fuse;
-        const first = fakeReconciler(kernel).reconciler;
-        // As the model does it: intent is stored before it is applied.
-        const intent = new Map<number, Row[]>();
-        await Promise.allSettled(
-          changes.map(({ owner, publishes }) => {
-            const rows = publishes < 0 ? [] : endpointRows(owner, publishes);
-            intent.set(owner, rows);
-            return first.apply(endpointOwner(owner), rows);
-          }),
-        );
-        kernel.fuse = Number.POSITIVE_INFINITY;
+      fc.asyncProperty(
+        fc.array(change, { minLength: 1, maxLength: 8 }),
+        fc.nat(80),
+        async (changes, fuse) => {
+          const kernel = new FakeKernel();
+          kernel.fuse = fuse;
+          const first = fakeReconciler(kernel).reconciler;
+          // As the model does it: intent is stored before it is applied.
+          const intent = new Map<number, Row[]>();
+          await Promise.allSettled(
+            changes.map(({ owner, publishes }) => {
+              const rows = publishes < 0 ? [] : endpointRows(owner, publishes);
+              intent.set(owner, rows);
+              return first.apply(endpointOwner(owner), rows);
+            }),
+          );
+          kernel.fuse = Number.POSITIVE_INFINITY;
 
-        const next = fakeReconciler(kernel).reconciler;
-        next.load(new Map([...intent].map(([n, rows]) => [endpointOwner(n), rows])));
-        await next.fullPass();
-        const wanted = [...intent.values()].flat();
-        expect(kernel.state.size).toBe(wanted.length);
-        expect([...kernel.state.values()].every(({ up }) => up)).toBe(true);
-        expect(next.status().every((s) => s.state === 'done')).toBe(true);
-      }),
+          const next = fakeReconciler(kernel).reconciler;
+          next.load(new Map([...intent].map(([n, rows]) => [endpointOwner(n), rows])));
+          await next.fullPass();
+          const wanted = [...intent.values()].flat();
+          expect(kernel.state.size).toBe(wanted.length);
+          expect([...kernel.state.values()].every(({ up }) => up)).toBe(true);
+          expect(next.status().every((s) => s.state === 'done')).toBe(true);
+        },
+      ),
       { numRuns: 300 },
     );
   });

@@ -8,7 +8,14 @@ export function networkRows(): Row[] {
   return [
     { kind: 'attachment', link: 'slb1', hook: 'bridge_egress' },
     { kind: 'bridge', link: 'slb1', mac: '02:00:00:00:00:01', mtu: null, addresses: ['10.64.0.1/24'] },
-    { kind: 'dp-network', net: 1, link: 'slb1', mac: '02:00:00:00:00:01', gateway4: '10.64.0.1', masquerade: true },
+    {
+      kind: 'dp-network',
+      net: 1,
+      link: 'slb1',
+      mac: '02:00:00:00:00:01',
+      gateway4: '10.64.0.1',
+      masquerade: true,
+    },
   ];
 }
 
