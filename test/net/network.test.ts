@@ -97,7 +97,12 @@ describe('one network', () => {
       `Ether(src='${own}',dst='${peer}')/IP(src='10.9.9.9',dst='${b.ip}')/UDP(sport=1,dport=2)`,
       `Ether(src='${own}',dst='ff:ff:ff:ff:ff:ff')/ARP(op=2,hwsrc='${own}',psrc='${b.ip.replace(/\d+$/, '1')}',pdst='${b.ip}')`,
     );
-    expect(await inside.packets()).toEqual([]);
+    // the kernels of both go on asking for each other by ARP, as they may
+    const forged = (await inside.packets()).filter(
+      (p) =>
+        p.protocol === 'udp' || p.ethSrc === '02:aa:aa:aa:aa:aa' || p.arp?.from === b.ip.replace(/\d+$/, '1'),
+    );
+    expect(forged).toEqual([]);
     expect(bed.dropped('spoofed_mac')).toBeGreaterThanOrEqual(1);
     expect(bed.dropped('spoofed_address')).toBeGreaterThanOrEqual(2);
   });
