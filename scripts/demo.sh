@@ -1,99 +1,139 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Shows Sluice at work on one machine, without Docker: a client, a host with the daemon, a container,
-# each a network namespace of its own that is gone afterwards.
+# Shows Sluice at work on one machine, without Docker: a client, a host with the daemon, a sandbox,
+# each a network namespace of its own that is gone afterwards. usage: npm run demo
 set -euo pipefail
 cd "$(dirname "$0")/.."
+[ "$(id -u)" -eq 0 ] || { echo "demo: run it as root: it makes network namespaces and loads programs" >&2; exit 1; }
 bash scripts/setup.sh
+PATH=$PWD/bin:$PATH
 
 id=demo-$$
 work=$(mktemp -d)
 client=client-$id host=host-$id box=box-$id
 pids=()
+daemon=
 export SLUICE_SOCKET=$work/sluice.sock
 flags=(--socket "$SLUICE_SOCKET" --state-dir "$work/state" --bpffs "/sys/fs/bpf/sluice-$id" --no-docker --no-metrics)
 
 in_ns() { nsenter --net="/run/netns/$1" "${@:2}"; }
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-show() {
-  printf '$ %s\n' "$*"
-  "$@"
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+shown() { printf '$ %s\n' "$*"; }
+show() { shown "$*"; "$@"; }
+on() { # WHERE NETNS COMMAND...
+  printf '%s$ %s\n' "$1" "${*:3}"
+  in_ns "$2" "${@:3}"
 }
 
-finish() {
-  for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
-  wait 2>/dev/null || true
-  in_ns "$host" bin/sluiced cleanup "${flags[@]}" --state >/dev/null 2>&1 || true
-  ip netns del "$client" 2>/dev/null || true
-  ip netns del "$host" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-
-daemon() {
-  in_ns "$host" bin/sluiced "${flags[@]}" >"$work/daemon.log" 2>&1 &
-  daemon=$!
-  pids+=("$daemon")
-  until bin/sluice status >/dev/null 2>&1; do
-    kill -0 "$daemon" || { cat "$work/daemon.log"; exit 1; }
-    sleep 0.1
+# kill PID... and wait, so that the shell has nothing to say about it
+end() {
+  for pid; do
+    kill -9 "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
   done
 }
 
-server() { # NETNS PORT LOG
-  # a namespace that has no root directory of its own serves this one
-  (cd "$work/www" && exec nsenter --net="/run/netns/$1" python3 -u -m http.server "$2" >"$3" 2>&1) &
-  pids+=("$!")
-  until in_ns "$1" curl -s -o /dev/null "http://127.0.0.1:$2/"; do sleep 0.1; done
-  : >"$3"
+finish() {
+  code=$?
+  trap - EXIT INT TERM
+  end "${pids[@]}" ${daemon:+"$daemon"}
+  if [ -e "/run/netns/$host" ] && [ -e "$work/state" ]; then
+    in_ns "$host" sluiced cleanup "${flags[@]}" --state >"$work/cleanup.log" 2>&1 || cat "$work/cleanup.log" >&2
+  fi
+  for ns in "$client" "$host"; do ip netns del "$ns" 2>/dev/null || true; done
+  rm -rf "$work"
+  exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# Waits up to ten seconds for a command to succeed.
+until_done() {
+  for _ in $(seq 100); do
+    if "$@" >/dev/null 2>&1; then return 0; fi
+    sleep 0.1
+  done
+  echo "demo: this did not come about: $*" >&2
+  return 1
 }
 
-say "A client (192.168.50.2) and a host (192.168.50.1), and the daemon on the host"
-ip netns add "$client"
-ip netns add "$host"
-ip -n "$host" link set lo up
-ip -n "$client" link set lo up
+start_daemon() {
+  # exec: the process that is killed below is the daemon itself
+  (exec nsenter --net="/run/netns/$host" sluiced "${flags[@]}" >"$work/daemon.log" 2>&1) &
+  daemon=$!
+  until_done grep -q '^Try:' "$work/daemon.log" || { cat "$work/daemon.log" >&2; exit 1; }
+}
+
+server() { # NETNS PORT LOG: serves $work/www
+  (cd "$work/www" && exec nsenter --net="/run/netns/$1" python3 -u -m http.server "$2" >"$3" 2>&1) &
+  pids+=("$!")
+  until_done grep -q '^Serving' "$3"
+}
+
+log_of() { grep -a GET "$1" | tail -n 1; }
+
+say "A client 192.168.50.2 and a host 192.168.50.1 on one wire; the daemon starts on the host"
+for ns in "$client" "$host"; do
+  ip netns add "$ns"
+  ip -n "$ns" link set lo up
+done
 ip -n "$host" link add up0 type veth peer name eth0 netns "$client"
 ip -n "$host" addr add 192.168.50.1/24 dev up0
 ip -n "$client" addr add 192.168.50.2/24 dev eth0
 ip -n "$host" link set up0 up
 ip -n "$client" link set eth0 up
 mkdir "$work/www"
-echo "hello from the container" >"$work/www/index.html"
-head -c 200000000 /dev/zero >"$work/www/large"
-daemon
-cat "$work/daemon.log"
+echo "hello" >"$work/www/index.html"
+truncate -s 200M "$work/www/large"
+start_daemon
+sed '/^Try:/,$d' "$work/daemon.log"
 
-say "A network, a sandbox, and its port 80 published as 8080"
-show bin/sluice network create web
-show bin/sluice sandbox create "$box"
-show bin/sluice connect web "$box" -p 8080:80
-show bin/sluice endpoint ls
+say "A network, a sandbox, and its port 80 published as port 8080 of the host"
+show sluice network create web
+show sluice sandbox create "$box"
+show sluice connect web "$box" -p 8080:80
+show sluice endpoint ls
 server "$box" 80 "$work/inside.log"
 server "$client" 8000 "$work/outside.log"
 
-say "The client reaches it, and the server sees the client's own address"
-show in_ns "$client" curl -s http://192.168.50.1:8080/
-cat "$work/inside.log"
+say "The client reaches the published port; the server in the sandbox logs the client's own address"
+on client "$client" curl -s http://192.168.50.1:8080/
+echo "server's log: $(log_of "$work/inside.log")"
 
-say "The container reaches the client's server, which sees the host's address"
-show in_ns "$box" curl -s http://192.168.50.2:8000/
-cat "$work/outside.log"
+say "The sandbox goes out masqueraded: the client's server logs the host's address"
+on sandbox "$box" curl -s http://192.168.50.2:8000/
+echo "server's log: $(log_of "$work/outside.log")"
 
-say "No rule of iptables or nftables is involved"
-show in_ns "$host" iptables-save
-show in_ns "$host" nft list ruleset
+say "Nothing of this is a rule of iptables or nftables: both print nothing"
+on host "$host" iptables-save
+on host "$host" nft list ruleset
 
-say "The daemon is killed in the middle of a download; the download goes on, and new connections work"
-in_ns "$client" curl -s --limit-rate 40M -o /dev/null -w 'downloaded %{size_download} bytes in %{time_total} s\n' \
-  http://192.168.50.1:8080/large &
+say "The daemon is killed in the middle of a download"
+in_ns "$client" curl -s --limit-rate 50M -o /dev/null \
+  -w 'the download is complete: %{size_download} bytes in %{time_total} s\n' http://192.168.50.1:8080/large &
 download=$!
+pids+=("$download")
 sleep 1
-kill -9 "$daemon"
-show in_ns "$client" curl -s http://192.168.50.1:8080/
+shown "kill -9 $daemon"
+end "$daemon"
+daemon=
+if sluice status >/dev/null 2>&1; then echo "demo: the daemon still answers" >&2; exit 1; fi
+echo "a new connection meanwhile:"
+on client "$client" curl -s http://192.168.50.1:8080/
 wait "$download"
 
 say "Started again, it adopts what is there"
-daemon
-show bin/sluice status
-show bin/sluice conntrack ls
+start_daemon
+grep '^  dataplane' "$work/daemon.log"
+show sluice status
+show sluice conntrack ls
+
+say "Stopped, and every trace removed"
+kill "$daemon"
+wait "$daemon" 2>/dev/null || true
+daemon=
+shown "sluiced cleanup --state"
+in_ns "$host" sluiced cleanup "${flags[@]}" --state >"$work/cleanup.log"
+grep -v '^removed pin' "$work/cleanup.log"
+echo "and $(grep -c '^removed pin' "$work/cleanup.log") pins of maps"
+on host "$host" ip -br link
