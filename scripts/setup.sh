@@ -15,7 +15,7 @@ command -v node >/dev/null || fail "there is no node: install Node.js 20 or newe
 packages=(
   clang clang-format libbpf-dev libelf-dev libmnl-dev pkg-config g++ make python3 bpftool iproute2
   # for the tests, the demo and the benchmark's comparisons
-  python3-scapy iptables nftables tcpdump ethtool iputils-ping curl procps
+  python3-scapy iptables nftables tcpdump ethtool iputils-ping curl procps fish zsh
 )
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' 2>/dev/null | awk '$2 ~ /^ii/ {print $1}' || true)
 missing=()

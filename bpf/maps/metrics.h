@@ -12,7 +12,8 @@ enum hook {
 	HOOK_BRIDGE_EGRESS = 1,
 	HOOK_UPLINK_INGRESS = 2,
 	HOOK_UPLINK_EGRESS = 3,
-	HOOKS = 4,
+	HOOK_UPLINK_XDP = 4,
+	HOOKS = 5,
 };
 
 /* What became of a packet. */

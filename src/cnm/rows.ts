@@ -135,7 +135,7 @@ export interface AttachmentRow {
   readonly link: string;
   readonly hook: Hook;
 }
-export type Hook = 'endpoint_ingress' | 'bridge_egress' | 'uplink_ingress' | 'uplink_egress';
+export type Hook = 'endpoint_ingress' | 'bridge_egress' | 'uplink_ingress' | 'uplink_egress' | 'uplink_xdp';
 
 /** A device towards the world, as the programs know it. */
 export interface UplinkRow {

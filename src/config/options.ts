@@ -32,6 +32,8 @@ export interface Config {
   metrics: Listen | null;
   /** Empty: every interface that looks like one. */
   uplinks: string[];
+  /** Drop early, at XDP, what is for containers' own addresses. */
+  xdp: boolean;
   nodeName: string;
   nodeIp: string | null;
   /** `CIDR,SIZE` each; empty: the defaults. */
@@ -63,6 +65,7 @@ export function defaults(): Config {
     bpffs: '/sys/fs/bpf/sluice',
     metrics: { host: '127.0.0.1', port: 9477 },
     uplinks: [],
+    xdp: false,
     nodeName: hostname(),
     nodeIp: null,
     pools: [],
@@ -192,6 +195,13 @@ export const OPTIONS: readonly Option[] = [
     help: 'serve no metrics',
     set: (config) => {
       config.metrics = null;
+    },
+  },
+  {
+    name: 'xdp',
+    help: "drop what is for containers' own addresses at XDP, before the kernel sees it",
+    set: (config) => {
+      config.xdp = true;
     },
   },
   {

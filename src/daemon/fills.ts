@@ -8,11 +8,7 @@ type Counted = Exclude<
 >;
 
 /** Arrays have all their entries always; what counts is how many are in use. */
-const IN_USE = {
-  endpoints: (value: { generation: number }) => value.generation !== 0,
-  networks: (value: { ifindex: number }) => value.ifindex !== 0,
-  port_slots: (value: number) => value !== 0,
-} as const;
+const ARRAYS: ReadonlySet<Counted> = new Set<Counted>(['endpoints', 'networks', 'port_slots']);
 /** For as long a count holds: a full flow table takes tenths of a second to walk. */
 const FRESH_MS = 2_000;
 
@@ -56,10 +52,9 @@ export class TableFills {
   }
 
   async #walk(name: Counted): Promise<number> {
-    const used = (IN_USE as Partial<Record<string, (value: never) => boolean>>)[name];
-    if (used === undefined) return this.#maps[name].count();
+    if (!ARRAYS.has(name)) return this.#maps[name].count();
     let entries = 0;
-    for await (const [, value] of this.#maps[name].entries()) if (used(value as never)) entries++;
+    for await (const _ of this.#maps[name].used()) entries++;
     return entries;
   }
 }

@@ -125,6 +125,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     realizer: reconciler,
     identity,
     names: config.uplinks,
+    xdp: config.xdp,
     wanted: (name) => tables.wants('port', name) || tables.wants('bridge', name),
     onMtu: () => {
       reconciler.invalidate(

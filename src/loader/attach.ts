@@ -39,7 +39,8 @@ export interface PinnedAttachment {
   /** 0: the device is gone. */
   readonly ifindex: number;
   readonly programId: number;
-  readonly mode: AttachMode;
+  /** The kernel does not tell native from generic of a link. */
+  readonly mode: 'tcx' | 'clsact' | 'xdp';
 }
 
 function errno(e: unknown): string {
@@ -171,7 +172,7 @@ export class Attacher {
       const link = native.bpfGetPinned(path);
       const info = native.bpfLinkInfo(link);
       native.bpfCloseFd(link);
-      const mode = info.type === BPF_LINK_TYPE_TCX ? 'tcx' : 'xdp-native';
+      const mode = info.type === BPF_LINK_TYPE_TCX ? 'tcx' : 'xdp';
       found.push({ pin: path, ifindex: info.ifindex, programId: info.programId, mode });
     }
     return found;

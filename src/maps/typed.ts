@@ -117,6 +117,29 @@ export class TypedMap<K, V> {
    */
   async *entries(batch: number = DEFAULT_BATCH): AsyncGenerator<[K, V]> {
     const { key, value } = this.descriptor;
+    for await (const { keys, values, count } of this.#batches(batch)) {
+      for (let i = 0; i < count; i++)
+        yield [key.decode(keys, i * key.size), value.decode(values, i * value.size)];
+    }
+  }
+
+  /** Of an array: the elements that are not all zero. An array is full always, and mostly of zeros. */
+  async *used(batch: number = DEFAULT_BATCH): AsyncGenerator<[K, V]> {
+    const { key, value } = this.descriptor;
+    const zero = Buffer.alloc(batch * value.size);
+    for await (const { keys, values, count } of this.#batches(batch)) {
+      const length = count * value.size;
+      if (values.compare(zero, 0, length, 0, length) === 0) continue;
+      for (let i = 0; i < count; i++) {
+        const at = i * value.size;
+        if (values.compare(zero, 0, value.size, at, at + value.size) === 0) continue;
+        yield [key.decode(keys, i * key.size), value.decode(values, at)];
+      }
+    }
+  }
+
+  async *#batches(batch: number): AsyncGenerator<{ keys: Buffer; values: Buffer; count: number }> {
+    const { key, value } = this.descriptor;
     const position = Math.max(4, key.size);
     let count = batch;
     let from: Buffer | null = null;
@@ -137,30 +160,30 @@ export class TypedMap<K, V> {
         yield* this.#oneByOne();
         return;
       }
-      for (let i = 0; i < got.count; i++)
-        yield [key.decode(keys, i * key.size), value.decode(values, i * value.size)];
+      yield { keys, values, count: got.count };
       if (got.end) return;
       from = next;
       await turn();
     }
   }
 
-  *#oneByOne(): Generator<[K, V]> {
+  *#oneByOne(): Generator<{ keys: Buffer; values: Buffer; count: number }> {
     const { key, value } = this.descriptor;
     const fd = this.fd;
-    const next = Buffer.alloc(key.size);
-    const bytes = Buffer.alloc(value.size);
     let from: Buffer | null = null;
-    while (this.#native.bpfMapNextKey(fd, from, next)) {
-      if (this.#native.bpfMapLookup(fd, next, bytes)) yield [key.decode(next, 0), value.decode(bytes, 0)];
-      from = Buffer.from(next);
+    for (;;) {
+      const keys: Buffer = Buffer.alloc(key.size);
+      const values = Buffer.alloc(value.size);
+      if (!this.#native.bpfMapNextKey(fd, from, keys)) return;
+      if (this.#native.bpfMapLookup(fd, keys, values)) yield { keys, values, count: 1 };
+      from = keys;
     }
   }
 
   /** Walks the map; for tables whose fill nobody counts. */
   async count(): Promise<number> {
     let n = 0;
-    for await (const _ of this.entries()) n++;
+    for await (const { count } of this.#batches(DEFAULT_BATCH)) n += count;
     return n;
   }
 }

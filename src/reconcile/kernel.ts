@@ -29,9 +29,11 @@ export interface KernelMap<K, V> {
   setBatch(pairs: readonly (readonly [K, V])[]): void;
   deleteBatch(keys: readonly K[]): void;
   entries(): AsyncIterable<[K, V]>;
+  /** Of an array: the elements that are not all zero. */
+  used(): AsyncIterable<[K, V]>;
 }
 
-export type AttachApi = Pick<Attacher, 'attachTc' | 'detach' | 'listAttachments'>;
+export type AttachApi = Pick<Attacher, 'attachTc' | 'attachXdp' | 'detach' | 'listAttachments'>;
 
 /** The programs of the hooks, for devices with and without Ethernet header. */
 export interface Programs {

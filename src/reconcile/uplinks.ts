@@ -28,6 +28,8 @@ export interface UplinkOptions {
   identity: Identity;
   /** Only these; empty: all that look like one. */
   names: readonly string[];
+  /** Drop at XDP what is for containers' own addresses. */
+  xdp: boolean;
   /** Links that rows of ours make or will make. */
   wanted(name: string): boolean;
   /** The lowest MTU has changed. */
@@ -117,6 +119,9 @@ export class UplinkFollower {
       { kind: 'uplink', link: link.name, layer, ipv4: own?.address ?? null },
       { kind: 'attachment', link: link.name, hook: 'uplink_ingress' },
       { kind: 'attachment', link: link.name, hook: 'uplink_egress' },
+      ...(this.#o.xdp && layer === 'ethernet'
+        ? [{ kind: 'attachment', link: link.name, hook: 'uplink_xdp' } as const]
+        : []),
     ];
   }
 

@@ -172,7 +172,7 @@ it('passes signals on', async () => {
 
 it('leaves a terminal one, whose interrupt key reaches the command once', async () => {
   const inside = (command: string) =>
-    start('script', ['-qec', `${BIN} sandbox exec ${name} -- ${command}`, '/dev/null']);
+    start('script', ['-qec', `exec ${BIN} sandbox exec ${name} -- ${command}`, '/dev/null']);
   expect((await inside(`sh -c 'test -t 0 && test -t 1 && test -t 2 && echo yes'`).ended).out).toBe('yes\r\n');
   const trap = `sh -c 'trap "echo got" INT; echo ready; i=0; while [ $i -lt 8 ]; do sleep 0.1; i=$((i+1)); done; exit 7'`;
   const { child, ended } = inside(trap);

@@ -153,3 +153,31 @@ describe("others' programs on the uplink", () => {
     return dump[0]?.formatted.value ?? 0;
   }
 });
+
+describe('XDP on the uplinks', () => {
+  it('drops early what is for a container itself, and nothing else', async () => {
+    const guarded = await Testbed.start({ daemonFlags: ['--xdp'] });
+    try {
+      guarded.ok('network', 'create', 'web');
+      guarded.ok('network', 'create', '-o', 'masquerade=false', 'routed');
+      const inner = guarded.container('inner', 'web', '-p', '8080:80');
+      const open = guarded.container('open', 'routed');
+      await guarded.web(inner.ns, 80);
+      await guarded.web(open.ns, 80);
+      const [link] = JSON.parse(must(guarded.host, ['ip', '-j', '-d', 'link', 'show', 'up0'])) as [
+        { xdp?: { mode: number } },
+      ];
+      expect(link.xdp?.mode).toBe(1); // native
+      for (const { ip } of [inner, open]) must(guarded.ext1, ['ip', 'route', 'add', ip, 'via', HOST]);
+      expect(guarded.curl(guarded.ext1, `http://${HOST}:8080/`).out).toBe(EXT1);
+      expect(guarded.curl(guarded.ext1, `http://${open.ip}/`).out).toBe(EXT1);
+      const behind = await guarded.capture(guarded.host, 'up0', `dst host ${inner.ip}`);
+      expect(run(guarded.ext1, ['ping', '-c', '3', '-i', '0.2', '-W', '1', inner.ip]).code).not.toBe(0);
+      // a capture sits behind XDP: nothing got that far
+      expect(await behind.packets()).toEqual([]);
+      expect(guarded.dropped('direct_routing')).toBe(3);
+    } finally {
+      await guarded.stop();
+    }
+  });
+});

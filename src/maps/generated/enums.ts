@@ -68,7 +68,8 @@ export const hook = {
   HOOK_BRIDGE_EGRESS: 1,
   HOOK_UPLINK_INGRESS: 2,
   HOOK_UPLINK_EGRESS: 3,
-  HOOKS: 4,
+  HOOK_UPLINK_XDP: 4,
+  HOOKS: 5,
 } as const;
 
 export const network_flag = {

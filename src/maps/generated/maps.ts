@@ -80,7 +80,7 @@ export const maps = {
   hook_traffic: {
     name: 'hook_traffic',
     type: 6,
-    maxEntries: 16,
+    maxEntries: 20,
     flags: 0,
     key: u32Codec,
     value: c.trafficCodec,

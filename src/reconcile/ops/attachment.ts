@@ -7,11 +7,13 @@ import { type Layer, layerOf } from '../layer.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
 
-const DIRECTION: Readonly<Record<Hook, 'ingress' | 'egress'>> = {
+/** Which tc hook; `xdp`: the device's own. */
+const PLACE: Readonly<Record<Hook, 'ingress' | 'egress' | 'xdp'>> = {
   endpoint_ingress: 'ingress',
   bridge_egress: 'egress',
   uplink_ingress: 'ingress',
   uplink_egress: 'egress',
+  uplink_xdp: 'xdp',
 };
 
 export interface AttachmentOptions {
@@ -32,11 +34,11 @@ export class AttachmentOps implements Ops<AttachmentRow> {
 
   async update(row: AttachmentRow): Promise<void> {
     const link = await this.#o.links.need(row.link);
-    await this.#o.attach.attachTc(await this.#o.programs.load(row.hook, layer(link)), {
-      ifindex: link.ifindex,
-      direction: DIRECTION[row.hook],
-      pin: this.#pin(row),
-    });
+    const program = await this.#o.programs.load(row.hook, layer(link));
+    const at = { ifindex: link.ifindex, pin: this.#pin(row) };
+    const direction = PLACE[row.hook];
+    if (direction === 'xdp') await this.#o.attach.attachXdp(program, at);
+    else await this.#o.attach.attachTc(program, { ...at, direction });
   }
 
   async delete(row: Pick<AttachmentRow, 'hook' | 'link'>): Promise<void> {
@@ -79,5 +81,5 @@ function layer(link: LinkInfo): Layer {
 export function parsePin(name: string): { hook: Hook; link: string } | null {
   const cut = name.indexOf('-');
   const hook = name.slice(0, cut);
-  return cut > 0 && hook in DIRECTION ? { hook: hook as Hook, link: decode(name.slice(cut + 1)) } : null;
+  return cut > 0 && hook in PLACE ? { hook: hook as Hook, link: decode(name.slice(cut + 1)) } : null;
 }

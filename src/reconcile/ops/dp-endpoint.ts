@@ -66,7 +66,7 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
 
   async read(): Promise<Actual<DataplaneEndpointRow>> {
     const endpoints = new Map<number, EndpointValue>();
-    for await (const [slot, endpoint] of this.#maps.endpoints.entries()) {
+    for await (const [slot, endpoint] of this.#maps.endpoints.used()) {
       if (endpoint.generation !== 0) endpoints.set(slot, endpoint);
     }
     const macs = await collect(this.#maps.ep_mac.entries(), macText);

@@ -33,7 +33,7 @@ export class DataplaneNetworkOps implements Ops<DataplaneNetworkRow> {
 
   async read(): Promise<Actual<DataplaneNetworkRow>> {
     const networks = new Map<number, NetworkValue>();
-    for await (const [net, network] of this.#maps.networks.entries()) {
+    for await (const [net, network] of this.#maps.networks.used()) {
       if (network.ifindex !== 0) networks.set(net, network);
     }
     return {

@@ -57,7 +57,7 @@ export class PublishOps implements Ops<PublishRow> {
     const publishes = new Map<number, PublishValue>();
     for await (const [id, publish] of this.#maps.publishes.entries()) publishes.set(id, publish);
     const slots = new Uint32Array(TABLES * PORTS);
-    for await (const [index, slot] of this.#maps.port_slots.entries()) slots[index] = slot;
+    for await (const [index, slot] of this.#maps.port_slots.used()) slots[index] = slot;
     const addresses = new Map<string, { key: AddressKey; id: number }>();
     for await (const [key, id] of this.#maps.publish_addr4.entries())
       addresses.set(addressText(key), { key, id });

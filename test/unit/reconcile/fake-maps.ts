@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Maps in memory. An array answers zero where nothing was set; its walk leaves those out. */
+/** Maps in memory. An array answers zero where nothing was set. */
 import type { KernelMap } from '../../../src/reconcile/kernel.js';
 
 export class FakeMap<K, V> implements KernelMap<K, V> {
@@ -35,7 +35,13 @@ export class FakeMap<K, V> implements KernelMap<K, V> {
   }
 
   async *entries(): AsyncGenerator<[K, V]> {
+    if (this.#zero !== undefined) throw new Error('an array of this size is not walked whole');
     yield* [...this.#values.values()];
+  }
+
+  async *used(): AsyncGenerator<[K, V]> {
+    const zero = JSON.stringify(this.#zero);
+    for (const pair of this.#values.values()) if (JSON.stringify(pair[1]) !== zero) yield pair;
   }
 
   /** Only what was set to something else than zero. */
