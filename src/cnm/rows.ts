@@ -85,10 +85,17 @@ export interface DataplaneNetworkRow {
   /** The bridge. */
   readonly link: string;
   readonly mac: string;
-  /** IPv4 gateway address, or null. */
+  /** Gateway addresses, or null. */
   readonly gateway4: string | null;
+  readonly gateway6: string | null;
   /** False: containers' own addresses are routed, in both directions. */
   readonly masquerade: boolean;
+  /** No way out, and none in from anywhere but the network itself. */
+  readonly internal: boolean;
+  /** False: containers of the network do not reach one another. */
+  readonly icc: boolean;
+  /** False: containers do not reach the host's own services. */
+  readonly hostAccess: boolean;
 }
 
 /** An endpoint as the programs know it. */
@@ -105,6 +112,7 @@ export interface DataplaneEndpointRow {
   readonly sandbox: number;
   readonly mac: string;
   readonly ipv4: string;
+  readonly ipv6: string | null;
   /** Host-side veth. */
   readonly link: string;
 }
@@ -117,16 +125,19 @@ export interface PublishRow {
   /** The endpoint's slot and generation. */
   readonly slot: number;
   readonly generation: number;
-  readonly protocol: 'tcp' | 'udp';
-  /** null: every IPv4 address of the host. */
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  /** null: every address of the host, in the families that the endpoint has. */
   readonly hostIp: string | null;
   readonly hostPort: number;
   /** Inclusive; equal to hostPort for a single port. */
   readonly hostPortEnd: number;
   /** Container port that hostPort maps to; the offset is constant over the range. */
   readonly port: number;
-  /** IPv4 address of the endpoint. */
+  /** Addresses of the endpoint. */
   readonly ipv4: string;
+  readonly ipv6: string | null;
+  /** Sources that may use it, CIDR; empty: all. */
+  readonly allow: readonly string[];
 }
 
 /** A program on a link. Uplinks get theirs from the daemon's uplink follower. */
@@ -145,6 +156,7 @@ export interface UplinkRow {
   readonly layer: 'ethernet' | 'l3';
   /** Masquerade address where the kernel cannot tell by route (before 6.7). */
   readonly ipv4: string | null;
+  readonly ipv6: string | null;
 }
 
 /** An address of the host itself: ports published on every address answer there. */

@@ -116,7 +116,7 @@ export class UplinkFollower {
       (a) => a.ifindex === link.ifindex && a.family === 4 && a.scope === 'global',
     );
     return [
-      { kind: 'uplink', link: link.name, layer, ipv4: own?.address ?? null },
+      { kind: 'uplink', link: link.name, layer, ipv4: own?.address ?? null, ipv6: null },
       { kind: 'attachment', link: link.name, hook: 'uplink_ingress' },
       { kind: 'attachment', link: link.name, hook: 'uplink_egress' },
       ...(this.#o.xdp && layer === 'ethernet'

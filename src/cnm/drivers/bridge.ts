@@ -60,7 +60,11 @@ export const bridgeDriver: Driver = {
         link,
         mac,
         gateway4: gateways[0]?.gateway ?? null,
+        gateway6: null,
         masquerade,
+        internal: network.internal,
+        icc: true,
+        hostAccess: true,
       },
       { kind: 'attachment', link, hook: 'bridge_egress' },
     ];
@@ -98,6 +102,7 @@ export const bridgeDriver: Driver = {
         sandbox: sandbox.number,
         mac,
         ipv4,
+        ipv6: null,
         link,
       },
       { kind: 'attachment', link, hook: 'endpoint_ingress' },
@@ -114,6 +119,8 @@ export const bridgeDriver: Driver = {
         hostPortEnd,
         port,
         ipv4,
+        ipv6: null,
+        allow: [],
       });
     }
     return rows;

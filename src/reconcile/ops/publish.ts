@@ -10,8 +10,12 @@ const PORTS = 65536;
 const BY_ADDRESS = port_slot.PORT_SLOT_BY_ADDRESS;
 const ID = port_slot.PORT_SLOT_ID;
 /** IANA protocol numbers. */
-export const PROTOCOL = { tcp: 6, udp: 17 } as const;
-const TABLE = { tcp: port_table.PORT_TABLE_TCP, udp: port_table.PORT_TABLE_UDP } as const;
+export const PROTOCOL = { tcp: 6, udp: 17, sctp: 132 } as const;
+const TABLE = {
+  tcp: port_table.PORT_TABLE_TCP,
+  udp: port_table.PORT_TABLE_UDP,
+  sctp: port_table.PORT_TABLE_SCTP,
+} as const;
 const TABLES = port_table.PORT_TABLES;
 
 type PublishMaps = Pick<KernelMaps, 'publishes' | 'port_slots' | 'publish_addr4'>;

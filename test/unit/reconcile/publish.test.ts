@@ -28,6 +28,8 @@ function row(id: number, hostPort: number, more: Partial<PublishRow> = {}): Publ
     hostPortEnd: hostPort,
     port: 80,
     ipv4: '10.64.0.2',
+    ipv6: null,
+    allow: [],
     ...more,
   };
 }
