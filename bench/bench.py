@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lib import chart, control, paths
+from lib import chart, control, paths, readme
 from lib.shell import CPU, ROOT, Lab
 
 LATENCY = ("tcp_rr", "tcp_crr", "udp_rr")
@@ -170,6 +170,9 @@ def main():
     if results["paths"]:
         with open(os.path.join(args.output, "latest.svg"), "w") as file:
             file.write(draw(results))
+    # a part of the benchmark is no news
+    if all(part in results for part in ("control", "programs", "host")) and len(results["paths"]) == len(WORKLOADS):
+        readme.write(results, ROOT)
     show(results)
 
 
