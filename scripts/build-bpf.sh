@@ -24,7 +24,7 @@ for source in bpf/*/*.bpf.c; do
   object=$out/$(basename "$source" .bpf.c).bpf.o
   if [ -n "$newest" ] || [ ! -e "$object" ] || [ "$source" -nt "$object" ]; then
     echo "build-bpf: $source"
-    "$clang" -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -target bpf -mcpu=v3 \
+    "$clang" -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -fms-extensions -Wno-microsoft-anon-tag -target bpf -mcpu=v3 \
       -I"/usr/include/$(uname -m)-linux-gnu" -c "$source" -o "$object"
   fi
 done

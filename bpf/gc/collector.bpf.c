@@ -30,46 +30,50 @@ static __always_inline u32 lifetime(u32 state, u8 protocol)
 		return ticks(state & FLOW_ESTABLISHED && !flow_closing(state)
 				     ? config.tcp_established
 				     : config.tcp_transitory);
-	if (protocol == IPPROTO_UDP)
+	if (protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP)
 		return ticks(state & FLOW_ANSWERED ? config.udp_answered : config.udp_oneway);
 	return ticks(config.icmp);
 }
 
 /* Idle in both directions for longer than allowed, or its container is gone. */
-static __always_inline bool is_over(const struct flow4_key *key, const struct flow4 *flow, u32 now)
+static __always_inline bool is_over(const union any_key *key, const struct flow *flow, u32 now,
+				    bool v6)
 {
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
 	u32 limit = lifetime(flow->state, key->protocol);
-	struct flow4_key pkey = {
-		.saddr = flow->daddr,
-		.daddr = flow->saddr,
-		.sport = flow->dport,
-		.dport = flow->sport,
-		.protocol = key->protocol,
-	};
-	struct flow4 *partner;
+	union any_key pkey;
+	struct flow *partner;
 
-	if (flow->endpoint && ep && flow4_dead(flow, ep))
+	if (flow->endpoint && ep && flow_dead(flow, ep))
 		return true;
 	/* signed: a packet may have come in since the pass began */
 	if ((s32)(now - flow->seen) <= (s32)limit)
 		return false;
-	partner = flow4_find(&pkey);
-	return !partner || !flow4_partner_of(key, partner) ||
+	flow_reply_key(key, flow, &pkey, v6);
+	partner = flow_find(&pkey, v6);
+	return !partner || !flow_partner_of(key, partner, v6) ||
 	       (s32)(now - partner->seen) > (s32)limit;
 }
 
-static __always_inline long visit(void *map, struct flow4_key *key, struct flow4 *flow,
-				  struct pass *pass)
+static __always_inline void count_for_endpoint(u32 slot)
 {
-	struct flow_counts *counts = flow_counts(key->protocol);
-	u32 protocol = key->protocol == IPPROTO_TCP   ? FLOW_PROTOCOL_TCP
-		       : key->protocol == IPPROTO_UDP ? FLOW_PROTOCOL_UDP
-						      : FLOW_PROTOCOL_ICMP;
+	struct endpoint_load *load = bpf_map_lookup_elem(&endpoint_load, &slot);
+
+	if (load)
+		load->counted++;
+}
+
+static __always_inline long visit(void *map, const void *key, struct flow *flow, struct pass *pass,
+				  bool v6)
+{
+	u8 protocol = ((const struct flow_key *)key)->protocol;
+	struct flow_counts *counts = flow_counts(protocol);
 	bool first_half = !(flow->flags & FLOW_REPLY);
 
-	if (!is_over(key, flow, pass->now)) {
-		pass->active[protocol] += first_half;
+	if (!is_over(key, flow, pass->now, v6)) {
+		pass->active[flow_protocol_of(protocol)] += first_half;
+		if (first_half)
+			count_for_endpoint(flow->endpoint);
 		return 0;
 	}
 	bpf_map_delete_elem(map, key);
@@ -78,14 +82,31 @@ static __always_inline long visit(void *map, struct flow4_key *key, struct flow4
 	return 0;
 }
 
-static long visit_proven(void *map, struct flow4_key *key, struct flow4 *flow, struct pass *pass)
+static long visit_proven4(void *map, struct flow4_key *key, struct flow4 *flow, struct pass *pass)
 {
-	return visit(&flows4, key, flow, pass);
+	return visit(&flows4, key, (struct flow *)flow, pass, false);
 }
 
-static long visit_new(void *map, struct flow4_key *key, struct flow4 *flow, struct pass *pass)
+static long visit_new4(void *map, struct flow4_key *key, struct flow4 *flow, struct pass *pass)
 {
-	return visit(&flows4_new, key, flow, pass);
+	return visit(&flows4_new, key, (struct flow *)flow, pass, false);
+}
+
+static long visit_proven6(void *map, struct flow6_key *key, struct flow6 *flow, struct pass *pass)
+{
+	return visit(&flows6, key, (struct flow *)flow, pass, true);
+}
+
+static long visit_new6(void *map, struct flow6_key *key, struct flow6 *flow, struct pass *pass)
+{
+	return visit(&flows6_new, key, (struct flow *)flow, pass, true);
+}
+
+static long settle_load(void *map, u32 *slot, struct endpoint_load *load, void *unused)
+{
+	load->flows = load->counted;
+	load->counted = 0;
+	return 0;
 }
 
 static int collect(void *map, int *key, void *value)
@@ -96,14 +117,17 @@ static int collect(void *map, int *key, void *value)
 	struct pass pass = {.now = begun >> TICK_SHIFT};
 	u32 i;
 
-	bpf_for_each_map_elem(&flows4, visit_proven, &pass, 0);
+	bpf_for_each_map_elem(&flows4, visit_proven4, &pass, 0);
+	bpf_for_each_map_elem(&flows6, visit_proven6, &pass, 0);
 	for (i = 0; i < FLOW_PROTOCOLS; i++) {
 		state->proven[i] = pass.active[i];
 		pass.active[i] = 0;
 	}
-	bpf_for_each_map_elem(&flows4_new, visit_new, &pass, 0);
+	bpf_for_each_map_elem(&flows4_new, visit_new4, &pass, 0);
+	bpf_for_each_map_elem(&flows6_new, visit_new6, &pass, 0);
 	for (i = 0; i < FLOW_PROTOCOLS; i++)
 		state->fresh[i] = pass.active[i];
+	bpf_for_each_map_elem(&endpoint_load, settle_load, NULL, 0);
 	state->duration_ns = bpf_ktime_get_ns() - begun;
 	state->passes++;
 	return 0;

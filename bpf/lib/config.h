@@ -13,6 +13,7 @@ struct config {
 	u32 mark;	     /* skb->mark of packets that we sent out ourselves */
 	u32 l3_device;	     /* 1: packets on this hook carry no Ethernet header */
 	u32 kern_ctx;	     /* 1: the kernel has bpf_cast_to_kern_ctx (6.2) */
+	u32 csum_ipv6;	     /* BPF_F_IPV6 if the kernel knows it, see nat.h */
 	u32 fib_flags;	     /* BPF_FIB_LOOKUP_* that the kernel knows, see fib.h */
 	u32 snat_port_min;   /* masquerade picks from here when the own port is taken */
 	u32 snat_port_max;   /* inclusive */
@@ -28,6 +29,7 @@ const volatile struct config config = {
 	.mark = 0x51c00000,
 	.l3_device = 0,
 	.kern_ctx = 1,
+	.csum_ipv6 = 0,
 	.fib_flags = 4 | 16,
 	.snat_port_min = 32768,
 	.snat_port_max = 65535,

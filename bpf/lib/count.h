@@ -51,11 +51,17 @@ static __always_inline int drop(struct __sk_buff *skb, enum hook hook, enum drop
 	return TCX_DROP;
 }
 
+static __always_inline u32 flow_protocol_of(u8 protocol)
+{
+	return protocol == 6	 ? FLOW_PROTOCOL_TCP
+	       : protocol == 17	 ? FLOW_PROTOCOL_UDP
+	       : protocol == 132 ? FLOW_PROTOCOL_SCTP
+				 : FLOW_PROTOCOL_ICMP;
+}
+
 static __always_inline struct flow_counts *flow_counts(u8 protocol)
 {
-	u32 index = protocol == 6    ? FLOW_PROTOCOL_TCP
-		    : protocol == 17 ? FLOW_PROTOCOL_UDP
-				     : FLOW_PROTOCOL_ICMP;
+	u32 index = flow_protocol_of(protocol);
 
 	return bpf_map_lookup_elem(&flow_events, &index);
 }

@@ -9,19 +9,17 @@
 #include "flow.h"
 #include "nat.h"
 #include "parse.h"
-
-/* include/uapi/linux/if_packet.h */
-#define PACKET_HOST 0
+#include "reject.h"
 
 /* Writes an Ethernet header over the space of one. */
 static __always_inline int write_ethernet(struct __sk_buff *skb, const mac_addr *to,
-					  const mac_addr *from)
+					  const mac_addr *from, bool v6)
 {
 	struct ethhdr eth;
 
 	mac_copy(eth.h_dest, to);
 	mac_copy(eth.h_source, from);
-	eth.h_proto = bpf_htons(ETH_P_IP);
+	eth.h_proto = v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 	return bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
 }
 
@@ -41,25 +39,25 @@ static __always_inline int into_endpoint(struct __sk_buff *skb, enum hook hook,
 	return bpf_redirect_peer(ep->ifindex, 0);
 }
 
-/* The same for a routed packet, which translate4 has given the container's MAC. */
+/* The same for a routed packet, which translate has given the container's MAC. */
 static __always_inline int to_endpoint(struct __sk_buff *skb, enum hook hook,
-				       const struct endpoint *ep)
+				       const struct endpoint *ep, bool v6)
 {
 	if (config.l3_device && (bpf_skb_change_head(skb, ETH_HLEN, 0) ||
-				 write_ethernet(skb, &ep->mac, &ep->gateway_mac)))
+				 write_ethernet(skb, &ep->mac, &ep->gateway_mac, v6)))
 		return drop(skb, hook, DROP_MALFORMED);
 	return into_endpoint(skb, hook, ep);
 }
 
 /* Out by an uplink; the kernel resolves the next hop's MAC. */
 static __always_inline int to_neighbour(struct __sk_buff *skb, enum hook hook, u32 ifindex,
-					ipv4_addr nexthop)
+					const void *nexthop, bool v6)
 {
 	struct bpf_redir_neigh neigh = {
-		.nh_family = AF_INET,
-		.ipv4_nh = nexthop,
+		.nh_family = v6 ? AF_INET6 : AF_INET,
 	};
 
+	addr_copy(neigh.ipv6_nh, nexthop, v6);
 	skb->mark = config.mark;
 	count_outcome(skb, hook, OUTCOME_TO_UPLINK);
 	return bpf_redirect_neigh(ifindex, &neigh, sizeof(neigh), 0);
@@ -67,46 +65,52 @@ static __always_inline int to_neighbour(struct __sk_buff *skb, enum hook hook, u
 
 /* Out by an uplink, to a MAC that is known or none at all. */
 static __always_inline int to_device(struct __sk_buff *skb, enum hook hook, u32 ifindex,
-				     const mac_addr *mac)
+				     const mac_addr *mac, bool v6)
 {
 	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
 
 	if (!device)
 		return drop(skb, hook, DROP_NO_UPLINK);
-	if (write_ethernet(skb, mac, &device->mac))
+	if (write_ethernet(skb, mac, &device->mac, v6))
 		return drop(skb, hook, DROP_MALFORMED);
 	skb->mark = config.mark;
 	count_outcome(skb, hook, OUTCOME_TO_UPLINK);
 	return bpf_redirect(ifindex, 0);
 }
 
+/* Sends a translated packet where the flow's action says. */
+static __always_inline int send_by_flow(struct __sk_buff *skb, enum hook hook,
+					const struct flow *flow, const struct endpoint *ep, bool v6)
+{
+	if (flow->action == FLOW_TO_ENDPOINT)
+		return to_endpoint(skb, hook, ep, v6);
+	if (flow->action == FLOW_TO_NEIGHBOUR)
+		return to_neighbour(skb, hook, flow->ifindex, flow_nexthop(flow, v6), v6);
+	return to_device(skb, hook, flow->ifindex, &flow->mac, v6);
+}
+
 /* Translates the packet and sends it where the flow's action says. */
-static __always_inline int deliver4(struct __sk_buff *skb, enum hook hook, struct packet *p,
-				    const struct flow4 *flow, const struct endpoint *ep)
+static __always_inline int deliver(struct __sk_buff *skb, enum hook hook, struct packet *p,
+				   const struct flow *flow, const struct endpoint *ep, bool v6)
 {
 	bool inwards = flow->action == FLOW_TO_ENDPOINT;
 
-	if (translate4(skb, p, flow, true, inwards ? ep : NULL))
+	if (translate(skb, p, flow, true, inwards ? ep : NULL, v6))
 		return drop(skb, hook, DROP_MALFORMED);
-	if (inwards)
-		return to_endpoint(skb, hook, ep);
-	if (flow->action == FLOW_TO_NEIGHBOUR)
-		return to_neighbour(skb, hook, flow->ifindex, flow->nexthop);
-	return to_device(skb, hook, flow->ifindex, &flow->mac);
+	return send_by_flow(skb, hook, flow, ep, v6);
 }
 
-/*
- * The same as a call of its own, for the first packet of a flow: its stack is
- * not needed while the flow is opened.
- */
-static __noinline int deliver4_first(struct __sk_buff *skb, enum hook hook, struct packet *p,
-				     const struct flow4 *flow)
+/* The same as calls, for a flow's first packet: their stack is free again when it is opened. */
+static __noinline int deliver_first4(struct __sk_buff *skb, enum hook hook, struct packet *p,
+				     const struct flow *flow, const struct endpoint *ep)
 {
-	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
+	return deliver(skb, hook, p, flow, ep, false);
+}
 
-	if (!ep || flow4_dead(flow, ep))
-		return drop(skb, hook, DROP_NO_ENDPOINT);
-	return deliver4(skb, hook, p, flow, ep);
+static __noinline int deliver_first6(struct __sk_buff *skb, enum hook hook, struct packet *p,
+				     const struct flow *flow, const struct endpoint *ep)
+{
+	return deliver(skb, hook, p, flow, ep, true);
 }
 
 #endif

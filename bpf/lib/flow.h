@@ -8,16 +8,58 @@
 
 #include "../maps/endpoint.h"
 #include "../maps/flow.h"
+#include "address.h"
 #include "clock.h"
 #include "count.h"
 #include "csum.h"
 #include "parse.h"
+#include "scratch.h"
 
-static __always_inline struct flow4 *flow4_find(const struct flow4_key *key)
+static __always_inline struct flow *flow_proven(const union any_key *key, bool v6)
 {
-	struct flow4 *flow = bpf_map_lookup_elem(&flows4, key);
+	return v6 ? bpf_map_lookup_elem(&flows6, key) : bpf_map_lookup_elem(&flows4, key);
+}
 
-	return flow ? flow : bpf_map_lookup_elem(&flows4_new, key);
+static __always_inline struct flow *flow_new(const union any_key *key, bool v6)
+{
+	return v6 ? bpf_map_lookup_elem(&flows6_new, key) : bpf_map_lookup_elem(&flows4_new, key);
+}
+
+static __always_inline struct flow *flow_find(const union any_key *key, bool v6)
+{
+	struct flow *flow = flow_proven(key, v6);
+
+	return flow ? flow : flow_new(key, v6);
+}
+
+static __always_inline long flow_put_proven(const union any_key *key, const void *flow, u64 flags,
+					    bool v6)
+{
+	return v6 ? bpf_map_update_elem(&flows6, key, flow, flags)
+		  : bpf_map_update_elem(&flows4, key, flow, flags);
+}
+
+static __always_inline long flow_put_new(const union any_key *key, const void *flow, u64 flags,
+					 bool v6)
+{
+	return v6 ? bpf_map_update_elem(&flows6_new, key, flow, flags)
+		  : bpf_map_update_elem(&flows4_new, key, flow, flags);
+}
+
+static __always_inline void flow_delete_proven(const union any_key *key, bool v6)
+{
+	if (v6)
+		bpf_map_delete_elem(&flows6, key);
+	else
+		bpf_map_delete_elem(&flows4, key);
+}
+
+static __always_inline void flow_delete_new(const union any_key *key, bool v6)
+{
+	if (v6)
+		bpf_map_delete_elem(&flows6_new, key);
+	else
+		bpf_map_delete_elem(&flows4_new, key);
 }
 
 static __always_inline bool flow_closing(u32 state)
@@ -52,8 +94,8 @@ static __always_inline u32 flow_next_state(u32 state, u8 protocol, u8 flags, u8 
 	return state;
 }
 
-/* True where flow4_maintain has something to do for this packet. */
-static __always_inline bool flow4_due(const struct flow4 *flow, const struct packet *p)
+/* True where flow_maintain has something to do for this packet. */
+static __always_inline bool flow_due(const struct flow *flow, const struct packet *p)
 {
 	return flow->seen != clock_tick() ||
 	       flow->state !=
@@ -61,38 +103,56 @@ static __always_inline bool flow4_due(const struct flow4 *flow, const struct pac
 }
 
 /* The flow's container left, or the slot has another holder. */
-static __always_inline bool flow4_dead(const struct flow4 *flow, const struct endpoint *ep)
+static __always_inline bool flow_dead(const struct flow *flow, const struct endpoint *ep)
 {
 	return flow->generation != ep->generation;
 }
 
-static __always_inline void flow4_set_deltas(const struct flow4_key *key, struct flow4 *flow)
+static __always_inline u16 addr_delta(const void *old, const void *new, bool v6)
 {
-	flow->addr_delta = csum_add(csum_delta32(key->saddr, flow->saddr),
-				    csum_delta32(key->daddr, flow->daddr));
+	const u32 *o = old;
+	const u32 *n = new;
+	u64 sum = (u64)(u32)~o[0] + n[0];
+
+	if (v6)
+		sum += (u64)(u32)~o[1] + n[1] + (u32)~o[2] + n[2] + (u32)~o[3] + n[3];
+	return csum_fold(sum);
+}
+
+static __always_inline void flow_set_deltas(const union any_key *key, struct flow *flow, bool v6)
+{
+	flow->addr_delta = csum_add(addr_delta(key_saddr(key, v6), flow_saddr(flow, v6), v6),
+				    addr_delta(key_daddr(key, v6), flow_daddr(flow, v6), v6));
 	flow->port_delta = csum_add(csum_delta16(key->sport, flow->sport),
 				    csum_delta16(key->dport, flow->dport));
+}
+
+/* The key of a packet as it leaves by this flow, for a packet the other way. */
+static __always_inline void flow_reply_key(const union any_key *key, const struct flow *flow,
+					   union any_key *reply, bool v6)
+{
+	reply->sport = flow->dport;
+	reply->dport = flow->sport;
+	reply->protocol = key->protocol;
+	__builtin_memset(reply->pad, 0, sizeof(reply->pad));
+	addr_copy(key_saddr(reply, v6), flow_daddr(flow, v6), v6);
+	addr_copy(key_daddr(reply, v6), flow_saddr(flow, v6), v6);
 }
 
 /*
  * The other half of a flow. Its packets are addressed as ours leave, and leave
  * as ours are addressed; they go where ours enter and enter where ours go.
- * Route fields of a half towards an uplink are a guess that flow4_maintain
+ * Route fields of a half towards an uplink are a guess that flow_maintain
  * checks with its first packet.
  */
-static __always_inline void flow4_partner(const struct flow4_key *key, const struct flow4 *flow,
-					  struct flow4_key *pkey, struct flow4 *partner)
+static __always_inline void flow_partner(const union any_key *key, const struct flow *flow,
+					 union any_key *pkey, struct flow *partner, bool v6)
 {
-	__builtin_memset(pkey, 0, sizeof(*pkey));
-	pkey->saddr = flow->daddr;
-	pkey->daddr = flow->saddr;
-	pkey->sport = flow->dport;
-	pkey->dport = flow->sport;
-	pkey->protocol = key->protocol;
+	flow_reply_key(key, flow, pkey, v6);
 
-	__builtin_memset(partner, 0, sizeof(*partner));
-	partner->saddr = key->daddr;
-	partner->daddr = key->saddr;
+	addr_copy(flow_saddr(partner, v6), key_daddr(key, v6), v6);
+	addr_copy(flow_daddr(partner, v6), key_saddr(key, v6), v6);
+	addr_copy(flow_nexthop(partner, v6), key_saddr(key, v6), v6);
 	partner->sport = key->dport;
 	partner->dport = key->sport;
 	partner->addr_delta = ~flow->addr_delta;
@@ -100,12 +160,12 @@ static __always_inline void flow4_partner(const struct flow4_key *key, const str
 	partner->endpoint = flow->endpoint;
 	partner->generation = flow->generation;
 	partner->ifindex = flow->ifindex;
-	partner->nexthop = key->saddr;
 	partner->flags = (flow->flags ^ FLOW_REPLY) & ~(FLOW_AT_ENDPOINT | FLOW_AT_HOST);
 	partner->seen = flow->seen;
 	partner->opened = flow->opened;
 	partner->publish = flow->publish;
 	partner->state = flow->state;
+	partner->mtu = 0;
 	mac_copy(&partner->mac, &flow->mac);
 	if (flow->action == FLOW_TO_ENDPOINT)
 		partner->flags |= FLOW_AT_ENDPOINT;
@@ -115,7 +175,7 @@ static __always_inline void flow4_partner(const struct flow4_key *key, const str
 	if (flow->flags & FLOW_AT_HOST) {
 		partner->action = FLOW_TO_HOST;
 	} else if (flow->flags & FLOW_AT_ENDPOINT) {
-		u32 *slot = bpf_map_lookup_elem(&ep_addr4, &key->saddr);
+		u32 *slot = ep_of(key_saddr(key, v6), v6);
 		struct endpoint *ep = slot ? bpf_map_lookup_elem(&endpoints, slot) : NULL;
 
 		partner->action = FLOW_TO_ENDPOINT;
@@ -130,21 +190,22 @@ static __always_inline void flow4_partner(const struct flow4_key *key, const str
 }
 
 /* Removes one half; the other one is restored by its next packet or expires. */
-static __always_inline void flow4_forget(const struct flow4_key *key)
+static __always_inline void flow_forget(const union any_key *key, bool v6)
 {
 	struct flow_counts *counts = flow_counts(key->protocol);
 
-	bpf_map_delete_elem(&flows4, key);
-	bpf_map_delete_elem(&flows4_new, key);
+	flow_delete_proven(key, v6);
+	flow_delete_new(key, v6);
 	if (counts)
 		counts->reset++;
 }
 
 /* True unless the key of our other half was taken over by another flow. */
-static __always_inline bool flow4_partner_of(const struct flow4_key *key,
-					     const struct flow4 *partner)
+static __always_inline bool flow_partner_of(const union any_key *key, const struct flow *partner,
+					    bool v6)
 {
-	return partner->saddr == key->daddr && partner->daddr == key->saddr &&
+	return addr_equal(flow_saddr(partner, v6), key_daddr(key, v6), v6) &&
+	       addr_equal(flow_daddr(partner, v6), key_saddr(key, v6), v6) &&
 	       partner->sport == key->dport && partner->dport == key->sport;
 }
 

@@ -15,87 +15,106 @@
  * a published port keeps the interface that the request came in by: where the
  * table would choose another, the packet goes back to the MAC that sent it.
  */
-static __always_inline void flow4_reroute(struct __sk_buff *skb, struct flow4 *flow, u8 protocol,
-					  u8 tos)
+static __always_inline void flow_reroute_family(struct __sk_buff *skb, u8 protocol,
+						struct flow *flow, u8 tos, bool v6)
 {
-	struct flow4_key leaving = {
-		.saddr = flow->saddr,
-		.daddr = flow->daddr,
-		.sport = flow->sport,
-		.dport = flow->dport,
-		.protocol = protocol,
-	};
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
 	struct network *net = ep ? bpf_map_lookup_elem(&networks, &ep->net) : NULL;
+	struct route_query query = {
+		.protocol = protocol,
+		.sport = flow->sport,
+		.dport = flow->dport,
+		.tos = tos,
+		.saddr = flow_saddr(flow, v6),
+		.daddr = flow_daddr(flow, v6),
+	};
 	struct device *device;
-	struct route4 route = {};
+	struct route route = {};
 	u32 ifindex = flow->ifindex;
 
 	if (!net)
 		return;
-	if (route4(skb, net->ifindex, &leaving, tos, false, &route) != BPF_FIB_LKUP_RET_SUCCESS)
+	query.ifindex = net->ifindex;
+	if (route_lookup(skb, &query, &route, v6) != BPF_FIB_LKUP_RET_SUCCESS)
 		return;
 	if (flow->flags & FLOW_REPLY && route.ifindex != ifindex) {
 		device = bpf_map_lookup_elem(&devices, &ifindex);
 		flow->action = device && device->flags & DEVICE_L3 ? FLOW_TO_L3 : FLOW_TO_MAC;
+		flow->mtu = 0;
 		return;
 	}
 	device = bpf_map_lookup_elem(&devices, &route.ifindex);
 	if (!device || device->kind != DEVICE_UPLINK)
 		return;
 	flow->ifindex = route.ifindex;
-	flow->nexthop = route.nexthop;
+	flow->mtu = route.mtu;
+	addr_copy(flow_nexthop(flow, v6), &route.nexthop, v6);
 	flow->action = device->flags & DEVICE_L3 ? FLOW_TO_L3 : FLOW_TO_NEIGHBOUR;
 }
 
+/* Calls, for the stack that the query takes. */
+static __noinline int flow4_reroute(struct __sk_buff *skb, u8 protocol, struct flow *flow, u8 tos)
+{
+	flow_reroute_family(skb, protocol, flow, tos, false);
+	return 0;
+}
+
+static __noinline int flow6_reroute(struct __sk_buff *skb, u8 protocol, struct flow *flow, u8 tos)
+{
+	flow_reroute_family(skb, protocol, flow, tos, true);
+	return 0;
+}
+
+static __always_inline void flow_reroute(struct __sk_buff *skb, u8 protocol, struct flow *flow,
+					 u8 tos, bool v6)
+{
+	if (v6)
+		flow6_reroute(skb, protocol, flow, tos);
+	else
+		flow4_reroute(skb, protocol, flow, tos);
+}
+
 /* Moves both halves. Insert first: no moment without an entry. */
-static __always_inline bool flow4_promote(const struct flow4_key *key, struct flow4 *flow,
-					  const struct flow4_key *pkey, struct flow4 *partner)
+static __always_inline bool flow_promote(const union any_key *key, struct flow *flow,
+					 const union any_key *pkey, struct flow *partner, bool v6)
 {
 	struct flow_counts *counts = flow_counts(key->protocol);
 
-	if (bpf_map_update_elem(&flows4, pkey, partner, BPF_ANY))
+	if (flow_put_proven(pkey, partner, BPF_ANY, v6))
 		return false;
-	if (bpf_map_update_elem(&flows4, key, flow, BPF_ANY)) {
-		bpf_map_delete_elem(&flows4, pkey);
+	if (flow_put_proven(key, flow, BPF_ANY, v6)) {
+		flow_delete_proven(pkey, v6);
 		return false;
 	}
-	bpf_map_delete_elem(&flows4_new, pkey);
-	bpf_map_delete_elem(&flows4_new, key);
+	flow_delete_new(pkey, v6);
+	flow_delete_new(key, v6);
 	if (counts)
 		counts->promoted++;
 	return true;
 }
 
-static __always_inline void flow4_demote(const struct flow4_key *key, struct flow4 *flow,
-					 const struct flow4_key *pkey, struct flow4 *partner)
+static __always_inline void flow_demote(const union any_key *key, struct flow *flow,
+					const union any_key *pkey, struct flow *partner, bool v6)
 {
-	if (bpf_map_update_elem(&flows4_new, pkey, partner, BPF_ANY) ||
-	    bpf_map_update_elem(&flows4_new, key, flow, BPF_ANY))
+	if (flow_put_new(pkey, partner, BPF_ANY, v6) || flow_put_new(key, flow, BPF_ANY, v6))
 		return;
-	bpf_map_delete_elem(&flows4, pkey);
-	bpf_map_delete_elem(&flows4, key);
+	flow_delete_proven(pkey, v6);
+	flow_delete_proven(key, v6);
 }
 
-/*
- * Once a tick and on every change of state: notes the time, asks the routing
- * table again, restores the other half if it is gone, moves the flow between
- * the tables. `flow` may be void afterwards: find it again.
- */
-static __noinline int flow4_maintain(struct __sk_buff *skb, const struct flow4_key *key, u8 tcp,
-				     u8 tos)
+static __always_inline int flow_maintain_family(struct __sk_buff *skb, const union any_key *key,
+						u8 tcp, u8 tos, bool v6)
 {
-	struct flow4 *flow = bpf_map_lookup_elem(&flows4, key);
-	struct flow4_key pkey;
-	struct flow4 rebuilt;
-	struct flow4 *partner;
+	struct flow_scratch *scratch = flow_scratch_get();
+	struct flow *flow = flow_proven(key, v6);
+	struct flow *partner;
 	bool proven = flow;
 	u32 now = clock_tick();
 	u32 state;
 
 	if (!flow)
-		flow = bpf_map_lookup_elem(&flows4_new, key);
-	if (!flow)
+		flow = flow_new(key, v6);
+	if (!flow || !scratch)
 		return -1;
 
 	state = flow_next_state(flow->state, key->protocol, flow->flags, tcp);
@@ -106,18 +125,18 @@ static __noinline int flow4_maintain(struct __sk_buff *skb, const struct flow4_k
 		flow->seen = now;
 		if (flow->action == FLOW_TO_NEIGHBOUR || flow->action == FLOW_TO_MAC ||
 		    flow->action == FLOW_TO_L3)
-			flow4_reroute(skb, flow, key->protocol, tos);
+			flow_reroute(skb, key->protocol, flow, tos, v6);
 	}
 
-	flow4_partner(key, flow, &pkey, &rebuilt);
-	partner = flow4_find(&pkey);
+	flow_partner(key, flow, &scratch->pkey, (struct flow *)&scratch->partner, v6);
+	partner = flow_find(&scratch->pkey, v6);
 	if (!partner) {
+		partner = (struct flow *)&scratch->partner;
 		if (proven)
-			bpf_map_update_elem(&flows4, &pkey, &rebuilt, BPF_NOEXIST);
+			flow_put_proven(&scratch->pkey, partner, BPF_NOEXIST, v6);
 		else
-			bpf_map_update_elem(&flows4_new, &pkey, &rebuilt, BPF_NOEXIST);
-		partner = &rebuilt;
-	} else if (!flow4_partner_of(key, partner)) {
+			flow_put_new(&scratch->pkey, partner, BPF_NOEXIST, v6);
+	} else if (!flow_partner_of(key, partner, v6)) {
 		return 0;
 	} else if (partner->state != state) {
 		partner->state = state;
@@ -126,10 +145,37 @@ static __noinline int flow4_maintain(struct __sk_buff *skb, const struct flow4_k
 
 	if (!proven && state & FLOW_ESTABLISHED && !flow_closing(state) &&
 	    now - flow->opened >= PROVEN_TICKS)
-		flow4_promote(key, flow, &pkey, partner);
+		flow_promote(key, flow, &scratch->pkey, partner, v6);
 	else if (proven && flow_closing(state))
-		flow4_demote(key, flow, &pkey, partner);
+		flow_demote(key, flow, &scratch->pkey, partner, v6);
 	return 0;
+}
+
+/* Not static: verified once, whatever the number of its callers. */
+__noinline int flow4_maintain(struct __sk_buff *skb, const union any_key *key, u8 tcp, u8 tos)
+{
+	return !key ? -1 : flow_maintain_family(skb, key, tcp, tos, false);
+}
+
+__noinline int flow6_maintain(struct __sk_buff *skb, const union any_key *key, u8 tcp, u8 tos)
+{
+	return !key ? -1 : flow_maintain_family(skb, key, tcp, tos, true);
+}
+
+/*
+ * Once a tick and on every change of state: notes the time, asks the routing
+ * table again, restores the other half if it is gone, moves the flow between
+ * the tables. `flow` may be void afterwards: the answer is where it is now, or
+ * NULL.
+ */
+static __always_inline struct flow *flow_maintain(struct __sk_buff *skb, const struct packet *p,
+						  bool v6)
+{
+	if (v6)
+		flow6_maintain(skb, &p->key, p->tcp_flags, p->tos);
+	else
+		flow4_maintain(skb, &p->key, p->tcp_flags, p->tos);
+	return flow_find(&p->key, v6);
 }
 
 #endif

@@ -12,32 +12,45 @@
 
 #include "../maps/endpoint.h"
 #include "../maps/flow.h"
+#include "address.h"
 #include "csum.h"
 #include "kern.h"
 #include "parse.h"
+#include "scratch.h"
 
 /* One hop less, as the one's complement difference of the TTL's word. */
-#define TTL_DELTA ((u16)~bpf_htons(0x0100))
+#define TTL_DELTA	((u16)~bpf_htons(0x0100))
+#define HOP_LIMIT_DELTA ((u16)~bpf_htons(0x0001))
 
-struct headers {
+union l4_header {
+	struct tcphdr tcp;
+	struct udphdr udp;
+	struct icmp_echo icmp;
+};
+
+struct headers4 {
 	u16 pad; /* aligns the IP header */
 	struct ethhdr eth;
 	struct iphdr ip;
-	union {
-		struct tcphdr tcp;
-		struct udphdr udp;
-		struct icmp_echo icmp;
-	};
+	union l4_header l4;
 };
+
+struct headers6 {
+	u16 pad;
+	struct ethhdr eth;
+	struct ipv6hdr ip;
+	union l4_header l4;
+};
+_Static_assert(sizeof(struct headers6) <= sizeof(((struct flow_scratch *)0)->headers), "fits");
 
 /*
  * The layer-4 checksum after the change, for what the field holds: on a
  * locally made packet (PARTIAL) only the sum of the pseudo-header, to which
  * ports do not belong; and where the device summed the packet (COMPLETE), that
- * sum changes with the addresses.
+ * sum changes with IPv4's addresses (IPv6's are outweighed by this very field).
  */
-static __always_inline u16 l4_checksum(struct __sk_buff *skb, u16 sum, const struct flow4 *flow,
-				       bool udp)
+static __always_inline u16 l4_checksum(struct __sk_buff *skb, u16 sum, const struct flow *flow,
+				       bool udp, bool v6)
 {
 	u32 state = skb_checksum_state(skb);
 
@@ -46,27 +59,31 @@ static __always_inline u16 l4_checksum(struct __sk_buff *skb, u16 sum, const str
 	if (udp && !sum)
 		return 0;
 	sum = csum_update(sum, csum_add(flow->addr_delta, flow->port_delta));
-	if (state == SKB_CHECKSUM_COMPLETE)
+	if (state == SKB_CHECKSUM_COMPLETE && !v6)
 		bpf_csum_update(skb, (u16)~flow->addr_delta);
 	return udp && !sum ? 0xffff : sum;
 }
 
+/* include/uapi/linux/bpf.h of 6.16, absent before: without it a device's sum goes wrong. */
+#define CSUM_IPV6 0x80
+
 /* The same through the helpers, in the packet, on kernels that do not show the state. */
 static __always_inline void l4_checksum_helper(struct __sk_buff *skb, u32 offset,
-					       const struct flow4 *flow, bool udp)
+					       const struct flow *flow, bool udp, bool v6)
 {
 	u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
+	u64 family = v6 ? config.csum_ipv6 : 0;
 
-	bpf_l4_csum_replace(skb, offset, 0, flow->addr_delta, flags | BPF_F_PSEUDO_HDR);
+	bpf_l4_csum_replace(skb, offset, 0, flow->addr_delta, flags | family | BPF_F_PSEUDO_HDR);
 	bpf_l4_csum_replace(skb, offset, 0, flow->port_delta, flags);
 }
 
 /*
- * Writes `length` bytes of layer 4 and the headers before it; with `to` the
- * Ethernet header too. Options between the two headers stay as they are.
+ * Writes `length` bytes of layer 4 and the headers before it; with `ethernet`
+ * the Ethernet header too. What stands between the two headers stays as it is.
  */
-static __always_inline int write_headers(struct __sk_buff *skb, struct headers *h, u32 ip_length,
-					 u32 length, bool ethernet)
+static __always_inline int write_headers4(struct __sk_buff *skb, struct headers4 *h, u32 ip_length,
+					  u32 length, bool ethernet)
 {
 	u32 l2 = l2_length();
 
@@ -80,7 +97,164 @@ static __always_inline int write_headers(struct __sk_buff *skb, struct headers *
 		return -1;
 	if (bpf_skb_store_bytes(skb, l2, &h->ip, sizeof(h->ip), 0))
 		return -1;
-	return bpf_skb_store_bytes(skb, l2 + ip_length, &h->tcp, length, 0);
+	return length ? bpf_skb_store_bytes(skb, l2 + ip_length, &h->l4, length, 0) : 0;
+}
+
+static __always_inline int write_headers6(struct __sk_buff *skb, struct headers6 *h, u32 ip_length,
+					  u32 length, bool ethernet)
+{
+	u32 l2 = l2_length();
+
+	if (ip_length == sizeof(h->ip)) {
+		if (ethernet)
+			return bpf_skb_store_bytes(skb, 0, &h->eth,
+						   sizeof(h->eth) + sizeof(h->ip) + length, 0);
+		return bpf_skb_store_bytes(skb, l2, &h->ip, sizeof(h->ip) + length, 0);
+	}
+	if (ethernet && bpf_skb_store_bytes(skb, 0, &h->eth, sizeof(h->eth), 0))
+		return -1;
+	if (bpf_skb_store_bytes(skb, l2, &h->ip, sizeof(h->ip), 0))
+		return -1;
+	return length ? bpf_skb_store_bytes(skb, l2 + ip_length, &h->l4, length, 0) : 0;
+}
+
+/*
+ * Translates the layer-4 header at `from` into *to. Answers its length, or -1
+ * if it does not lie within `end`. 0: nothing to change (SCTP).
+ */
+static __always_inline int translate_l4(struct __sk_buff *skb, const struct packet *p,
+					const struct flow *flow, void *end, union l4_header *to,
+					bool v6)
+{
+	void *from = p->l4;
+
+	if (p->key.protocol == IPPROTO_TCP) {
+		if (from + sizeof(to->tcp) > end)
+			return -1;
+		to->tcp = *(struct tcphdr *)from;
+		to->tcp.source = flow->sport;
+		to->tcp.dest = flow->dport;
+		if (config.kern_ctx)
+			to->tcp.check = l4_checksum(skb, to->tcp.check, flow, false, v6);
+		return sizeof(to->tcp);
+	}
+	if (from + sizeof(to->udp) > end)
+		return -1;
+	to->udp = *(struct udphdr *)from;
+	if (p->key.protocol == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) {
+		to->icmp.id = flow->sport | flow->dport;
+		if (!v6)
+			to->icmp.checksum = csum_update(to->icmp.checksum, flow->port_delta);
+		else if (config.kern_ctx)
+			to->icmp.checksum = l4_checksum(skb, to->icmp.checksum, flow, false, v6);
+		return sizeof(to->icmp);
+	}
+	if (p->key.protocol != IPPROTO_UDP)
+		return 0;
+	to->udp.source = flow->sport;
+	to->udp.dest = flow->dport;
+	if (config.kern_ctx)
+		to->udp.check = l4_checksum(skb, to->udp.check, flow, true, v6);
+	return sizeof(to->udp);
+}
+
+/* What is left to do where the kernel does not show the checksum's state. */
+static __always_inline void finish_checksum(struct __sk_buff *skb, u32 l4_offset, u8 protocol,
+					    const struct flow *flow, bool v6)
+{
+	if (config.kern_ctx)
+		return;
+	if (protocol == IPPROTO_TCP)
+		l4_checksum_helper(skb, l4_offset + offsetof(struct tcphdr, check), flow, false,
+				   v6);
+	else if (protocol == IPPROTO_UDP)
+		l4_checksum_helper(skb, l4_offset + offsetof(struct udphdr, check), flow, true, v6);
+	else if (v6 && protocol == IPPROTO_ICMPV6)
+		l4_checksum_helper(skb, l4_offset + offsetof(struct icmp_echo, checksum), flow,
+				   false, v6);
+}
+
+static __always_inline void set_ethernet(struct ethhdr *eth, const struct endpoint *ep, bool v6)
+{
+	mac_copy(eth->h_dest, &ep->mac);
+	mac_copy(eth->h_source, &ep->gateway_mac);
+	eth->h_proto = v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+}
+
+static __always_inline int translate4(struct __sk_buff *skb, struct packet *p,
+				      const struct flow *flow, bool hop, const struct endpoint *ep)
+{
+	void *end = (void *)(long)skb->data_end;
+	bool ethernet = ep && !config.l3_device;
+	u32 ip_length = p->l4 - p->ip;
+	u16 ip_delta = flow->addr_delta;
+	u8 protocol = p->key.protocol;
+	struct headers4 h;
+	int length;
+
+	/* parse has seen to it; the verifier has forgotten */
+	if (p->ip + sizeof(h.ip) > end)
+		return -1;
+	h.ip = *(struct iphdr *)p->ip;
+	h.ip.saddr = *(u32 *)flow_saddr(flow, false);
+	h.ip.daddr = *(u32 *)flow_daddr(flow, false);
+	if (hop) {
+		h.ip.ttl--;
+		ip_delta = csum_add(ip_delta, TTL_DELTA);
+	}
+	h.ip.check = csum_update(h.ip.check, ip_delta);
+	if (ethernet)
+		set_ethernet(&h.eth, ep, false);
+	length = translate_l4(skb, p, flow, end, &h.l4, false);
+	if (length == sizeof(h.l4.tcp)) {
+		if (write_headers4(skb, &h, ip_length, sizeof(h.l4.tcp), ethernet))
+			return -1;
+	} else if (length == sizeof(h.l4.udp)) {
+		if (write_headers4(skb, &h, ip_length, sizeof(h.l4.udp), ethernet))
+			return -1;
+	} else if (length || write_headers4(skb, &h, ip_length, 0, ethernet)) {
+		return -1;
+	}
+	finish_checksum(skb, l2_length() + ip_length, protocol, flow, false);
+	return 0;
+}
+
+static __always_inline int translate6(struct __sk_buff *skb, struct packet *p,
+				      const struct flow *flow, bool hop, const struct endpoint *ep)
+{
+	void *end = (void *)(long)skb->data_end;
+	bool ethernet = ep && !config.l3_device;
+	u32 ip_length = p->l4 - p->ip;
+	u8 protocol = p->key.protocol;
+	struct flow_scratch *scratch = flow_scratch_get();
+	struct headers6 *h;
+	int length;
+
+	if (!scratch || p->ip + sizeof(h->ip) > end)
+		return -1;
+	h = (struct headers6 *)scratch->headers;
+	h->ip = *(struct ipv6hdr *)p->ip;
+	addr_copy(&h->ip.saddr, flow_saddr(flow, true), true);
+	addr_copy(&h->ip.daddr, flow_daddr(flow, true), true);
+	if (hop) {
+		h->ip.hop_limit--;
+		if (config.kern_ctx && skb_checksum_state(skb) == SKB_CHECKSUM_COMPLETE)
+			bpf_csum_update(skb, HOP_LIMIT_DELTA);
+	}
+	if (ethernet)
+		set_ethernet(&h->eth, ep, true);
+	length = translate_l4(skb, p, flow, end, &h->l4, true);
+	if (length == sizeof(h->l4.tcp)) {
+		if (write_headers6(skb, h, ip_length, sizeof(h->l4.tcp), ethernet))
+			return -1;
+	} else if (length == sizeof(h->l4.udp)) {
+		if (write_headers6(skb, h, ip_length, sizeof(h->l4.udp), ethernet))
+			return -1;
+	} else if (length || write_headers6(skb, h, ip_length, 0, ethernet)) {
+		return -1;
+	}
+	finish_checksum(skb, l2_length() + ip_length, protocol, flow, true);
+	return 0;
 }
 
 /*
@@ -90,63 +264,11 @@ static __always_inline int write_headers(struct __sk_buff *skb, struct headers *
  * Ethernet header to write to. All packet pointers are void afterwards. Answers
  * 0, or -1 if the packet could not be made writable.
  */
-static __always_inline int translate4(struct __sk_buff *skb, struct packet *p,
-				      const struct flow4 *flow, bool hop, const struct endpoint *ep)
+static __always_inline int translate(struct __sk_buff *skb, struct packet *p,
+				     const struct flow *flow, bool hop, const struct endpoint *ep,
+				     bool v6)
 {
-	void *end = (void *)(long)skb->data_end;
-	bool ethernet = ep && !config.l3_device;
-	u32 ip_length = p->l4 - (void *)p->ip;
-	u32 l4_offset = l2_length() + ip_length;
-	u16 ip_delta = flow->addr_delta;
-	struct headers h;
-
-	/* parse_ipv4 has seen to it; the verifier has forgotten */
-	if ((void *)(p->ip + 1) > end || p->l4 + sizeof(h.udp) > end)
-		return -1;
-	h.ip = *p->ip;
-	h.ip.saddr = flow->saddr;
-	h.ip.daddr = flow->daddr;
-	if (hop) {
-		h.ip.ttl--;
-		ip_delta = csum_add(ip_delta, TTL_DELTA);
-	}
-	h.ip.check = csum_update(h.ip.check, ip_delta);
-	if (ethernet) {
-		mac_copy(h.eth.h_dest, &ep->mac);
-		mac_copy(h.eth.h_source, &ep->gateway_mac);
-		h.eth.h_proto = bpf_htons(ETH_P_IP);
-	}
-
-	if (p->key.protocol == IPPROTO_TCP) {
-		if (p->l4 + sizeof(h.tcp) > end)
-			return -1;
-		h.tcp = *(struct tcphdr *)p->l4;
-		h.tcp.source = flow->sport;
-		h.tcp.dest = flow->dport;
-		if (config.kern_ctx)
-			h.tcp.check = l4_checksum(skb, h.tcp.check, flow, false);
-		if (write_headers(skb, &h, ip_length, sizeof(h.tcp), ethernet))
-			return -1;
-		if (!config.kern_ctx)
-			l4_checksum_helper(skb, l4_offset + offsetof(struct tcphdr, check), flow,
-					   false);
-		return 0;
-	}
-	h.udp = *(struct udphdr *)p->l4;
-	if (p->key.protocol == IPPROTO_ICMP) {
-		h.icmp.id = flow->sport | flow->dport;
-		h.icmp.checksum = csum_update(h.icmp.checksum, flow->port_delta);
-		return write_headers(skb, &h, ip_length, sizeof(h.icmp), ethernet);
-	}
-	h.udp.source = flow->sport;
-	h.udp.dest = flow->dport;
-	if (config.kern_ctx)
-		h.udp.check = l4_checksum(skb, h.udp.check, flow, true);
-	if (write_headers(skb, &h, ip_length, sizeof(h.udp), ethernet))
-		return -1;
-	if (!config.kern_ctx)
-		l4_checksum_helper(skb, l4_offset + offsetof(struct udphdr, check), flow, true);
-	return 0;
+	return v6 ? translate6(skb, p, flow, hop, ep) : translate4(skb, p, flow, hop, ep);
 }
 
 #endif

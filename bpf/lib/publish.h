@@ -9,44 +9,80 @@
 #include "flow.h"
 #include "snat.h"
 
+/* The publish of this very address and port, or 0. */
+static __always_inline u32 publish_of_address(const union any_key *key, bool v6)
+{
+	u32 *id;
+
+	if (v6) {
+		struct publish_addr6_key at = {
+			.addr = key->v6.daddr,
+			.port = key->dport,
+			.protocol = key->protocol,
+		};
+
+		id = bpf_map_lookup_elem(&publish_addr6, &at);
+	} else {
+		struct publish_addr4_key at = {
+			.addr = key->v4.daddr,
+			.port = key->dport,
+			.protocol = key->protocol,
+		};
+
+		id = bpf_map_lookup_elem(&publish_addr4, &at);
+	}
+	return id ? *id : 0;
+}
+
 /*
  * The publish that answers at this address and port, and its id in *id: that
  * of the very address first, then that of all addresses of the host.
  */
-static __always_inline struct publish *publish4_find(const struct flow4_key *key, u32 slot, u32 *id)
+static __always_inline struct publish *publish_find(const union any_key *key, u32 slot, u32 *id,
+						    bool v6)
 {
-	*id = 0;
-	if (slot & PORT_SLOT_BY_ADDRESS) {
-		struct publish_addr4_key at = {
-			.addr = key->daddr,
-			.port = key->dport,
-			.protocol = key->protocol,
-		};
-		u32 *own = bpf_map_lookup_elem(&publish_addr4, &at);
-
-		if (own)
-			*id = *own;
-	}
+	*id = slot & PORT_SLOT_BY_ADDRESS ? publish_of_address(key, v6) : 0;
 	if (!*id) {
 		*id = slot & PORT_SLOT_ID;
-		if (!*id || !bpf_map_lookup_elem(&host_addr4, &key->daddr))
+		if (!*id || !addr_is_host(key_daddr(key, v6), v6))
 			return NULL;
 	}
 	return bpf_map_lookup_elem(&publishes, id);
+}
+
+/* The publish takes packets from this source. */
+static __always_inline bool publish_allows(const struct publish *publish, u32 id,
+					   const union any_key *key, bool v6)
+{
+	struct publish_allow_key source = {
+		.prefix_length = 32 + 128,
+		.publish = bpf_htonl(id),
+	};
+
+	if (!(publish->flags & PUBLISH_LIMITED))
+		return true;
+	if (v6) {
+		source.source = key->v6.saddr;
+	} else {
+		source.source.word[2] = bpf_htonl(0xffff);
+		source.source.word[3] = key->v4.saddr;
+	}
+	return bpf_map_lookup_elem(&publish_allow, &source);
 }
 
 /*
  * A UDP socket of the host that is connected to this very peer: the packet is
  * an answer to it. TCP needs no such look: an answer is no bare SYN.
  */
-static __always_inline bool host_is_connected(struct __sk_buff *skb, const struct flow4_key *key)
+static __always_inline bool host_is_connected(struct __sk_buff *skb, const union any_key *key,
+					      bool v6)
 {
 	struct bpf_sock *sk;
 	bool connected;
 
 	if (key->protocol != IPPROTO_UDP)
 		return false;
-	sk = host_socket(skb, key);
+	sk = host_socket(skb, key, v6);
 	if (!sk)
 		return false;
 	connected = sk->dst_port;
@@ -55,13 +91,13 @@ static __always_inline bool host_is_connected(struct __sk_buff *skb, const struc
 }
 
 /* Fills what a published flow's first half has in common on every hook. */
-static __always_inline void publish4_target(const struct flow4_key *key,
-					    const struct publish *publish, u32 id,
-					    struct flow4 *flow)
+static __always_inline void publish_target(const union any_key *key, const struct publish *publish,
+					   u32 id, struct flow *flow, bool v6)
 {
-	flow->saddr = key->saddr;
+	addr_copy(flow_saddr(flow, v6), key_saddr(key, v6), v6);
+	addr_copy(flow_daddr(flow, v6),
+		  v6 ? (const void *)&publish->addr6 : (const void *)&publish->addr4, v6);
 	flow->sport = key->sport;
-	flow->daddr = publish->addr4;
 	flow->dport = bpf_htons(bpf_ntohs(key->dport) - publish->host_port + publish->port);
 	flow->endpoint = publish->endpoint;
 	flow->generation = publish->generation;
@@ -70,7 +106,7 @@ static __always_inline void publish4_target(const struct flow4_key *key,
 	flow->publish = id;
 }
 
-/* Only a bare SYN opens a TCP flow. */
+/* Only a bare SYN opens a TCP flow, only a request one of echoes. */
 static __always_inline bool opens_flow(const struct packet *p)
 {
 	return p->key.protocol != IPPROTO_TCP ||

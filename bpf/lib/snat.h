@@ -14,19 +14,23 @@
 #include "../maps/publish.h"
 #include "count.h"
 #include "flow.h"
+#include "limit.h"
 
 /* Index of a protocol's part of port_slots, or PORT_TABLES if it has none. */
-static __always_inline u32 port_table(u8 protocol)
+static __always_inline u32 port_table(u8 protocol, bool v6)
 {
-	return protocol == IPPROTO_TCP	 ? PORT_TABLE_TCP
-	       : protocol == IPPROTO_UDP ? PORT_TABLE_UDP
-					 : PORT_TABLES;
+	u32 base = v6 ? PORT_TABLES_FAMILY : 0;
+
+	return protocol == IPPROTO_TCP	  ? base + PORT_TABLE_TCP
+	       : protocol == IPPROTO_UDP  ? base + PORT_TABLE_UDP
+	       : protocol == IPPROTO_SCTP ? base + PORT_TABLE_SCTP
+					  : PORT_TABLES;
 }
 
 /* The slot of a port, 0 where nothing is published. */
-static __always_inline u32 port_slot(u8 protocol, be16 port)
+static __always_inline u32 port_slot(u8 protocol, be16 port, bool v6)
 {
-	u32 table = port_table(protocol);
+	u32 table = port_table(protocol, v6);
 	u32 index = table << 16 | bpf_ntohs(port);
 	u32 *slot = table < PORT_TABLES ? bpf_map_lookup_elem(&port_slots, &index) : NULL;
 
@@ -34,31 +38,39 @@ static __always_inline u32 port_slot(u8 protocol, be16 port)
 }
 
 /* A socket of the host that a packet with this key would reach. */
-static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb,
-						    const struct flow4_key *key)
+static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, const union any_key *key,
+						    bool v6)
 {
-	struct bpf_sock_tuple tuple = {
-		.ipv4.saddr = key->saddr,
-		.ipv4.daddr = key->daddr,
-		.ipv4.sport = key->sport,
-		.ipv4.dport = key->dport,
-	};
+	struct bpf_sock_tuple tuple;
+	u32 size = v6 ? sizeof(tuple.ipv6) : sizeof(tuple.ipv4);
 
+	if (v6) {
+		__builtin_memcpy(tuple.ipv6.saddr, &key->v6.saddr, sizeof(ipv6_addr));
+		__builtin_memcpy(tuple.ipv6.daddr, &key->v6.daddr, sizeof(ipv6_addr));
+		tuple.ipv6.sport = key->sport;
+		tuple.ipv6.dport = key->dport;
+	} else {
+		tuple.ipv4.saddr = key->v4.saddr;
+		tuple.ipv4.daddr = key->v4.daddr;
+		tuple.ipv4.sport = key->sport;
+		tuple.ipv4.dport = key->dport;
+	}
 	if (key->protocol == IPPROTO_TCP)
-		return bpf_sk_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		return bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (key->protocol == IPPROTO_UDP)
-		return bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		return bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	return NULL;
 }
 
 /* A port of the host's own address that the host itself needs. */
-static __always_inline bool port_held_by_host(struct __sk_buff *skb, const struct flow4_key *reply)
+static __always_inline bool port_held_by_host(struct __sk_buff *skb, const union any_key *reply,
+					      bool v6)
 {
 	struct bpf_sock *sk;
 
-	if (port_slot(reply->protocol, reply->dport))
+	if (port_slot(reply->protocol, reply->dport, v6))
 		return true;
-	sk = host_socket(skb, reply);
+	sk = host_socket(skb, reply, v6);
 	if (!sk)
 		return false;
 	bpf_sk_release(sk);
@@ -85,10 +97,10 @@ static __always_inline void count_tries(u32 tries)
 
 struct opening {
 	struct __sk_buff *skb;
-	const struct flow4_key *key;
-	struct flow4 *flow;
-	struct flow4_key pkey;
-	struct flow4 partner;
+	const union any_key *key;
+	struct flow *flow;
+	union any_key *pkey;
+	struct flow *partner;
 	u32 host_address;
 	u32 tries;
 	enum drop_reason reason;
@@ -98,78 +110,123 @@ struct opening {
  * Takes the source port in flow->sport for the flow, if nobody has it. On
  * success both halves are in the table of new flows.
  */
-static __always_inline enum drop_reason flow4_claim(struct opening *o)
+static __always_inline enum drop_reason flow_claim(struct opening *o, bool v6)
 {
-	const struct flow4_key *key = o->key;
-	struct flow4 *holder;
+	struct flow *holder;
 	long err;
 
-	if (o->host_address && port_held_by_host(o->skb, &o->pkey))
+	if (o->host_address && port_held_by_host(o->skb, o->pkey, v6))
 		return DROP_NO_PORT;
-	flow4_set_deltas(key, o->flow);
-	o->partner.addr_delta = ~o->flow->addr_delta;
-	o->partner.port_delta = ~o->flow->port_delta;
-	err = bpf_map_update_elem(&flows4_new, &o->pkey, &o->partner, BPF_NOEXIST);
+	flow_set_deltas(o->key, o->flow, v6);
+	o->partner->addr_delta = ~o->flow->addr_delta;
+	o->partner->port_delta = ~o->flow->port_delta;
+	err = flow_put_new(o->pkey, o->partner, BPF_NOEXIST, v6);
 	if (err == -EEXIST) {
 		/* our own, whose other half was evicted: goes on where it was */
-		holder = bpf_map_lookup_elem(&flows4_new, &o->pkey);
-		if (!holder || !flow4_partner_of(key, holder) ||
-		    holder->generation != o->partner.generation)
+		holder = flow_new(o->pkey, v6);
+		if (!holder || !flow_partner_of(o->key, holder, v6) ||
+		    holder->generation != o->partner->generation)
 			return DROP_NO_PORT;
-		bpf_map_update_elem(&flows4_new, &o->pkey, &o->partner, BPF_ANY);
+		flow_put_new(o->pkey, o->partner, BPF_ANY, v6);
 	} else if (err) {
 		return DROP_TABLE_FULL;
 	}
-	if (bpf_map_lookup_elem(&flows4, &o->pkey)) {
-		bpf_map_delete_elem(&flows4_new, &o->pkey);
+	if (flow_proven(o->pkey, v6)) {
+		flow_delete_new(o->pkey, v6);
 		return DROP_NO_PORT;
 	}
-	if (bpf_map_update_elem(&flows4_new, key, o->flow, BPF_ANY)) {
-		bpf_map_delete_elem(&flows4_new, &o->pkey);
+	if (flow_put_new(o->key, o->flow, BPF_ANY, v6)) {
+		flow_delete_new(o->pkey, v6);
 		return DROP_TABLE_FULL;
 	}
 	return DROP_NONE;
 }
 
-static long try_port(u32 index, struct opening *o)
+static __always_inline long try_port(u32 index, struct opening *o, bool v6)
 {
 	o->flow->sport = random_port();
-	o->pkey.dport = o->flow->sport;
+	o->pkey->dport = o->flow->sport;
 	o->flow->flags |= FLOW_SNAT;
-	o->partner.flags |= FLOW_SNAT;
+	o->partner->flags |= FLOW_SNAT;
 	o->tries = index + 1;
-	o->reason = flow4_claim(o);
+	o->reason = flow_claim(o, v6);
 	return o->reason != DROP_NO_PORT;
 }
 
-/*
- * Opens a flow from its first half, all of which is set but the deltas. The
- * source port in flow->sport is kept if free, else one is picked at random
- * from the range, SNAT_TRIES tries in all. `host_address`: flow->saddr is an
- * address of the host, whose own ports are not to be taken. For echo the
- * identifier is the port. Answers DROP_NONE or why not.
- */
-static __noinline int flow4_open(struct __sk_buff *skb, const struct flow4_key *key,
-				 struct flow4 *flow, bool host_address)
+static long try_port4(u32 index, struct opening *o)
+{
+	return try_port(index, o, false);
+}
+
+static long try_port6(u32 index, struct opening *o)
+{
+	return try_port(index, o, true);
+}
+
+static __always_inline int flow_open_family(struct __sk_buff *skb, const union any_key *key,
+					    bool host_address, bool v6)
 {
 	struct flow_counts *counts = flow_counts(key->protocol);
+	struct flow_scratch *scratch = flow_scratch_get();
 	struct opening o = {
 		.skb = skb,
 		.key = key,
-		.flow = flow,
 		.host_address = host_address,
 	};
 
-	flow->seen = flow->opened = clock_tick();
-	flow4_partner(key, flow, &o.pkey, &o.partner);
-	o.reason = flow4_claim(&o);
-	if (o.reason == DROP_NO_PORT)
-		bpf_loop(SNAT_TRIES - 1, try_port, &o, 0);
+	if (!scratch)
+		return DROP_TABLE_FULL;
+	o.flow = (struct flow *)&scratch->flow;
+	o.pkey = &scratch->pkey;
+	o.partner = (struct flow *)&scratch->partner;
+	if (limit_reached(o.flow->endpoint))
+		return DROP_LIMIT;
+	o.flow->seen = o.flow->opened = clock_tick();
+	o.flow->state = 0;
+	flow_partner(key, o.flow, o.pkey, o.partner, v6);
+	o.reason = flow_claim(&o, v6);
+	/* the checksum of SCTP is no sum: its ports stay */
+	if (o.reason == DROP_NO_PORT && key->protocol != IPPROTO_SCTP)
+		bpf_loop(SNAT_TRIES - 1, v6 ? try_port6 : try_port4, &o, 0);
 	if (host_address)
 		count_tries(o.reason == DROP_NO_PORT ? SNAT_TRIES : o.tries);
 	if (o.reason == DROP_NONE && counts)
 		counts->opened++;
 	return o.reason;
+}
+
+__noinline int flow4_open(struct __sk_buff *skb, const union any_key *key, u32 host_address)
+{
+	return !key ? DROP_TABLE_FULL : flow_open_family(skb, key, host_address, false);
+}
+
+__noinline int flow6_open(struct __sk_buff *skb, const union any_key *key, u32 host_address)
+{
+	return !key ? DROP_TABLE_FULL : flow_open_family(skb, key, host_address, true);
+}
+
+/*
+ * Opens a flow from its first half in the scratch, all of which is set but the
+ * deltas and times. The source port in flow->sport is kept if free, else one
+ * is picked at random from the range, SNAT_TRIES tries in all. `host_address`:
+ * the source is an address of the host, whose own ports are not to be taken.
+ * For echo the identifier is the port. Answers DROP_NONE or why not.
+ */
+static __always_inline int flow_open(struct __sk_buff *skb, const union any_key *key,
+				     bool host_address, bool v6)
+{
+	return v6 ? flow6_open(skb, key, host_address) : flow4_open(skb, key, host_address);
+}
+
+/* The scratch's flow, emptied, for a first half to be planned in. */
+static __always_inline struct flow *flow_plan(void)
+{
+	struct flow_scratch *scratch = flow_scratch_get();
+
+	if (!scratch)
+		return NULL;
+	__builtin_memset(&scratch->flow, 0, sizeof(scratch->flow));
+	return (struct flow *)&scratch->flow;
 }
 
 #endif

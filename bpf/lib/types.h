@@ -2,7 +2,7 @@
 /*
  * Types that carry meaning. User space generates its codecs from BTF, where
  * these typedef names decide how a field is shown: `be16`/`be32` as numbers in
- * host order, `ipv4_addr` and `mac_addr` as text.
+ * host order, `ipv4_addr`, `ipv6_addr` and `mac_addr` as text.
  */
 #ifndef SLUICE_LIB_TYPES_H
 #define SLUICE_LIB_TYPES_H
@@ -21,6 +21,10 @@ typedef u16 be16;
 typedef u32 be32;
 
 typedef be32 ipv4_addr;
+
+typedef struct {
+	be32 word[4];
+} ipv6_addr;
 
 typedef struct {
 	u8 byte[6];

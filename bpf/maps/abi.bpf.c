@@ -23,3 +23,4 @@ enum drop_reason *abi_drop_reason;
 enum flow_protocol *abi_flow_protocol;
 enum port_table *abi_port_table;
 enum port_slot *abi_port_slot;
+enum publish_flag *abi_publish_flag;

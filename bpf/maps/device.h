@@ -26,6 +26,7 @@ struct device {
 	ipv4_addr addr4; /* uplink: masquerade address where the kernel cannot tell by route */
 	mac_addr mac;
 	u8 pad[2];
+	ipv6_addr addr6; /* as addr4 */
 };
 
 struct {
@@ -37,6 +38,9 @@ struct {
 
 enum network_flag {
 	NETWORK_MASQUERADE = 1,
+	NETWORK_INTERNAL = 2,	    /* nothing leaves it, nothing but the host enters */
+	NETWORK_NO_ICC = 4,	    /* containers do not reach one another */
+	NETWORK_NO_HOST_ACCESS = 8, /* containers do not reach the host's own services */
 };
 
 struct network {
@@ -46,6 +50,7 @@ struct network {
 	u32 members_end;    /* all members are below */
 	mac_addr mac;	    /* the bridge's */
 	u8 pad[2];
+	ipv6_addr gateway6; /* ::, none */
 };
 
 struct {
@@ -65,5 +70,12 @@ struct {
 	__type(key, ipv4_addr);
 	__type(value, u32); /* ifindex that carries it */
 } host_addr4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, ipv6_addr);
+	__type(value, u32); /* ifindex that carries it */
+} host_addr6 SEC(".maps");
 
 #endif

@@ -24,7 +24,10 @@ struct endpoint {
 	mac_addr mac;
 	mac_addr gateway_mac; /* the bridge's */
 	u32 member;	      /* place in the network's member list */
-	u32 pad[7];
+	ipv6_addr addr6;      /* ::, none */
+	u32 max_flows;	      /* open flows allowed; 0: no limit */
+	u32 max_new_flows;    /* new flows allowed in a tick; 0: no limit */
+	u32 pad;
 };
 _Static_assert(sizeof(struct endpoint) == 64, "an endpoint is one cache line");
 
@@ -34,6 +37,21 @@ struct {
 	__type(key, u32);
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
+
+/* What a container with a limit has open: only such are counted. */
+struct endpoint_load {
+	u32 flows;   /* open, as of the collector's last pass and what opened since */
+	u32 counted; /* by the collector's pass that is under way */
+	u32 tick;    /* in which `opened` were opened */
+	u32 opened;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_ENDPOINTS);
+	__type(key, u32);
+	__type(value, struct endpoint_load);
+} endpoint_load SEC(".maps");
 
 /* Unicast within a network: who has this MAC. */
 struct mac_key {
@@ -56,6 +74,13 @@ struct {
 	__type(key, ipv4_addr);
 	__type(value, u32); /* slot */
 } ep_addr4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MAX_ENDPOINTS);
+	__type(key, ipv6_addr);
+	__type(value, u32); /* slot */
+} ep_addr6 SEC(".maps");
 
 /* The endpoints of a network, for broadcast; a missing entry is a hole. */
 struct member_key {

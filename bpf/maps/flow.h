@@ -22,16 +22,35 @@
 /*
  * Echo requests carry their identifier as sport and 0 as dport, replies the
  * other way round: a reply's key is the request's reversed, as with ports.
+ *
+ * What both families share comes first, so that one body of code serves both
+ * (lib/address.h).
  */
-struct flow4_key {
-	ipv4_addr saddr;
-	ipv4_addr daddr;
+struct flow_key {
 	be16 sport;
 	be16 dport;
 	u8 protocol;
 	u8 pad[3];
 };
+
+struct flow4_key {
+	struct flow_key;
+	ipv4_addr saddr;
+	ipv4_addr daddr;
+};
 _Static_assert(sizeof(struct flow4_key) == 16, "two 64-bit words to hash");
+
+struct flow6_key {
+	struct flow_key;
+	ipv6_addr saddr;
+	ipv6_addr daddr;
+};
+
+union any_key {
+	struct flow_key;
+	struct flow4_key v4;
+	struct flow6_key v6;
+};
 
 /* How a packet leaves the program. */
 enum flow_action {
@@ -60,26 +79,44 @@ enum flow_state {
 	FLOW_RST = 16,
 };
 
-struct flow4 {
-	ipv4_addr saddr; /* the packet's fields after translation */
-	ipv4_addr daddr;
-	be16 sport;
+struct flow {
+	be16 sport; /* the packet's fields after translation */
 	be16 dport;
 	u16 addr_delta; /* checksum differences, one's complement, see lib/csum.h */
 	u16 port_delta;
 	u32 endpoint;	/* slot of the container whose flow it is, or the receiving one */
 	u32 generation; /* of that endpoint */
 	u32 ifindex;	/* egress device; for FLOW_TO_ENDPOINT the device the flow came in by */
+	mac_addr mac;	/* of who sent the first packet, for FLOW_TO_MAC */
+	u8 action;	/* enum flow_action */
+	u8 flags;	/* enum flow_flag */
+	u32 seen;	/* tick of the last packet, see lib/clock.h */
+	u32 opened;	/* tick of the first packet */
+	u32 publish;	/* id of the publish that it came through, or 0 */
+	u16 state;	/* enum flow_state */
+	u16 mtu;	/* of the way out, as of the last look at the route; 0: not checked */
+};
+
+struct flow4 {
+	struct flow;
+	ipv4_addr saddr; /* the packet's fields after translation */
+	ipv4_addr daddr;
 	ipv4_addr nexthop;
-	mac_addr mac; /* of who sent the first packet, for FLOW_TO_MAC */
-	u8 action;    /* enum flow_action */
-	u8 flags;     /* enum flow_flag */
-	u32 seen;     /* tick of the last packet, see lib/clock.h */
-	u32 opened;   /* tick of the first packet */
-	u32 publish;  /* id of the publish that it came through, or 0 */
-	u32 state;    /* enum flow_state */
 };
 _Static_assert(sizeof(struct flow4) == 56, "entry header + key + value: two cache lines");
+
+struct flow6 {
+	struct flow;
+	ipv6_addr saddr;
+	ipv6_addr daddr;
+	ipv6_addr nexthop;
+};
+
+union any_flow {
+	struct flow;
+	struct flow4 v4;
+	struct flow6 v6;
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -95,5 +132,20 @@ struct {
 	__type(key, struct flow4_key);
 	__type(value, struct flow4);
 } flows4_new SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_FLOWS);
+	__type(key, struct flow6_key);
+	__type(value, struct flow6);
+} flows6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_FLOWS_NEW);
+	__type(key, struct flow6_key);
+	__type(value, struct flow6);
+} flows6_new SEC(".maps");
 
 #endif

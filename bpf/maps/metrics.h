@@ -43,6 +43,13 @@ enum drop_reason {
 	DROP_TTL = 13,		    /* would leave with a TTL of 0 */
 	DROP_NO_ENDPOINT = 14,	    /* the container left meanwhile */
 	DROP_FRAGMENT = 15,	    /* a fragment where ports are needed */
+	DROP_INTERNAL = 16,	    /* out of, or into, an internal network */
+	DROP_NO_HOST_ACCESS = 17,   /* the network may not reach the host's services */
+	DROP_ROGUE = 18,       /* router advertisement, redirect or DHCP offer of a container */
+	DROP_NOT_ALLOWED = 19, /* the publish does not list the source */
+	DROP_MARTIAN = 20,     /* a source that cannot be */
+	DROP_LIMIT = 21,       /* the container's limit on flows */
+	DROP_TOO_BIG = 22,     /* larger than the way out takes; the sender was told */
 	DROP_REASONS = 32,
 };
 
@@ -70,7 +77,8 @@ enum flow_protocol {
 	FLOW_PROTOCOL_TCP = 0,
 	FLOW_PROTOCOL_UDP = 1,
 	FLOW_PROTOCOL_ICMP = 2,
-	FLOW_PROTOCOLS = 3,
+	FLOW_PROTOCOL_SCTP = 3,
+	FLOW_PROTOCOLS = 4,
 };
 
 struct flow_counts {

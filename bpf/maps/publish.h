@@ -17,7 +17,8 @@ enum port_table {
 	PORT_TABLE_TCP = 0,
 	PORT_TABLE_UDP = 1,
 	PORT_TABLE_SCTP = 2,
-	PORT_TABLES = 3,
+	PORT_TABLES_FAMILY = 3, /* IPv6's follow IPv4's in the same order */
+	PORT_TABLES = 6,
 };
 
 /*
@@ -52,16 +53,36 @@ struct {
 	__type(value, u32); /* publish id */
 } publish_addr4 SEC(".maps");
 
+struct publish_addr6_key {
+	ipv6_addr addr;
+	be16 port;
+	u8 protocol;
+	u8 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_PUBLISH_ADDRESSES);
+	__type(key, struct publish_addr6_key);
+	__type(value, u32); /* publish id */
+} publish_addr6 SEC(".maps");
+
+enum publish_flag {
+	PUBLISH_LIMITED = 1, /* only for sources in publish_allow */
+};
+
 /* host port p maps to container port p - host_port + port. */
 struct publish {
 	u32 endpoint;	 /* slot */
 	u32 generation;	 /* of the endpoint */
-	ipv4_addr addr4; /* the endpoint's */
+	ipv4_addr addr4; /* the endpoint's; 0: not published in this family */
 	u16 host_port;
 	u16 host_port_end; /* inclusive */
 	u16 port;
 	u8 protocol;
-	u8 pad;
+	u8 flags;	 /* enum publish_flag */
+	ipv6_addr addr6; /* the endpoint's; ::, not published in this family */
 };
 
 struct {
@@ -71,5 +92,23 @@ struct {
 	__type(key, u32); /* publish id */
 	__type(value, struct publish);
 } publishes SEC(".maps");
+
+/*
+ * Who may use a limited publish. IPv4 sources as ::ffff:a.b.c.d; read for the
+ * first packet of a flow only.
+ */
+struct publish_allow_key {
+	u32 prefix_length; /* bits: 32 of the id, then those of the prefix */
+	be32 publish;	   /* the trie compares bytes */
+	ipv6_addr source;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MAX_PUBLISH_ADDRESSES);
+	__type(key, struct publish_allow_key);
+	__type(value, u32); /* 1 */
+} publish_allow SEC(".maps");
 
 #endif

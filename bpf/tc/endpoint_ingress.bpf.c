@@ -8,8 +8,10 @@
 #include "../lib/broadcast.h"
 #include "../lib/deliver.h"
 #include "../lib/flow.h"
+#include "../lib/icmp.h"
 #include "../lib/maintain.h"
 #include "../lib/publish.h"
+#include "../lib/reject.h"
 #include "../lib/snat.h"
 #include "../lib/spoof.h"
 
@@ -17,30 +19,32 @@
 
 /*
  * The plan_* functions fill in the first half of a new flow and answer 0, or a
- * drop reason, or PASS. They are calls, not inlined, so that their stack is
- * free again when the flow is opened.
+ * drop reason, or PASS.
  */
 #define PASS (-1)
 
 /* The first packet to a port that some endpoint of this host publishes. */
-static __noinline int plan_published(struct __sk_buff *skb, struct packet *p,
-				     const struct endpoint *ep, struct flow4 *flow)
+static __always_inline int plan_published(struct __sk_buff *skb, struct packet *p,
+					  const struct endpoint *ep, bool v6)
 {
-	u32 slot = port_slot(p->key.protocol, p->key.dport);
+	u32 slot = port_slot(p->key.protocol, p->key.dport, v6);
+	struct flow *flow = flow_plan();
 	struct publish *publish;
 	struct endpoint *target;
 	struct network *net;
 	u32 id;
 
-	if (!slot || !opens_flow(p))
+	if (!slot || !flow || !opens_flow(p))
 		return PASS;
-	publish = publish4_find(&p->key, slot, &id);
+	publish = publish_find(&p->key, slot, &id, v6);
 	if (!publish)
 		return PASS;
+	if (!publish_allows(publish, id, &p->key, v6))
+		return DROP_NOT_ALLOWED;
 	target = bpf_map_lookup_elem(&endpoints, &publish->endpoint);
 	if (!target || target->generation != publish->generation)
 		return DROP_NO_ENDPOINT;
-	publish4_target(&p->key, publish, id, flow);
+	publish_target(&p->key, publish, id, flow, v6);
 	flow->flags |= FLOW_AT_ENDPOINT;
 	flow->ifindex = skb->ifindex;
 	/*
@@ -49,27 +53,40 @@ static __noinline int plan_published(struct __sk_buff *skb, struct packet *p,
 	 */
 	if (target->net == ep->net) {
 		net = bpf_map_lookup_elem(&networks, &ep->net);
-		if (!net || !net->gateway4)
+		if (!net || !addr_is_set(gateway_of(net, v6), v6))
 			return DROP_NO_ROUTE;
-		flow->saddr = net->gateway4;
+		addr_copy(flow_saddr(flow, v6), gateway_of(net, v6), v6);
 		flow->flags |= FLOW_SNAT;
 	}
 	return DROP_NONE;
 }
 
 /* The first packet to somewhere else than this host. */
-static __noinline int plan_outbound(struct __sk_buff *skb, struct packet *p,
-				    const struct endpoint *ep, u32 ep_slot, struct flow4 *flow)
+static __always_inline int plan_outbound_family(struct __sk_buff *skb, struct packet *p,
+						const struct endpoint *ep, u32 ep_slot, bool v6)
 {
 	struct network *net = bpf_map_lookup_elem(&networks, &ep->net);
+	struct flow *flow = flow_plan();
+	struct route_query query = {
+		.protocol = p->key.protocol,
+		.sport = p->key.sport,
+		.dport = p->key.dport,
+		.tos = p->tos,
+		.want_source = true,
+		.saddr = key_saddr(&p->key, v6),
+		.daddr = key_daddr(&p->key, v6),
+	};
 	struct device *device;
-	struct route4 route = {};
+	struct route route = {};
 	bool masquerade;
 	int rc;
 
-	if (!net)
+	if (!net || !flow)
 		return DROP_NO_ENDPOINT;
-	rc = route4(skb, net->ifindex, &p->key, p->tos, true, &route);
+	if (net->flags & NETWORK_INTERNAL)
+		return DROP_INTERNAL;
+	query.ifindex = net->ifindex;
+	rc = route_lookup(skb, &query, &route, v6);
 	/* no route, or a broadcast address: the stack answers, or takes it */
 	if (rc == BPF_FIB_LKUP_RET_NOT_FWDED || rc == BPF_FIB_LKUP_RET_UNREACHABLE ||
 	    rc == BPF_FIB_LKUP_RET_PROHIBIT)
@@ -84,96 +101,277 @@ static __noinline int plan_outbound(struct __sk_buff *skb, struct packet *p,
 	if (p->tcp_flags & TCP_RST)
 		return DROP_NOT_A_FLOW;
 	masquerade = net->flags & NETWORK_MASQUERADE;
-	flow->saddr = p->key.saddr;
-	if (masquerade)
-		flow->saddr = route.source ? route.source : device->addr4;
-	if (!flow->saddr)
+	if (!masquerade)
+		addr_copy(flow_saddr(flow, v6), key_saddr(&p->key, v6), v6);
+	else if (addr_is_set(&route.source, v6))
+		addr_copy(flow_saddr(flow, v6), &route.source, v6);
+	else if (v6)
+		addr_copy(flow_saddr(flow, v6), &device->addr6, v6);
+	else
+		addr_copy(flow_saddr(flow, v6), &device->addr4, v6);
+	if (!addr_is_set(flow_saddr(flow, v6), v6))
 		return DROP_NO_ROUTE;
 	flow->sport = p->key.sport;
-	flow->daddr = p->key.daddr;
 	flow->dport = p->key.dport;
+	addr_copy(flow_daddr(flow, v6), key_daddr(&p->key, v6), v6);
+	addr_copy(flow_nexthop(flow, v6), &route.nexthop, v6);
 	flow->endpoint = ep_slot;
 	flow->generation = ep->generation;
 	flow->ifindex = route.ifindex;
-	flow->nexthop = route.nexthop;
+	flow->mtu = route.mtu;
 	flow->action = device->flags & DEVICE_L3 ? FLOW_TO_L3 : FLOW_TO_NEIGHBOUR;
 	flow->flags = FLOW_AT_ENDPOINT | (masquerade ? FLOW_SNAT : 0);
 	return DROP_NONE;
 }
 
-/* Opens a flow for a packet that has none, or passes or drops it. */
-static __noinline int open_flow(struct __sk_buff *skb, struct packet *p, const struct endpoint *ep,
-				u32 ep_slot)
+/* Calls, so that the routing query's stack is free again when the flow is opened. */
+static __noinline int plan_outbound4(struct __sk_buff *skb, struct packet *p,
+				     const struct endpoint *ep, u32 ep_slot)
 {
-	struct flow4 flow = {};
-	int reason;
-
-	if (bpf_map_lookup_elem(&host_addr4, &p->key.daddr))
-		reason = plan_published(skb, p, ep, &flow);
-	else
-		reason = plan_outbound(skb, p, ep, ep_slot, &flow);
-	if (reason == PASS)
-		return pass(skb, HOOK);
-	if (reason == DROP_NONE)
-		reason = flow4_open(skb, &p->key, &flow, flow.flags & FLOW_SNAT);
-	if (reason != DROP_NONE)
-		return drop(skb, HOOK, reason);
-	return deliver4_first(skb, HOOK, p, &flow);
+	return plan_outbound_family(skb, p, ep, ep_slot, false);
 }
 
-/* IPv4 to the gateway's MAC. */
-static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot)
+static __noinline int plan_outbound6(struct __sk_buff *skb, struct packet *p,
+				     const struct endpoint *ep, u32 ep_slot)
 {
-	struct packet p = {};
-	struct flow4 *flow;
-	enum parsed parsed = parse_ipv4(skb, &p);
+	return plan_outbound_family(skb, p, ep, ep_slot, true);
+}
+
+/* The host asked for this packet: it answers a socket or an echo of the host's. */
+static __always_inline bool answers_host(struct __sk_buff *skb, const struct packet *p,
+					 enum parsed parsed, bool v6)
+{
+	if (parsed == PARSED_LINK || parsed == PARSED_ICMP_ERROR)
+		return true;
+	if (parsed != PARSED_FLOW)
+		return false;
+	if (p->key.protocol == IPPROTO_TCP)
+		return !opens_flow(p);
+	if (p->key.protocol == IPPROTO_UDP)
+		return host_is_connected(skb, &p->key, v6);
+	return !p->key.sport;
+}
+
+/* On to the host's own stack, where the network lets its containers do that. */
+static __always_inline int to_host_family(struct __sk_buff *skb, const struct endpoint *ep,
+					  const struct packet *p, enum parsed parsed, bool v6)
+{
+	struct network *net = bpf_map_lookup_elem(&networks, &ep->net);
+
+	if (net && net->flags & (NETWORK_INTERNAL | NETWORK_NO_HOST_ACCESS) &&
+	    !answers_host(skb, p, parsed, v6))
+		return drop(skb, HOOK, DROP_NO_HOST_ACCESS);
+	return pass(skb, HOOK);
+}
+
+static __noinline int to_host4(struct __sk_buff *skb, const struct endpoint *ep,
+			       const struct packet *p, enum parsed parsed)
+{
+	return to_host_family(skb, ep, p, parsed, false);
+}
+
+static __noinline int to_host6(struct __sk_buff *skb, const struct endpoint *ep,
+			       const struct packet *p, enum parsed parsed)
+{
+	return to_host_family(skb, ep, p, parsed, true);
+}
+
+static __always_inline int to_host(struct __sk_buff *skb, const struct endpoint *ep,
+				   const struct packet *p, enum parsed parsed, bool v6)
+{
+	return v6 ? to_host6(skb, ep, p, parsed) : to_host4(skb, ep, p, parsed);
+}
+
+/* Drops the packet and says why, in the name of the network's gateway. */
+static __always_inline int refuse(struct __sk_buff *skb, const struct endpoint *ep,
+				  enum drop_reason reason, enum rejection why, u32 mtu, bool v6)
+{
+	struct network *net = bpf_map_lookup_elem(&networks, &ep->net);
+
+	if (!net || !addr_is_set(gateway_of(net, v6), v6))
+		return drop(skb, HOOK, reason);
+	return reject(skb, HOOK, reason, why, gateway_of(net, v6), mtu, v6);
+}
+
+/*
+ * Opens a flow for a packet that has none, or passes or drops it. A call that
+ * is verified on its own; it parses again, since packet pointers do not pass.
+ */
+static __always_inline int open_flow_family(struct __sk_buff *skb, u32 ep_slot, bool v6)
+{
+	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &ep_slot);
+	struct flow_scratch *scratch = flow_scratch_get();
+	struct endpoint *owner;
+	struct flow *flow;
+	struct packet p;
+	int reason;
+
+	if (!ep || !scratch || parse(skb, &p, v6) != PARSED_FLOW)
+		return drop(skb, HOOK, DROP_NO_ENDPOINT);
+	if (addr_is_host(key_daddr(&p.key, v6), v6))
+		reason = plan_published(skb, &p, ep, v6);
+	else
+		reason = v6 ? plan_outbound6(skb, &p, ep, ep_slot)
+			    : plan_outbound4(skb, &p, ep, ep_slot);
+	if (reason == PASS)
+		return to_host(skb, ep, &p, PARSED_FLOW, v6);
+	if (reason == DROP_NONE)
+		reason = flow_open(skb, &p.key, scratch->flow.flags & FLOW_SNAT, v6);
+	if (reason == DROP_NO_PORT || reason == DROP_LIMIT)
+		return refuse(skb, ep, reason, REJECT_PROHIBITED, 0, v6);
+	if (reason != DROP_NONE)
+		return drop(skb, HOOK, reason);
+	flow = (struct flow *)&scratch->flow;
+	owner = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
+	if (!owner || flow_dead(flow, owner))
+		return drop(skb, HOOK, DROP_NO_ENDPOINT);
+	return v6 ? deliver_first6(skb, HOOK, &p, flow, owner)
+		  : deliver_first4(skb, HOOK, &p, flow, owner);
+}
+
+__noinline int open_flow4(struct __sk_buff *skb, u32 ep_slot)
+{
+	return open_flow_family(skb, ep_slot, false);
+}
+
+__noinline int open_flow6(struct __sk_buff *skb, u32 ep_slot)
+{
+	return open_flow_family(skb, ep_slot, true);
+}
+
+/* What has no ports of its own. */
+static __always_inline int routed_other(struct __sk_buff *skb, const struct endpoint *ep,
+					struct packet *p, enum parsed parsed, bool v6)
+{
+	if (parsed == PARSED_LINK) {
+		enum drop_reason reason = check_neighbour(ep, p, (void *)(long)skb->data_end);
+
+		return reason == DROP_NONE ? pass(skb, HOOK) : drop(skb, HOOK, reason);
+	}
+	if (parsed == PARSED_ICMP_ERROR) {
+		int verdict = icmp_error(skb, HOOK, p, v6);
+
+		if (verdict != ERROR_OF_NO_FLOW)
+			return verdict;
+	}
+	if (addr_is_host(key_daddr(&p->key, v6), v6))
+		return to_host(skb, ep, p, parsed, v6);
+	return drop(skb, HOOK,
+		    parsed == PARSED_FRAGMENT	  ? DROP_FRAGMENT
+		    : parsed == PARSED_ICMP_ERROR ? DROP_NOT_A_FLOW
+						  : DROP_UNKNOWN_PROTOCOL);
+}
+
+/* More than the way out takes, in each of its segments. */
+static __always_inline bool too_big(struct __sk_buff *skb, const struct packet *p, u32 mtu)
+{
+	u32 length = skb->len - ETH_HLEN;
+
+	if (!mtu || length <= mtu)
+		return false;
+	if (!skb->gso_size)
+		return true;
+	length = p->l4 - p->ip + skb->gso_size;
+	if (p->key.protocol == IPPROTO_TCP)
+		return length + sizeof(struct tcphdr) > mtu;
+	return length + sizeof(struct udphdr) > mtu;
+}
+
+/* IP to the gateway's MAC. */
+static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
+				  struct packet *p, bool v6)
+{
+	struct flow *flow;
+	enum parsed parsed = parse(skb, p, v6);
+	enum drop_reason reason;
 
 	if (parsed == PARSED_MALFORMED)
 		return drop(skb, HOOK, DROP_MALFORMED);
-	if (!address_is_own(ep, p.ip->saddr))
-		return drop(skb, HOOK, DROP_SPOOFED_ADDRESS);
-	if (parsed != PARSED_FLOW) {
-		if (bpf_map_lookup_elem(&host_addr4, &p.ip->daddr))
-			return pass(skb, HOOK);
-		return drop(skb, HOOK,
-			    parsed == PARSED_FRAGMENT ? DROP_FRAGMENT : DROP_UNKNOWN_PROTOCOL);
-	}
+	reason = check_ip_source(ep, p, v6);
+	if (reason != DROP_NONE)
+		return drop(skb, HOOK, reason);
+	if (parsed != PARSED_FLOW)
+		return routed_other(skb, ep, p, parsed, v6);
 	/* the host's stack answers for the gateway: time exceeded */
-	if (p.ttl <= 1)
-		return pass(skb, HOOK);
+	if (p->ttl <= 1 || (v6 && is_link_local(&p->key.v6.daddr)))
+		return to_host(skb, ep, p, parsed, v6);
 
-	flow = flow4_find(&p.key);
+	flow = flow_find(&p->key, v6);
 	if (flow && flow->flags & FLOW_AT_ENDPOINT) {
 		struct endpoint *owner;
 
-		if (flow4_due(flow, &p)) {
-			flow4_maintain(skb, &p.key, p.tcp_flags, p.tos);
-			flow = flow4_find(&p.key);
+		if (flow_due(flow, p)) {
+			flow = flow_maintain(skb, p, v6);
 			if (!flow)
 				return drop(skb, HOOK, DROP_NOT_A_FLOW);
 		}
 		owner = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
-		if (owner && !flow4_dead(flow, owner))
-			return deliver4(skb, HOOK, &p, flow, owner);
-		flow4_forget(&p.key);
+		if (owner && !flow_dead(flow, owner)) {
+			if (too_big(skb, p, flow->mtu))
+				return refuse(skb, ep, DROP_TOO_BIG, REJECT_TOO_BIG, flow->mtu, v6);
+			return deliver(skb, HOOK, p, flow, owner, v6);
+		}
+		flow_forget(&p->key, v6);
 	}
-	return open_flow(skb, &p, ep, ep_slot);
+	return v6 ? open_flow6(skb, ep_slot) : open_flow4(skb, ep_slot);
 }
 
-/* By MAC to another endpoint of the network; what is nobody's goes to the bridge. */
-static __always_inline int bridged(struct __sk_buff *skb, const struct endpoint *ep,
-				   const struct ethhdr *eth)
+/* A frame within the network, which has been found to be the sender's own. */
+static __noinline int switched(struct __sk_buff *skb, const struct endpoint *ep, bool link)
 {
+	struct network *net = bpf_map_lookup_elem(&networks, &ep->net);
+	struct ethhdr *eth = (void *)(long)skb->data;
 	struct mac_key key = {.net = ep->net};
+	u32 flags = net ? net->flags : 0;
 	struct endpoint *to;
 	u32 *slot;
 
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+		return drop(skb, HOOK, DROP_MALFORMED);
+	if (is_multicast(eth->h_dest)) {
+		if (!(flags & NETWORK_NO_ICC))
+			clone_to_members(skb, ep->net, ep->member);
+		if (!link && flags & (NETWORK_INTERNAL | NETWORK_NO_HOST_ACCESS))
+			return drop(skb, HOOK, DROP_NO_HOST_ACCESS);
+		return pass(skb, HOOK);
+	}
 	mac_copy(&key.mac, eth->h_dest);
 	slot = bpf_map_lookup_elem(&ep_mac, &key);
 	to = slot ? bpf_map_lookup_elem(&endpoints, slot) : NULL;
 	if (!to)
 		return pass(skb, HOOK);
+	if (flags & NETWORK_NO_ICC)
+		return drop(skb, HOOK, DROP_ISOLATED);
 	return into_endpoint(skb, HOOK, to);
+}
+
+/*
+ * Whether a frame comes from who it says. *link: it is about the link itself
+ * (ARP, neighbour discovery), which every network needs with the host.
+ */
+static __noinline int check_frame(struct __sk_buff *skb, const struct endpoint *ep,
+				  const struct ethhdr *eth, bool *link)
+{
+	be16 protocol = eth->h_proto;
+	struct packet p;
+	enum parsed parsed;
+
+	*link = true;
+	if (protocol == bpf_htons(ETH_P_ARP))
+		return check_arp(ep, (void *)(eth + 1), (void *)(long)skb->data_end);
+	if (protocol == bpf_htons(ETH_P_IPV6)) {
+		parsed = parse(skb, &p, true);
+		*link = parsed == PARSED_LINK;
+		return parsed == PARSED_MALFORMED ? DROP_MALFORMED
+						  : check_link(skb, ep, &p, parsed, true);
+	}
+	*link = false;
+	if (protocol == bpf_htons(ETH_P_IP)) {
+		parsed = parse(skb, &p, false);
+		return parsed == PARSED_MALFORMED ? DROP_MALFORMED
+						  : check_link(skb, ep, &p, parsed, false);
+	}
+	return DROP_NONE;
 }
 
 SEC("tc")
@@ -184,6 +382,8 @@ int endpoint_ingress(struct __sk_buff *skb)
 	struct endpoint *ep = device ? bpf_map_lookup_elem(&endpoints, &device->id) : NULL;
 	enum drop_reason reason;
 	struct ethhdr *eth;
+	struct packet p;
+	bool link;
 
 	if (!ep || linearise(skb))
 		return drop(skb, HOOK, DROP_NO_ENDPOINT);
@@ -192,17 +392,16 @@ int endpoint_ingress(struct __sk_buff *skb)
 		return drop(skb, HOOK, DROP_MALFORMED);
 	if (!mac_equal(eth->h_source, &ep->mac))
 		return drop(skb, HOOK, DROP_SPOOFED_MAC);
-	if (eth->h_proto == bpf_htons(ETH_P_IP) && mac_equal(eth->h_dest, &ep->gateway_mac))
-		return routed(skb, ep, device->id);
-
-	reason = check_source(skb, ep, eth);
+	if (mac_equal(eth->h_dest, &ep->gateway_mac)) {
+		if (eth->h_proto == bpf_htons(ETH_P_IP))
+			return routed(skb, ep, device->id, &p, false);
+		if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+			return routed(skb, ep, device->id, &p, true);
+	}
+	reason = check_frame(skb, ep, eth, &link);
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
-	if (is_multicast(eth->h_dest)) {
-		clone_to_members(skb, ep->net, ep->member);
-		return pass(skb, HOOK);
-	}
-	return bridged(skb, ep, eth);
+	return switched(skb, ep, link);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -6,128 +6,181 @@
  */
 #include "../lib/deliver.h"
 #include "../lib/flow.h"
+#include "../lib/icmp.h"
 #include "../lib/maintain.h"
+#include "../lib/martian.h"
 #include "../lib/nat.h"
 #include "../lib/publish.h"
+#include "../lib/reject.h"
 #include "../lib/snat.h"
 
 #define HOOK HOOK_UPLINK_INGRESS
 
-static __always_inline void note_sender(const struct packet *p, struct flow4 *flow)
+static __always_inline void note_sender(const struct packet *p, struct flow *flow)
 {
 	if (!config.l3_device)
 		mac_copy(&flow->mac, p->eth->h_source);
 }
 
-/* First packet of a flow, to a published port. Answers as flow4_open, -1: not ours. */
-static __always_inline int open_published(struct __sk_buff *skb, struct packet *p, u32 slot,
-					  struct flow4 *flow)
+/* First packet of a flow, to a published port. Answers as flow_open, -1: not ours. */
+static __always_inline int open_published(struct __sk_buff *skb, struct packet *p,
+					  struct flow *flow, bool v6)
 {
+	u32 slot = port_slot(p->key.protocol, p->key.dport, v6);
 	struct publish *publish;
 	u32 id;
 
-	if (!opens_flow(p))
+	if (!slot || !opens_flow(p))
 		return -1;
-	publish = publish4_find(&p->key, slot, &id);
-	if (!publish || host_is_connected(skb, &p->key))
+	publish = publish_find(&p->key, slot, &id, v6);
+	/* loopback is the host's own: its stack drops such a packet from outside */
+	if (!publish || is_loopback(key_daddr(&p->key, v6), v6) ||
+	    host_is_connected(skb, &p->key, v6))
 		return -1;
+	if (source_is_martian(&p->key, v6))
+		return DROP_MARTIAN;
+	if (!publish_allows(publish, id, &p->key, v6))
+		return DROP_NOT_ALLOWED;
 	if (p->ttl <= 1)
 		return DROP_TTL;
-	publish4_target(&p->key, publish, id, flow);
+	publish_target(&p->key, publish, id, flow, v6);
 	flow->ifindex = skb->ifindex;
-	note_sender(p, flow);
-	return flow4_open(skb, &p->key, flow, false);
+	return flow_open(skb, &p->key, false, v6);
 }
 
 /* To a container's own address: only where its network does not masquerade. */
 static __always_inline int open_direct(struct __sk_buff *skb, struct packet *p, u32 ep_slot,
-				       struct flow4 *flow)
+				       struct flow *flow, bool v6)
 {
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &ep_slot);
 	struct network *net = ep ? bpf_map_lookup_elem(&networks, &ep->net) : NULL;
 
-	if (!net || net->flags & NETWORK_MASQUERADE || !opens_flow(p))
+	if (!net || net->flags & (NETWORK_MASQUERADE | NETWORK_INTERNAL) || !opens_flow(p))
 		return DROP_DIRECT_ROUTING;
+	if (source_is_martian(&p->key, v6))
+		return DROP_MARTIAN;
 	if (p->ttl <= 1)
 		return DROP_TTL;
-	flow->saddr = p->key.saddr;
+	addr_copy(flow_saddr(flow, v6), key_saddr(&p->key, v6), v6);
+	addr_copy(flow_daddr(flow, v6), key_daddr(&p->key, v6), v6);
 	flow->sport = p->key.sport;
-	flow->daddr = p->key.daddr;
 	flow->dport = p->key.dport;
 	flow->endpoint = ep_slot;
 	flow->generation = ep->generation;
 	flow->action = FLOW_TO_ENDPOINT;
 	flow->ifindex = skb->ifindex;
-	note_sender(p, flow);
-	return flow4_open(skb, &p->key, flow, false);
+	return flow_open(skb, &p->key, false, v6);
 }
 
-static __noinline int open_flow(struct __sk_buff *skb, struct packet *p)
+/* Verified on its own; parses again, since packet pointers do not pass. */
+static __always_inline int open_flow_family(struct __sk_buff *skb, bool v6)
 {
-	struct flow4 flow = {};
-	int reason = -1;
-	u32 slot = port_slot(p->key.protocol, p->key.dport);
+	struct flow *flow = flow_plan();
+	struct endpoint *ep;
+	struct packet p;
+	u32 *ep_slot;
+	int reason;
 
-	if (slot)
-		reason = open_published(skb, p, slot, &flow);
+	if (!flow || parse(skb, &p, v6) != PARSED_FLOW)
+		return pass(skb, HOOK);
+	note_sender(&p, flow);
+	reason = open_published(skb, &p, flow, v6);
 	if (reason < 0) {
-		u32 *ep_slot = bpf_map_lookup_elem(&ep_addr4, &p->key.daddr);
-
+		ep_slot = ep_of(key_daddr(&p.key, v6), v6);
 		if (!ep_slot)
 			return pass(skb, HOOK);
-		reason = open_direct(skb, p, *ep_slot, &flow);
+		reason = open_direct(skb, &p, *ep_slot, flow, v6);
 	}
+	if (reason == DROP_TTL)
+		return reject(skb, HOOK, reason, REJECT_EXPIRED, key_daddr(&p.key, v6), 0, v6);
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
-	return deliver4_first(skb, HOOK, p, &flow);
+	ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
+	if (!ep || flow_dead(flow, ep))
+		return drop(skb, HOOK, DROP_NO_ENDPOINT);
+	return v6 ? deliver_first6(skb, HOOK, &p, flow, ep)
+		  : deliver_first4(skb, HOOK, &p, flow, ep);
 }
 
-static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, struct flow4 *flow)
+__noinline int open_flow4(struct __sk_buff *skb)
+{
+	return open_flow_family(skb, false);
+}
+
+__noinline int open_flow6(struct __sk_buff *skb)
+{
+	return open_flow_family(skb, true);
+}
+
+static __always_inline int open_flow(struct __sk_buff *skb, const struct packet *p, bool v6)
+{
+	/* by far the most: the host's own */
+	if (!port_slot(p->key.protocol, p->key.dport, v6) && !ep_of(key_daddr(&p->key, v6), v6))
+		return pass(skb, HOOK);
+	return v6 ? open_flow6(skb) : open_flow4(skb);
+}
+
+static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, struct flow *flow,
+				      bool v6)
 {
 	struct endpoint *ep;
 
-	if (flow4_due(flow, p)) {
-		flow4_maintain(skb, &p->key, p->tcp_flags, p->tos);
-		flow = flow4_find(&p->key);
+	if (flow_due(flow, p)) {
+		flow = flow_maintain(skb, p, v6);
 		if (!flow)
 			return drop(skb, HOOK, DROP_NOT_A_FLOW);
 	}
 	if (flow->action == FLOW_TO_HOST) {
-		if (translate4(skb, p, flow, false, NULL))
+		if (translate(skb, p, flow, false, NULL, v6))
 			return drop(skb, HOOK, DROP_MALFORMED);
 		return pass(skb, HOOK);
 	}
 	ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
-	if (!ep || flow4_dead(flow, ep)) {
-		flow4_forget(&p->key);
-		return open_flow(skb, p);
+	if (!ep || flow_dead(flow, ep)) {
+		flow_forget(&p->key, v6);
+		return open_flow(skb, p, v6);
 	}
 	if (p->ttl <= 1)
-		return drop(skb, HOOK, DROP_TTL);
-	return deliver4(skb, HOOK, p, flow, ep);
+		return reject(skb, HOOK, DROP_TTL, REJECT_EXPIRED, key_daddr(&p->key, v6), 0, v6);
+	return deliver(skb, HOOK, p, flow, ep, v6);
+}
+
+static __always_inline int from_world(struct __sk_buff *skb, struct packet *p, bool v6)
+{
+	enum parsed parsed = parse(skb, p, v6);
+	struct flow *flow;
+
+	if (parsed == PARSED_MALFORMED)
+		return pass(skb, HOOK);
+	if (parsed != PARSED_FLOW) {
+		if (parsed == PARSED_ICMP_ERROR) {
+			int verdict = icmp_error(skb, HOOK, p, v6);
+
+			if (verdict != ERROR_OF_NO_FLOW)
+				return verdict;
+		}
+		if (ep_of(key_daddr(&p->key, v6), v6))
+			return drop(skb, HOOK, DROP_DIRECT_ROUTING);
+		return pass(skb, HOOK);
+	}
+	flow = flow_find(&p->key, v6);
+	if (flow && !(flow->flags & (FLOW_AT_ENDPOINT | FLOW_AT_HOST)))
+		return known_flow(skb, p, flow, v6);
+	return open_flow(skb, p, v6);
 }
 
 SEC("tc")
 int uplink_ingress(struct __sk_buff *skb)
 {
-	struct packet p = {};
-	struct flow4 *flow;
-	enum parsed parsed;
+	struct packet p;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->pkt_type != PACKET_HOST || linearise(skb))
+	if (skb->pkt_type != PACKET_HOST)
 		return pass(skb, HOOK);
-	parsed = parse_ipv4(skb, &p);
-	if (parsed == PARSED_MALFORMED)
-		return pass(skb, HOOK);
-	if (parsed != PARSED_FLOW) {
-		if (bpf_map_lookup_elem(&ep_addr4, &p.ip->daddr))
-			return drop(skb, HOOK, DROP_DIRECT_ROUTING);
-		return pass(skb, HOOK);
-	}
-	flow = flow4_find(&p.key);
-	if (flow && !(flow->flags & (FLOW_AT_ENDPOINT | FLOW_AT_HOST)))
-		return known_flow(skb, &p, flow);
-	return open_flow(skb, &p);
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return linearise(skb) ? pass(skb, HOOK) : from_world(skb, &p, false);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return linearise(skb) ? pass(skb, HOOK) : from_world(skb, &p, true);
+	return pass(skb, HOOK);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

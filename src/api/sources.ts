@@ -13,7 +13,7 @@ export type StatusReport = Omit<Status, 'problems' | 'objects'> & {
 
 /** One flow, of which the tables hold two halves; told from the side of who opened it. */
 export interface FlowRecord {
-  readonly protocol: 'tcp' | 'udp' | 'icmp';
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'sctp';
   /** As the first packet carried them when it reached us. Ports of an echo: identifier and 0. */
   readonly source: string;
   readonly sourcePort: number;

@@ -115,6 +115,9 @@ export interface DataplaneEndpointRow {
   readonly ipv6: string | null;
   /** Host-side veth. */
   readonly link: string;
+  /** Limits of the container; null: none. */
+  readonly maxFlows: number | null;
+  readonly newFlowsPerSecond: number | null;
 }
 
 /** A published port or range; one row however long the range is. */
@@ -126,7 +129,10 @@ export interface PublishRow {
   readonly slot: number;
   readonly generation: number;
   readonly protocol: 'tcp' | 'udp' | 'sctp';
-  /** null: every address of the host, in the families that the endpoint has. */
+  /**
+   * null: every address of the host, in the families that the endpoint has;
+   * `0.0.0.0` and `::`: every address of that family.
+   */
   readonly hostIp: string | null;
   readonly hostPort: number;
   /** Inclusive; equal to hostPort for a single port. */

@@ -5,11 +5,25 @@ import type { ConntrackStats } from '../api/schemas/conntrack.js';
 import type { ConntrackSource, FlowFilter, FlowRecord } from '../api/sources.js';
 import type { DataplaneMaps } from '../maps/dataplane.js';
 import { flow_flag, flow_protocol, flow_state } from '../maps/generated/enums.js';
-import type { Flow4, Flow4Key } from '../maps/generated/types.js';
+import type { Flow4, Flow4Key, Flow6, Flow6Key } from '../maps/generated/types.js';
 import type { Tables } from '../reconcile/tables.js';
 import type { TableFills } from './fills.js';
 
-const PROTOCOLS: Readonly<Record<number, FlowRecord['protocol']>> = { 1: 'icmp', 6: 'tcp', 17: 'udp' };
+const PROTOCOLS: Readonly<Record<number, FlowRecord['protocol']>> = {
+  1: 'icmp',
+  6: 'tcp',
+  17: 'udp',
+  58: 'icmp',
+  132: 'sctp',
+};
+/** Of either family: the codecs tell addresses as text. */
+type Key = Flow4Key | Flow6Key;
+type Flow = Flow4 | Flow6;
+interface FlowMap {
+  get(key: Key): Flow | undefined;
+  delete(key: Key): boolean;
+  entries(): AsyncIterable<[Key, Flow]>;
+}
 /** lib/clock.h: a tick is 2^30 ns of the monotonic clock. */
 const TICK_NS = 2 ** 30;
 const TICK_SHIFT = 30n;
@@ -35,15 +49,15 @@ export class KernelConntrack implements ConntrackSource {
   }
 
   async flush(filter: FlowFilter): Promise<number> {
-    const { flows4, flows4_new } = this.#o.maps;
     let flushed = 0;
     for await (const [key, flow, tier] of this.#firstHalves()) {
       const record = this.#record(key, flow, tier);
       if (record === null || !fits(record, filter)) continue;
       // A promotion may move either half meanwhile, so both are looked for in both tables.
       for (const half of [key, partnerKey(key, flow)]) {
-        flows4.delete(half);
-        flows4_new.delete(half);
+        const { proven, fresh } = this.#tables(half);
+        proven.delete(half);
+        fresh.delete(half);
       }
       flushed++;
     }
@@ -57,6 +71,7 @@ export class KernelConntrack implements ConntrackSource {
       ['tcp', flow_protocol.FLOW_PROTOCOL_TCP],
       ['udp', flow_protocol.FLOW_PROTOCOL_UDP],
       ['icmp', flow_protocol.FLOW_PROTOCOL_ICMP],
+      ['sctp', flow_protocol.FLOW_PROTOCOL_SCTP],
     ] as const) {
       const sum = { opened: 0, promoted: 0, expired: 0, reset: 0 };
       for (const counts of flow_events.getPerCpu(index)) {
@@ -73,7 +88,7 @@ export class KernelConntrack implements ConntrackSource {
     );
     return {
       protocols,
-      tables: await this.#o.fills.of(['flows4', 'flows4_new']),
+      tables: await this.#o.fills.of(['flows4', 'flows4_new', 'flows6', 'flows6_new']),
       sourcePorts: {
         kept: tries[0] ?? 0,
         picked: tries.slice(1, last).reduce((a, b) => a + b, 0),
@@ -82,25 +97,35 @@ export class KernelConntrack implements ConntrackSource {
     };
   }
 
-  async *#firstHalves(): AsyncGenerator<[Flow4Key, Flow4, FlowRecord['tier']]> {
-    const { flows4, flows4_new } = this.#o.maps;
-    for await (const [key, flow] of flows4.entries()) {
-      if ((flow.flags & flow_flag.FLOW_REPLY) === 0) yield [key, flow, 'proven'];
-    }
-    for await (const [key, flow] of flows4_new.entries()) {
-      // Promoted while we read: told already.
-      if ((flow.flags & flow_flag.FLOW_REPLY) === 0 && flows4.get(key) === undefined)
-        yield [key, flow, 'new'];
+  async *#firstHalves(): AsyncGenerator<[Key, Flow, FlowRecord['tier']]> {
+    for (const { proven, fresh } of Object.values(this.#families())) {
+      for await (const [key, flow] of proven.entries()) {
+        if ((flow.flags & flow_flag.FLOW_REPLY) === 0) yield [key, flow, 'proven'];
+      }
+      for await (const [key, flow] of fresh.entries()) {
+        // Promoted while we read: told already.
+        if ((flow.flags & flow_flag.FLOW_REPLY) === 0 && proven.get(key) === undefined)
+          yield [key, flow, 'new'];
+      }
     }
   }
 
+  #families(): Record<'v4' | 'v6', { proven: FlowMap; fresh: FlowMap }> {
+    const { flows4, flows4_new, flows6, flows6_new } = this.#o.maps;
+    return { v4: { proven: flows4, fresh: flows4_new }, v6: { proven: flows6, fresh: flows6_new } };
+  }
+
+  #tables(key: Key): { proven: FlowMap; fresh: FlowMap } {
+    return this.#families()[key.saddr.includes(':') ? 'v6' : 'v4'];
+  }
+
   /** null: gone while it was read. */
-  #record(key: Flow4Key, flow: Flow4, tier: FlowRecord['tier']): FlowRecord | null {
+  #record(key: Key, flow: Flow, tier: FlowRecord['tier']): FlowRecord | null {
     const protocol = PROTOCOLS[key.protocol];
     if (protocol === undefined) return null;
-    const { flows4, flows4_new } = this.#o.maps;
+    const { proven, fresh } = this.#tables(key);
     const partner = partnerKey(key, flow);
-    const other = flows4.get(partner) ?? flows4_new.get(partner);
+    const other = proven.get(partner) ?? fresh.get(partner);
     const now = Number(process.hrtime.bigint() >> TICK_SHIFT);
     return {
       protocol,
@@ -121,7 +146,7 @@ export class KernelConntrack implements ConntrackSource {
     };
   }
 
-  #endpoint(flow: Flow4): string | null {
+  #endpoint(flow: Flow): string | null {
     const entry = this.#o.tables.get('dp-endpoint', String(flow.endpoint));
     if (entry?.row.kind !== 'dp-endpoint' || !entry.wanted) return null;
     return entry.row.generation === flow.generation ? entry.owner.id : null;
@@ -129,7 +154,7 @@ export class KernelConntrack implements ConntrackSource {
 }
 
 /** The other half's packets are addressed as this one's leave. */
-function partnerKey(key: Flow4Key, flow: Flow4): Flow4Key {
+function partnerKey(key: Key, flow: Flow): Key {
   return {
     saddr: flow.daddr,
     daddr: flow.saddr,
@@ -139,7 +164,7 @@ function partnerKey(key: Flow4Key, flow: Flow4): Flow4Key {
   };
 }
 
-function direction({ flags }: Flow4): FlowRecord['direction'] {
+function direction({ flags }: Flow): FlowRecord['direction'] {
   if ((flags & flow_flag.FLOW_AT_HOST) !== 0) return 'host';
   const fromEndpoint = (flags & flow_flag.FLOW_AT_ENDPOINT) !== 0;
   const published = (flags & flow_flag.FLOW_PUBLISHED) !== 0;

@@ -18,6 +18,8 @@ import { COLLECTOR, MAPS_DIR, OBJECTS } from './places.js';
 const ENTRY_BYTES = 144;
 /** Of the machine's memory, for both address families together. */
 const MEMORY_SHARE = 0.01;
+/** Its entries are half as large again, and its flows fewer. */
+const IPV6_SHARE = 0.5;
 const FEWEST_ENTRIES = 16_384;
 const MOST_ENTRIES = 4_194_304;
 
@@ -28,10 +30,14 @@ const MOST_ENTRIES = 4_194_304;
 export function flowTableSizes(
   conntrackMax: number | null,
   memory = totalmem(),
-): { flows4: number; flows4_new: number } {
-  if (conntrackMax !== null) return { flows4: 2 * conntrackMax, flows4_new: conntrackMax };
-  const entries = (memory * MEMORY_SHARE) / 2 / ENTRY_BYTES;
-  return { flows4: powerOfTwo((entries * 2) / 3), flows4_new: powerOfTwo(entries / 3) };
+): { flows4: number; flows4_new: number; flows6: number; flows6_new: number } {
+  const family = (share: number): { proven: number; fresh: number } => {
+    if (conntrackMax !== null) return { proven: 2 * conntrackMax, fresh: conntrackMax };
+    const entries = (memory * MEMORY_SHARE * share) / ENTRY_BYTES;
+    return { proven: powerOfTwo((entries * 2) / 3), fresh: powerOfTwo(entries / 3) };
+  };
+  const [v4, v6] = [family(1 - IPV6_SHARE), family(IPV6_SHARE)];
+  return { flows4: v4.proven, flows4_new: v4.fresh, flows6: v6.proven, flows6_new: v6.fresh };
 }
 
 /** The kernel's bucket arrays are rounded up to one anyway. */
@@ -73,6 +79,7 @@ export class Dataplane implements Programs {
           ...config.timeouts,
           l3_device: layer === 'l3' ? 1 : 0,
           kern_ctx: features.kernCtx ? 1 : 0,
+          csum_ipv6: features.csumIpv6,
           fib_flags: features.fibFlags,
         }),
       });

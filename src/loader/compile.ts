@@ -47,6 +47,8 @@ export async function compile(source: string, object: string): Promise<void> {
     '-Wextra',
     '-Wno-unused-parameter',
     '-Werror',
+    '-fms-extensions',
+    '-Wno-microsoft-anon-tag',
     '-target',
     'bpf',
     '-mcpu=v3',

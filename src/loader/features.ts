@@ -18,6 +18,8 @@ export interface KernelFeatures {
   readonly tcx: boolean;
   /** kfunc bpf_cast_to_kern_ctx (6.2) */
   readonly kernCtx: boolean;
+  /** BPF_F_IPV6 of bpf_l4_csum_replace (6.16 and stable kernels), as config.csum_ipv6; 0: not known */
+  readonly csumIpv6: number;
   /** BPF_FIB_LOOKUP_SKIP_NEIGH (6.4) | BPF_FIB_LOOKUP_SRC (6.7), as config.fib_flags */
   readonly fibFlags: number;
   /** kfuncs bpf_wq_* (6.10) */
@@ -25,6 +27,7 @@ export interface KernelFeatures {
 }
 
 const BTF = '/sys/kernel/btf/vmlinux';
+const BPF_F_IPV6 = 0x80;
 const BPF_FIB_LOOKUP_SKIP_NEIGH = 4;
 const BPF_FIB_LOOKUP_SRC = 16;
 /** The oldest that is supported. */
@@ -65,6 +68,7 @@ export async function probeKernel(
   return {
     tcx: inKernelTypes(types, 'tcx_link_attach'),
     kernCtx: inKernelTypes(types, 'bpf_cast_to_kern_ctx'),
+    csumIpv6: inKernelTypes(types, 'BPF_F_IPV6') ? BPF_F_IPV6 : 0,
     fibFlags:
       (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What generated codecs are made of. */
+import { formatAddress, parseAddress } from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
 
 export interface Codec<T> {
@@ -55,3 +56,17 @@ export const u64Codec: Codec<bigint> = {
   decode: (from, at) => from.readBigUInt64LE(at),
 };
 export const ipv4Codec: Codec<string> = { size: 4, encode: putIpv4, decode: getIpv4 };
+
+export function putIpv6(text: string, to: Buffer, at: number): void {
+  const address = parseAddress(text);
+  if (address?.family !== 6) throw new SluiceError('internal', `${text} is no IPv6 address`);
+  to.writeBigUInt64BE(address.value >> 64n, at);
+  to.writeBigUInt64BE(address.value & 0xffff_ffff_ffff_ffffn, at + 8);
+}
+
+export function getIpv6(from: Buffer, at: number): string {
+  const value = (from.readBigUInt64BE(at) << 64n) | from.readBigUInt64BE(at + 8);
+  return formatAddress({ family: 6, value });
+}
+
+export const ipv6Codec: Codec<string> = { size: 16, encode: putIpv6, decode: getIpv6 };

@@ -50,6 +50,7 @@ export interface DeviceValue {
   flags: number;
   addr4: string;
   mac: string;
+  addr6: string;
 }
 export interface NetworkValue {
   ifindex: number;
@@ -57,6 +58,7 @@ export interface NetworkValue {
   gateway4: string;
   members_end: number;
   mac: string;
+  gateway6: string;
 }
 export interface EndpointValue {
   ifindex: number;
@@ -67,6 +69,9 @@ export interface EndpointValue {
   mac: string;
   gateway_mac: string;
   member: number;
+  addr6: string;
+  max_flows: number;
+  max_new_flows: number;
 }
 export interface PublishValue {
   endpoint: number;
@@ -76,6 +81,13 @@ export interface PublishValue {
   host_port_end: number;
   port: number;
   protocol: number;
+  flags: number;
+  addr6: string;
+}
+export interface AllowKey {
+  prefix_length: number;
+  publish: number;
+  source: string;
 }
 
 /** The maps that rows are written to. */
@@ -83,11 +95,15 @@ export interface KernelMaps {
   readonly endpoints: KernelMap<number, EndpointValue>;
   readonly ep_mac: KernelMap<{ net: number; mac: string }, number>;
   readonly ep_addr4: KernelMap<string, number>;
+  readonly ep_addr6: KernelMap<string, number>;
   readonly members: KernelMap<{ net: number; member: number }, number>;
   readonly devices: KernelMap<number, DeviceValue>;
   readonly networks: KernelMap<number, NetworkValue>;
   readonly host_addr4: KernelMap<string, number>;
+  readonly host_addr6: KernelMap<string, number>;
   readonly port_slots: KernelMap<number, number>;
   readonly publish_addr4: KernelMap<{ addr: string; port: number; protocol: number }, number>;
+  readonly publish_addr6: KernelMap<{ addr: string; port: number; protocol: number }, number>;
+  readonly publish_allow: KernelMap<AllowKey, number>;
   readonly publishes: KernelMap<number, PublishValue>;
 }

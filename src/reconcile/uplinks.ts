@@ -112,11 +112,11 @@ export class UplinkFollower {
 
   #uplinkRows(link: LinkInfo): Row[] {
     const layer = layerOf(link) ?? 'ethernet';
-    const own = this.#addresses.find(
-      (a) => a.ifindex === link.ifindex && a.family === 4 && a.scope === 'global',
-    );
+    const own = (family: 4 | 6): string | null =>
+      this.#addresses.find((a) => a.ifindex === link.ifindex && a.family === family && a.scope === 'global')
+        ?.address ?? null;
     return [
-      { kind: 'uplink', link: link.name, layer, ipv4: own?.address ?? null, ipv6: null },
+      { kind: 'uplink', link: link.name, layer, ipv4: own(4), ipv6: own(6) },
       { kind: 'attachment', link: link.name, hook: 'uplink_ingress' },
       { kind: 'attachment', link: link.name, hook: 'uplink_egress' },
       ...(this.#o.xdp && layer === 'ethernet'
@@ -129,7 +129,8 @@ export class UplinkFollower {
     const rows = new Map<string, Row>();
     for (const { family, address, ifindex } of this.#addresses) {
       const link = this.#o.links.byIndex(ifindex);
-      if (family !== 4 || link?.up !== true || rows.has(address) || !isUnicast4(address)) continue;
+      if (link?.up !== true || rows.has(address)) continue;
+      if (!(family === 4 ? isUnicast4(address) : isUnicast6(address))) continue;
       rows.set(address, { kind: 'host-address', address, link: link.name });
     }
     return [...rows.values()];
@@ -148,4 +149,10 @@ export class UplinkFollower {
 function isUnicast4(text: string): boolean {
   const first = Number((parseAddress(text)?.value ?? 0n) >> 24n);
   return first > 0 && first !== 127 && first < 224;
+}
+
+/** Link-local addresses are the link's: the host's stack alone answers there. */
+function isUnicast6(text: string): boolean {
+  const value = parseAddress(text)?.value ?? 0n;
+  return value > 1n && value >> 118n !== 0x3fan && value >> 120n !== 0xffn;
 }

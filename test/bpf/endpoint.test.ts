@@ -6,10 +6,12 @@ import {
   CLIENT,
   CONTAINER,
   CONTAINER_MAC,
+  CONTAINER6,
   DROP,
   GATEWAY,
   GATEWAY_MAC,
   HOST,
+  HOST6,
   NEXT,
   REDIRECT,
   TestDataplane,
@@ -25,8 +27,14 @@ beforeEach(async () => {
   d = await TestDataplane.load();
   d.fill();
   d.from('endpoint');
+  publishPeer();
+});
+afterEach(() => d.close());
+
+function publishPeer(): void {
   // another container of the network, and one of another network
-  const other = { ifindex: 1, generation: 3, sandbox: 2, gateway_mac: GATEWAY_MAC, member: 2 };
+  const more = { addr6: '::', max_flows: 0, max_new_flows: 0 };
+  const other = { ifindex: 1, generation: 3, sandbox: 2, gateway_mac: GATEWAY_MAC, member: 2, ...more };
   d.maps.endpoints.set(2, { ...other, net: 1, addr4: PEER, mac: PEER_MAC });
   d.maps.ep_addr4.set(PEER, 2);
   d.maps.ep_mac.set({ net: 1, mac: PEER_MAC }, 2);
@@ -38,10 +46,11 @@ beforeEach(async () => {
     host_port_end: 9090,
     port: 90,
     protocol: 6,
+    flags: 0,
+    addr6: '::',
   });
   d.maps.port_slots.set(9090, 3);
-});
-afterEach(() => d.close());
+}
 
 const sent = (f: Partial<Frame>): Buffer =>
   build({
@@ -101,7 +110,11 @@ describe('who sends', () => {
   });
 
   it('drops IPv6 on a network without it', async () => {
-    const packet = sent({ etherType: 0x86dd });
+    const endpoint = d.maps.endpoints.get(1);
+    if (!endpoint) throw new Error('no endpoint');
+    d.maps.endpoints.set(1, { ...endpoint, addr6: '::' });
+    d.maps.ep_addr6.delete(CONTAINER6);
+    const packet = sent({ src: CONTAINER6, dst: HOST6 });
     expect((await d.run('endpoint_ingress', packet)).verdict).toBe(DROP);
     expect(d.dropped('DROP_NO_IPV6')).toBe(1);
   });
@@ -195,11 +208,15 @@ describe('the port allocator', () => {
     d = await TestDataplane.load({ snat_port_min: 50000, snat_port_max: 50001 });
     d.fill();
     d.from('endpoint');
-    d.maps.port_slots.set(8080, 1);
-    for (const [i, want] of [REDIRECT, REDIRECT, REDIRECT, DROP].entries()) {
+    publishPeer();
+    for (const [i, want] of [90, 90, 90, 13].entries()) {
       const host = `192.0.2.${i + 2}`;
       d.maps.host_addr4.set(host, 1);
-      expect((await d.run('endpoint_ingress', sent({ dst: host, dport: 8080 }))).verdict).toBe(want);
+      const { verdict, data } = await d.run('endpoint_ingress', sent({ dst: host }));
+      expect(verdict).toBe(REDIRECT);
+      // through, or refused: administratively prohibited
+      const { code, dport } = parse(data);
+      expect(code ?? dport).toBe(want);
     }
     expect(d.dropped('DROP_NO_PORT')).toBe(1);
     expect(d.maps.snat_tries.getPerCpu(32).reduce((a, b) => a + b, 0n)).toBe(1n);
@@ -223,6 +240,6 @@ describe('the collector', () => {
     const state = d.maps.collector_map.get(0);
     expect(state?.passes).toBeGreaterThan(0n);
     expect(d.maps.flow_events.getPerCpu(1).reduce((sum, v) => sum + v.expired, 0n)).toBe(1n);
-    await expect.poll(() => d.maps.collector_map.get(0)?.fresh).toEqual([1, 0, 0]);
+    await expect.poll(() => d.maps.collector_map.get(0)?.fresh).toEqual([1, 0, 0, 0]);
   });
 });

@@ -86,6 +86,8 @@ describe('maps and pins', () => {
       host_port_end: 2,
       port: 3,
       protocol: 6,
+      flags: 0,
+      addr6: '::',
     };
     const pairs = Array.from({ length: 10_000 }, (_, i) => [i + 1, { ...value, endpoint: i }] as const);
     map.setBatch(pairs);

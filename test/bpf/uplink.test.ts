@@ -1,27 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 /** uplink_ingress and uplink_egress by test run: packet and maps in; verdict, packet, maps and counters out. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { flow_flag, flow_state, hook, outcome } from '../../src/maps/generated/enums.js';
+import {
+  flow_flag,
+  flow_state,
+  hook,
+  outcome,
+  port_table,
+  publish_flag,
+} from '../../src/maps/generated/enums.js';
 import {
   CLIENT,
+  CLIENT6,
   CONTAINER,
   CONTAINER_MAC,
+  CONTAINER6,
   DROP,
+  GATEWAY,
   GATEWAY_MAC,
+  GATEWAY6,
   HOST,
+  HOST6,
   NEXT,
   REDIRECT,
   TestDataplane,
 } from '../support/dataplane.js';
-import { build, type Frame, parse } from '../support/frame.js';
+import { build, type Frame, packet, parse, parsePacket } from '../support/frame.js';
 
+/** Of either family. */
+type AnyTable = TestDataplane['maps']['flows4_new'];
 const [FIN, SYN, RST, ACK] = [1, 2, 4, 16];
+
+const FAMILIES = {
+  4: { CLIENT, CONTAINER, HOST, GATEWAY, ELSEWHERE: '203.0.113.9' },
+  6: { CLIENT: CLIENT6, CONTAINER: CONTAINER6, HOST: HOST6, GATEWAY: GATEWAY6, ELSEWHERE: '2001:db8:9::9' },
+} as const;
 
 // both ways of writing checksums: by hand where the kernel shows their state, by helpers where not
 describe.each([
-  ['checksums by hand', 1],
-  ['checksums by helpers', 0],
-])('uplink, %s', (_, kern_ctx) => {
+  [4, 'checksums by hand', 1],
+  [4, 'checksums by helpers', 0],
+  [6, 'checksums by hand', 1],
+  [6, 'checksums by helpers', 0],
+] as const)('uplink, IPv%i, %s', (family, _, kern_ctx) => {
+  const { CLIENT, CONTAINER, HOST, ELSEWHERE } = FAMILIES[family];
+  const v6 = family === 6;
   let d: TestDataplane;
 
   beforeEach(async () => {
@@ -33,6 +56,7 @@ describe.each([
 
   const toHost = (f: Partial<Frame>): Buffer =>
     build({ src: CLIENT, dst: HOST, protocol: 'tcp', sport: 40000, dport: 8080, flags: SYN, ...f });
+  const table = () => (v6 ? d.maps.flows6_new : d.maps.flows4_new) as unknown as AnyTable;
   const packets = (what: number) => d.outcomes(hook.HOOK_UPLINK_INGRESS, what);
 
   it.each<[string, Partial<Frame>, { dport: number }]>([
@@ -70,13 +94,13 @@ describe.each([
   it.each<[string, Partial<Frame>]>([
     ['a port that nobody published', { dport: 22 }],
     ['a published port of another protocol', { dport: 5300 }],
-    ['a published port at an address that is not the host', { dst: '203.0.113.9' }],
+    ['a published port at an address that is not the host', { dst: ELSEWHERE }],
     ['a first packet that opens no connection', { flags: ACK }],
     ['an answer that nobody waits for', { flags: SYN | ACK }],
     ['a reset out of nowhere', { flags: RST }],
     ['another protocol', { protocol: 47 }],
-    ['a fragment', { fragment: 0x2000 }],
-    ['another ethertype', { etherType: 0x86dd }],
+    ['a fragment', { fragment: v6 ? 1 : 0x2000 }],
+    ['another ethertype', { etherType: 0x0806 }],
   ])('passes %s untouched', async (_name, frame) => {
     const packet = toHost(frame);
     const { verdict, data } = await d.run('uplink_ingress', packet);
@@ -90,7 +114,7 @@ describe.each([
     ['a connection', { flags: SYN }],
     ['a datagram', { protocol: 'udp' }],
     ['an echo', { protocol: 'icmp' }],
-    ['a fragment', { fragment: 0x2000 }],
+    ['a fragment', { fragment: v6 ? 1 : 0x2000 }],
     ['another protocol', { protocol: 47 }],
   ])("drops %s to a container's own address", async (_name, frame) => {
     expect((await d.run('uplink_ingress', toHost({ dst: CONTAINER, dport: 80, ...frame }))).verdict).toBe(
@@ -100,16 +124,175 @@ describe.each([
     expect(packets(outcome.OUTCOME_DROPPED)).toBe(1);
   });
 
-  it('drops what would arrive with a hop count of 0, without a flow', async () => {
-    expect((await d.run('uplink_ingress', toHost({ ttl: 1 }))).verdict).toBe(DROP);
+  it('says so where a hop count ends, without a flow', async () => {
+    const { verdict, data } = await d.run('uplink_ingress', toHost({ ttl: 1 }));
+    expect(verdict).toBe(REDIRECT);
+    expect(parse(data)).toMatchObject({
+      src: HOST,
+      dst: CLIENT,
+      type: v6 ? 3 : 11,
+      code: 0,
+      ttl: 64,
+      ethDst: '02:00:00:00:00:99',
+      sumsOk: true,
+    });
+    expect(parsePacket(data.subarray(14 + (v6 ? 48 : 28)))).toMatchObject({
+      src: CLIENT,
+      dst: HOST,
+      sport: 40000,
+      dport: 8080,
+    });
     expect(d.dropped('DROP_TTL')).toBe(1);
     expect(await d.flows()).toBe(0);
   });
 
+  it('rate-limits what it says', async () => {
+    const verdicts = [];
+    for (let i = 0; i < 600; i++) verdicts.push((await d.run('uplink_ingress', toHost({ ttl: 1 }))).verdict);
+    const sent = verdicts.filter((verdict) => verdict === REDIRECT).length;
+    // 256 a tick of 1.07 s and CPU
+    expect(sent).toBeGreaterThanOrEqual(256);
+    expect(verdicts).toContain(DROP);
+    expect(d.dropped('DROP_TTL')).toBe(600);
+  });
+
+  it.each<[string, string]>([
+    ['loopback', v6 ? '::1' : '127.0.0.1'],
+    ['nobody', v6 ? '::' : '0.0.0.0'],
+    ['a group', v6 ? 'ff02::1' : '224.0.0.1'],
+    ['an IPv4 address in disguise, or all', v6 ? '::ffff:198.51.100.7' : '255.255.255.255'],
+    ['the host itself', HOST],
+    ['a container', CONTAINER],
+  ])('drops what claims to come from %s', async (_name, src) => {
+    expect((await d.run('uplink_ingress', toHost({ src }))).verdict).toBe(DROP);
+    expect(d.dropped('DROP_MARTIAN')).toBe(1);
+    expect(await d.flows()).toBe(0);
+  });
+
+  it('lets in only whom a limited publish lists', async () => {
+    const publish = d.maps.publishes.get(1);
+    if (!publish) throw new Error('no publish');
+    d.maps.publishes.set(1, { ...publish, flags: publish_flag.PUBLISH_LIMITED });
+    expect((await d.run('uplink_ingress', toHost({}))).verdict).toBe(DROP);
+    expect(d.dropped('DROP_NOT_ALLOWED')).toBe(1);
+    const source = v6 ? '2001:db8:ffff::' : '::ffff:198.51.100.0';
+    d.maps.publish_allow.set({ prefix_length: 32 + (v6 ? 48 : 96 + 24), publish: 1, source }, 1);
+    expect((await d.run('uplink_ingress', toHost({}))).verdict).toBe(REDIRECT);
+    expect((await d.run('uplink_ingress', toHost({ src: ELSEWHERE }))).verdict).toBe(DROP);
+  });
+
+  it('translates addresses only for SCTP', async () => {
+    const publish = d.maps.publishes.get(1);
+    if (!publish) throw new Error('no publish');
+    d.maps.publishes.set(4, { ...publish, host_port: 3868, host_port_end: 3868, port: 3868, protocol: 132 });
+    const table = port_table.PORT_TABLE_SCTP + (v6 ? port_table.PORT_TABLES_FAMILY : 0);
+    d.maps.port_slots.set(table * 65536 + 3868, 4);
+    const sctp = toHost({ protocol: 'sctp', dport: 3868, payload: Buffer.from('0100001c', 'hex') });
+    const { verdict, data } = await d.run('uplink_ingress', sctp);
+    expect(verdict).toBe(REDIRECT);
+    expect(parse(data)).toMatchObject({ src: CLIENT, dst: CONTAINER, sport: 40000, dport: 3868, ttl: 63 });
+    expect(parse(data).headerOk).toBe(true);
+    expect(data.subarray(-16).equals(sctp.subarray(-16))).toBe(true);
+  });
+
+  describe('errors about a published flow', () => {
+    const ROUTER = v6 ? '2001:db8:5::5' : '203.0.113.5';
+    /** What the client got from us, as it is quoted back. */
+    const answered = (f: Partial<Frame>): Frame => ({
+      src: HOST,
+      dst: CLIENT,
+      protocol: 'tcp',
+      sport: 8080,
+      dport: 40000,
+      flags: ACK,
+      ...f,
+    });
+    const error = (quote: Frame, length: number, f: Partial<Frame> = {}): Buffer =>
+      build({
+        src: ROUTER,
+        dst: HOST,
+        protocol: 'icmp',
+        flags: v6 ? 2 : 3,
+        code: v6 ? 0 : 4,
+        sport: 0,
+        dport: 1280,
+        payload: packet(quote).subarray(0, length),
+        ...f,
+      });
+    const header = v6 ? 40 : 20;
+
+    it.each<[string, Partial<Frame>, Partial<Frame>, number]>([
+      ['TCP, quoted by 8 bytes', {}, {}, header + 8],
+      ['TCP, quoted whole', {}, {}, header + 20],
+      ['UDP', { protocol: 'udp', dport: 5300 }, { protocol: 'udp', sport: 5300 }, header + 8],
+    ])('reach the container, %s', async (_name, first, quoted, length) => {
+      await d.run('uplink_ingress', toHost(first));
+      const { verdict, data } = await d.run('uplink_ingress', error(answered(quoted), length));
+      expect(verdict).toBe(REDIRECT);
+      const outer = parse(data);
+      expect(outer).toMatchObject({ src: ROUTER, dst: CONTAINER, ttl: 63, dport: 1280, sumsOk: true });
+      expect(outer).toMatchObject({ ethDst: CONTAINER_MAC, ethSrc: GATEWAY_MAC });
+      const inner = parsePacket(data.subarray(14 + header + 8));
+      expect(inner).toMatchObject({
+        src: CONTAINER,
+        dst: CLIENT,
+        sport: first.protocol === 'udp' ? 53 : 80,
+        dport: 40000,
+        headerOk: true,
+      });
+      if (length >= header + 20 || first.protocol === 'udp') expect(inner.sumsOk).toBe(true);
+    });
+
+    it('from the client itself come from the client', async () => {
+      await d.run('uplink_ingress', toHost({}));
+      const { data } = await d.run('uplink_ingress', error(answered({}), header + 8, { src: CLIENT }));
+      expect(parse(data)).toMatchObject({ src: CLIENT, dst: CONTAINER, sumsOk: true });
+    });
+
+    it.each<[string, Frame, number]>([
+      ['no flow of ours', answered({ sport: 22 }), header + 8],
+      ['a packet cut off before its ports', answered({}), header + 3],
+      ['nothing', answered({}), 0],
+      ['another protocol', answered({ protocol: 47 }), header + 8],
+    ])("are the host's when they are about %s", async (_name, quote, length) => {
+      await d.run('uplink_ingress', toHost({}));
+      const whole = error(quote, length);
+      const { verdict, data } = await d.run('uplink_ingress', whole);
+      expect(verdict).toBe(NEXT);
+      expect(data.equals(whole)).toBe(true);
+    });
+
+    it('of the container go out as the host', async () => {
+      await d.run('uplink_ingress', toHost({ protocol: 'udp', dport: 5300 }));
+      d.from('endpoint');
+      const got: Frame = { src: CLIENT, dst: CONTAINER, protocol: 'udp', sport: 40000, dport: 53 };
+      const { verdict, data } = await d.run(
+        'endpoint_ingress',
+        error(got, header + 8, {
+          ethSrc: CONTAINER_MAC,
+          ethDst: GATEWAY_MAC,
+          src: CONTAINER,
+          dst: CLIENT,
+          flags: v6 ? 1 : 3,
+          code: v6 ? 4 : 3,
+        }),
+      );
+      expect(verdict).toBe(REDIRECT);
+      expect(parse(data)).toMatchObject({ src: HOST, dst: CLIENT, ttl: 63, sumsOk: true });
+      expect(parsePacket(data.subarray(14 + header + 8))).toMatchObject({
+        src: CLIENT,
+        dst: HOST,
+        sport: 40000,
+        dport: 5300,
+        sumsOk: true,
+      });
+    });
+  });
+
   it('survives being cut off at every byte', async () => {
     const whole = toHost({ protocol: 'udp', dport: 5300, payload: Buffer.alloc(20) });
-    // the kernel runs no IPv4 test packet that ends before its 20 bytes of header do
-    for (let length = 34; length < whole.length; length++) {
+    // the kernel runs no test packet that ends before its IP header does
+    for (let length = v6 ? 54 : 34; length < whole.length; length++) {
       const { verdict } = await d.run('uplink_ingress', whole.subarray(0, length));
       expect([NEXT, DROP]).toContain(verdict);
     }
@@ -118,7 +301,7 @@ describe.each([
 
   it('follows a connection from SYN to the end, and reopens it', async () => {
     const state = async () => {
-      for await (const [, flow] of d.maps.flows4_new.entries())
+      for await (const [, flow] of table().entries())
         if (!(flow.flags & flow_flag.FLOW_REPLY)) return flow.state;
       return undefined;
     };
@@ -171,8 +354,8 @@ describe.each([
 
   it('restores the half that was lost', async () => {
     await d.run('uplink_ingress', toHost({}));
-    for await (const [key, flow] of d.maps.flows4_new.entries())
-      if (flow.flags & flow_flag.FLOW_REPLY) d.maps.flows4_new.delete(key);
+    for await (const [key, flow] of table().entries())
+      if (flow.flags & flow_flag.FLOW_REPLY) table().delete(key);
     expect(await d.flows()).toBe(1);
     // maintenance is due once a tick, and here by the change of state
     await d.run('uplink_ingress', toHost({ flags: RST }));
@@ -189,19 +372,20 @@ describe.each([
   });
 
   it('moves aside a host flow whose reply a container would get', async () => {
-    d.maps.flows4_new.set(
+    table().set(
       { saddr: CLIENT, daddr: HOST, sport: 53, dport: 5000, protocol: 17 },
       {
         saddr: CLIENT,
         daddr: CONTAINER,
         sport: 53,
         dport: 5000,
+        mtu: 0,
         addr_delta: 0,
         port_delta: 0,
         endpoint: 1,
         generation: 7,
         ifindex: 1,
-        nexthop: '0.0.0.0',
+        nexthop: v6 ? '::' : '0.0.0.0',
         mac: '00:00:00:00:00:00',
         action: 1,
         flags: flow_flag.FLOW_REPLY | flow_flag.FLOW_SNAT,

@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { type LoadedObject, loadObject, type Program } from '../../src/loader/programs.js';
 import { encodeConfig } from '../../src/maps/config.js';
 import { type DataplaneMaps, dataplaneMaps } from '../../src/maps/dataplane.js';
-import { device_kind, drop_reason, network_flag, outcome } from '../../src/maps/generated/enums.js';
+import {
+  device_kind,
+  drop_reason,
+  network_flag,
+  outcome,
+  port_table,
+} from '../../src/maps/generated/enums.js';
 import type { Config } from '../../src/maps/generated/types.js';
 import { bpfNative } from '../../src/native/bpf.js';
 import { packageRoot } from '../../src/native/load.js';
@@ -15,6 +21,10 @@ export const GATEWAY = '10.64.0.1';
 export const GATEWAY_MAC = '02:00:00:00:00:01';
 export const HOST = '192.0.2.1';
 export const CLIENT = '198.51.100.7';
+export const CONTAINER6 = 'fd00:64::2';
+export const GATEWAY6 = 'fd00:64::1';
+export const HOST6 = '2001:db8::1';
+export const CLIENT6 = '2001:db8:ffff::7';
 /** Verdicts of tcx. */
 export const NEXT = -1;
 export const DROP = 2;
@@ -42,7 +52,7 @@ export class TestDataplane {
     const objects: LoadedObject[] = [];
     for (const name of NAMES) {
       const path = join(packageRoot(), 'dist/bpf', `${name}.bpf.o`);
-      const sizes = { flows4: 1024, flows4_new: 1024 };
+      const sizes = { flows4: 1024, flows4_new: 1024, flows6: 1024, flows6_new: 1024 };
       const object = await loadObject(native, {
         path,
         share: new Map(share),
@@ -65,8 +75,8 @@ export class TestDataplane {
     this.maps.devices.set(
       LOOPBACK,
       kind === 'uplink'
-        ? { kind: device_kind.DEVICE_UPLINK, id: 0, flags: 0, addr4: HOST, mac }
-        : { kind: device_kind.DEVICE_ENDPOINT, id: 1, flags: 0, addr4: '0.0.0.0', mac },
+        ? { kind: device_kind.DEVICE_UPLINK, id: 0, flags: 0, addr4: HOST, mac, addr6: HOST6 }
+        : { kind: device_kind.DEVICE_ENDPOINT, id: 1, flags: 0, addr4: '0.0.0.0', mac, addr6: '::' },
     );
   }
 
@@ -79,6 +89,7 @@ export class TestDataplane {
       gateway4: GATEWAY,
       members_end: 2,
       mac: GATEWAY_MAC,
+      gateway6: GATEWAY6,
     });
     maps.endpoints.set(1, {
       ifindex: LOOPBACK,
@@ -89,15 +100,23 @@ export class TestDataplane {
       mac: CONTAINER_MAC,
       gateway_mac: GATEWAY_MAC,
       member: 1,
+      addr6: CONTAINER6,
+      max_flows: 0,
+      max_new_flows: 0,
     });
     maps.ep_addr4.set(CONTAINER, 1);
     maps.ep_mac.set({ net: 1, mac: CONTAINER_MAC }, 1);
     maps.host_addr4.set(HOST, LOOPBACK);
-    const publish = { endpoint: 1, generation: 7, addr4: CONTAINER };
+    maps.ep_addr6.set(CONTAINER6, 1);
+    maps.host_addr6.set(HOST6, LOOPBACK);
+    const publish = { endpoint: 1, generation: 7, addr4: CONTAINER, flags: 0, addr6: CONTAINER6 };
     maps.publishes.set(1, { ...publish, host_port: 8080, host_port_end: 8080, port: 80, protocol: 6 });
     maps.publishes.set(2, { ...publish, host_port: 5300, host_port_end: 5309, port: 53, protocol: 17 });
-    maps.port_slots.set(8080, 1);
-    for (let port = 5300; port < 5310; port++) maps.port_slots.set(65536 + port, 2);
+    const v6 = port_table.PORT_TABLES_FAMILY;
+    for (const table of [port_table.PORT_TABLE_TCP, v6 + port_table.PORT_TABLE_TCP])
+      maps.port_slots.set(table * 65536 + 8080, 1);
+    for (const table of [port_table.PORT_TABLE_UDP, v6 + port_table.PORT_TABLE_UDP])
+      for (let port = 5300; port < 5310; port++) maps.port_slots.set(table * 65536 + port, 2);
   }
 
   async run(name: Name, data: Buffer): Promise<{ verdict: number; data: Buffer }> {
@@ -118,7 +137,9 @@ export class TestDataplane {
   }
 
   async flows(): Promise<number> {
-    return (await this.maps.flows4.count()) + (await this.maps.flows4_new.count());
+    const { flows4, flows4_new, flows6, flows6_new } = this.maps;
+    const counts = await Promise.all([flows4, flows4_new, flows6, flows6_new].map((map) => map.count()));
+    return counts.reduce((sum, n) => sum + n, 0);
   }
 
   close(): void {

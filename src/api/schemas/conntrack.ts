@@ -4,7 +4,7 @@ import { closed, mapOf, nullable, ref, words } from './common.js';
 import { PlanSchema } from './objects.js';
 import { TableSchema } from './status.js';
 
-const PROTOCOLS = ['tcp', 'udp', 'icmp'] as const;
+const PROTOCOLS = ['tcp', 'udp', 'icmp', 'sctp'] as const;
 const port = Type.Integer({ minimum: 0, maximum: 65535 });
 const count = Type.Integer({ minimum: 0 });
 

@@ -104,6 +104,8 @@ export const bridgeDriver: Driver = {
         ipv4,
         ipv6: null,
         link,
+        maxFlows: null,
+        newFlowsPerSecond: null,
       },
       { kind: 'attachment', link, hook: 'endpoint_ingress' },
     ];
@@ -114,7 +116,7 @@ export const bridgeDriver: Driver = {
         slot,
         generation,
         protocol,
-        hostIp: hostIp === '' || hostIp === '0.0.0.0' ? null : hostIp,
+        hostIp: hostIp === '' ? null : hostIp,
         hostPort,
         hostPortEnd,
         port,

@@ -13,6 +13,7 @@ const camel = (name: string): string => name.replace(/_([a-z0-9])/g, (_, c: stri
 function typeOf(shape: Shape): string {
   switch (shape.as) {
     case 'ipv4':
+    case 'ipv6':
     case 'mac':
       return 'string';
     case 'u64':
@@ -40,12 +41,14 @@ const METHODS: Partial<Record<Shape['as'], string>> = {
 
 function put(shape: Shape, value: string, at: string): string {
   if (shape.as === 'ipv4') return `putIpv4(${value}, to, ${at})`;
+  if (shape.as === 'ipv6') return `putIpv6(${value}, to, ${at})`;
   if (shape.as === 'mac') return `putMac(${value}, to, ${at})`;
   return `to.write${METHODS[shape.as]}(${value}, ${at})`;
 }
 
 function get(shape: Shape, at: string): string {
   if (shape.as === 'ipv4') return `getIpv4(from, ${at})`;
+  if (shape.as === 'ipv6') return `getIpv6(from, ${at})`;
   if (shape.as === 'mac') return `getMac(from, ${at})`;
   if (shape.as === 'array') {
     const items = Array.from({ length: shape.length }, (_, i) =>
@@ -101,7 +104,9 @@ function emitCodecs(abi: Abi): string {
     ].join('\n');
   });
   const text = bodies.join('\n\n');
-  const helpers = ['getIpv4', 'getMac', 'putIpv4', 'putMac'].filter((h) => text.includes(`${h}(`));
+  const helpers = ['getIpv4', 'getIpv6', 'getMac', 'putIpv4', 'putIpv6', 'putMac'].filter((h) =>
+    text.includes(`${h}(`),
+  );
   return `${HEAD}import { type Codec, ${helpers.join(', ')} } from '../codec.js';
 import type * as t from './types.js';
 
@@ -121,7 +126,12 @@ function emitEnums(abi: Abi): string {
 }
 
 /** Sides of maps that are no struct. */
-const SCALARS: Partial<Record<Shape['as'], string>> = { u32: 'u32Codec', u64: 'u64Codec', ipv4: 'ipv4Codec' };
+const SCALARS: Partial<Record<Shape['as'], string>> = {
+  u32: 'u32Codec',
+  u64: 'u64Codec',
+  ipv4: 'ipv4Codec',
+  ipv6: 'ipv6Codec',
+};
 
 function emitMaps(abi: Abi): string {
   const scalars = new Set<string>();

@@ -5,7 +5,7 @@ import { readSections } from './elf.js';
 
 /** How a field appears in TypeScript. */
 export type Shape =
-  | { as: 'u8' | 'u16' | 'u32' | 's32' | 'u64' | 's64' | 'be16' | 'be32' | 'ipv4' | 'mac' }
+  | { as: 'u8' | 'u16' | 'u32' | 's32' | 'u64' | 's64' | 'be16' | 'be32' | 'ipv4' | 'ipv6' | 'mac' }
   | { as: 'array'; of: Shape; length: number; stride: number }
   /** Kernel-owned: not read, and written as zero. */
   | { as: 'opaque' };
@@ -42,6 +42,7 @@ const TYPEDEFS: Record<string, Shape> = {
   be16: { as: 'be16' },
   be32: { as: 'be32' },
   ipv4_addr: { as: 'ipv4' },
+  ipv6_addr: { as: 'ipv6' },
   mac_addr: { as: 'mac' },
 };
 const OPAQUE = new Set(['bpf_timer', 'bpf_wq']);
@@ -124,6 +125,12 @@ class Types {
       if (offset !== end)
         throw new LayoutError(`${where}: ${offset - end} bytes of implicit padding before it`);
       end = offset + size;
+      if (member.name === '') {
+        // an embedded struct: its fields are this one's
+        const { fields: inner } = this.struct(member.type);
+        fields.push(...inner.map((f) => ({ ...f, offset: offset + f.offset })));
+        continue;
+      }
       if (!member.name.startsWith('pad')) {
         fields.push({ name: member.name, offset, size, shape: this.shape(member.type, where) });
       }

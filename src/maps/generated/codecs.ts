@@ -1,75 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generated from bpf/maps by src/maps/gen (npm run gen). Not to be edited.
-import { type Codec, getIpv4, getMac, putIpv4, putMac } from '../codec.js';
+import { type Codec, getIpv4, getIpv6, getMac, putIpv4, putIpv6, putMac } from '../codec.js';
 import type * as t from './types.js';
 
 export const collectorStateCodec: Codec<t.CollectorState> = {
-  size: 72,
+  size: 80,
   encode(value, to, at) {
-    to.fill(0, at, at + 72);
+    to.fill(0, at, at + 80);
     to.writeBigUInt64LE(value.passes, at + 32);
     to.writeBigUInt64LE(value.duration_ns, at + 40);
     to.writeUInt32LE(value.proven[0] as number, at + 48);
     to.writeUInt32LE(value.proven[1] as number, at + 52);
     to.writeUInt32LE(value.proven[2] as number, at + 56);
-    to.writeUInt32LE(value.fresh[0] as number, at + 60);
-    to.writeUInt32LE(value.fresh[1] as number, at + 64);
-    to.writeUInt32LE(value.fresh[2] as number, at + 68);
+    to.writeUInt32LE(value.proven[3] as number, at + 60);
+    to.writeUInt32LE(value.fresh[0] as number, at + 64);
+    to.writeUInt32LE(value.fresh[1] as number, at + 68);
+    to.writeUInt32LE(value.fresh[2] as number, at + 72);
+    to.writeUInt32LE(value.fresh[3] as number, at + 76);
   },
   decode(from, at) {
     return {
       passes: from.readBigUInt64LE(at + 32),
       duration_ns: from.readBigUInt64LE(at + 40),
-      proven: [from.readUInt32LE(at + 48 + 0), from.readUInt32LE(at + 48 + 4), from.readUInt32LE(at + 48 + 8)],
-      fresh: [from.readUInt32LE(at + 60 + 0), from.readUInt32LE(at + 60 + 4), from.readUInt32LE(at + 60 + 8)],
+      proven: [from.readUInt32LE(at + 48 + 0), from.readUInt32LE(at + 48 + 4), from.readUInt32LE(at + 48 + 8), from.readUInt32LE(at + 48 + 12)],
+      fresh: [from.readUInt32LE(at + 64 + 0), from.readUInt32LE(at + 64 + 4), from.readUInt32LE(at + 64 + 8), from.readUInt32LE(at + 64 + 12)],
     };
   },
 };
 
 export const configCodec: Codec<t.Config> = {
-  size: 48,
+  size: 52,
   encode(value, to, at) {
-    to.fill(0, at, at + 48);
+    to.fill(0, at, at + 52);
     to.writeUInt32LE(value.mark, at);
     to.writeUInt32LE(value.l3_device, at + 4);
     to.writeUInt32LE(value.kern_ctx, at + 8);
-    to.writeUInt32LE(value.fib_flags, at + 12);
-    to.writeUInt32LE(value.snat_port_min, at + 16);
-    to.writeUInt32LE(value.snat_port_max, at + 20);
-    to.writeUInt32LE(value.tcp_established, at + 24);
-    to.writeUInt32LE(value.tcp_transitory, at + 28);
-    to.writeUInt32LE(value.udp_answered, at + 32);
-    to.writeUInt32LE(value.udp_oneway, at + 36);
-    to.writeUInt32LE(value.icmp, at + 40);
-    to.writeUInt32LE(value.collect_interval, at + 44);
+    to.writeUInt32LE(value.csum_ipv6, at + 12);
+    to.writeUInt32LE(value.fib_flags, at + 16);
+    to.writeUInt32LE(value.snat_port_min, at + 20);
+    to.writeUInt32LE(value.snat_port_max, at + 24);
+    to.writeUInt32LE(value.tcp_established, at + 28);
+    to.writeUInt32LE(value.tcp_transitory, at + 32);
+    to.writeUInt32LE(value.udp_answered, at + 36);
+    to.writeUInt32LE(value.udp_oneway, at + 40);
+    to.writeUInt32LE(value.icmp, at + 44);
+    to.writeUInt32LE(value.collect_interval, at + 48);
   },
   decode(from, at) {
     return {
       mark: from.readUInt32LE(at),
       l3_device: from.readUInt32LE(at + 4),
       kern_ctx: from.readUInt32LE(at + 8),
-      fib_flags: from.readUInt32LE(at + 12),
-      snat_port_min: from.readUInt32LE(at + 16),
-      snat_port_max: from.readUInt32LE(at + 20),
-      tcp_established: from.readUInt32LE(at + 24),
-      tcp_transitory: from.readUInt32LE(at + 28),
-      udp_answered: from.readUInt32LE(at + 32),
-      udp_oneway: from.readUInt32LE(at + 36),
-      icmp: from.readUInt32LE(at + 40),
-      collect_interval: from.readUInt32LE(at + 44),
+      csum_ipv6: from.readUInt32LE(at + 12),
+      fib_flags: from.readUInt32LE(at + 16),
+      snat_port_min: from.readUInt32LE(at + 20),
+      snat_port_max: from.readUInt32LE(at + 24),
+      tcp_established: from.readUInt32LE(at + 28),
+      tcp_transitory: from.readUInt32LE(at + 32),
+      udp_answered: from.readUInt32LE(at + 36),
+      udp_oneway: from.readUInt32LE(at + 40),
+      icmp: from.readUInt32LE(at + 44),
+      collect_interval: from.readUInt32LE(at + 48),
     };
   },
 };
 
 export const deviceCodec: Codec<t.Device> = {
-  size: 24,
+  size: 40,
   encode(value, to, at) {
-    to.fill(0, at, at + 24);
+    to.fill(0, at, at + 40);
     to.writeUInt32LE(value.kind, at);
     to.writeUInt32LE(value.id, at + 4);
     to.writeUInt32LE(value.flags, at + 8);
     putIpv4(value.addr4, to, at + 12);
     putMac(value.mac, to, at + 16);
+    putIpv6(value.addr6, to, at + 24);
   },
   decode(from, at) {
     return {
@@ -78,6 +83,7 @@ export const deviceCodec: Codec<t.Device> = {
       flags: from.readUInt32LE(at + 8),
       addr4: getIpv4(from, at + 12),
       mac: getMac(from, at + 16),
+      addr6: getIpv6(from, at + 24),
     };
   },
 };
@@ -94,6 +100,9 @@ export const endpointCodec: Codec<t.Endpoint> = {
     putMac(value.mac, to, at + 20);
     putMac(value.gateway_mac, to, at + 26);
     to.writeUInt32LE(value.member, at + 32);
+    putIpv6(value.addr6, to, at + 36);
+    to.writeUInt32LE(value.max_flows, at + 52);
+    to.writeUInt32LE(value.max_new_flows, at + 56);
   },
   decode(from, at) {
     return {
@@ -105,6 +114,28 @@ export const endpointCodec: Codec<t.Endpoint> = {
       mac: getMac(from, at + 20),
       gateway_mac: getMac(from, at + 26),
       member: from.readUInt32LE(at + 32),
+      addr6: getIpv6(from, at + 36),
+      max_flows: from.readUInt32LE(at + 52),
+      max_new_flows: from.readUInt32LE(at + 56),
+    };
+  },
+};
+
+export const endpointLoadCodec: Codec<t.EndpointLoad> = {
+  size: 16,
+  encode(value, to, at) {
+    to.fill(0, at, at + 16);
+    to.writeUInt32LE(value.flows, at);
+    to.writeUInt32LE(value.counted, at + 4);
+    to.writeUInt32LE(value.tick, at + 8);
+    to.writeUInt32LE(value.opened, at + 12);
+  },
+  decode(from, at) {
+    return {
+      flows: from.readUInt32LE(at),
+      counted: from.readUInt32LE(at + 4),
+      tick: from.readUInt32LE(at + 8),
+      opened: from.readUInt32LE(at + 12),
     };
   },
 };
@@ -113,43 +144,45 @@ export const flow4Codec: Codec<t.Flow4> = {
   size: 56,
   encode(value, to, at) {
     to.fill(0, at, at + 56);
-    putIpv4(value.saddr, to, at);
-    putIpv4(value.daddr, to, at + 4);
-    to.writeUInt16BE(value.sport, at + 8);
-    to.writeUInt16BE(value.dport, at + 10);
-    to.writeUInt16LE(value.addr_delta, at + 12);
-    to.writeUInt16LE(value.port_delta, at + 14);
-    to.writeUInt32LE(value.endpoint, at + 16);
-    to.writeUInt32LE(value.generation, at + 20);
-    to.writeUInt32LE(value.ifindex, at + 24);
-    putIpv4(value.nexthop, to, at + 28);
-    putMac(value.mac, to, at + 32);
-    to.writeUInt8(value.action, at + 38);
-    to.writeUInt8(value.flags, at + 39);
-    to.writeUInt32LE(value.seen, at + 40);
-    to.writeUInt32LE(value.opened, at + 44);
-    to.writeUInt32LE(value.publish, at + 48);
-    to.writeUInt32LE(value.state, at + 52);
+    to.writeUInt16BE(value.sport, at);
+    to.writeUInt16BE(value.dport, at + 2);
+    to.writeUInt16LE(value.addr_delta, at + 4);
+    to.writeUInt16LE(value.port_delta, at + 6);
+    to.writeUInt32LE(value.endpoint, at + 8);
+    to.writeUInt32LE(value.generation, at + 12);
+    to.writeUInt32LE(value.ifindex, at + 16);
+    putMac(value.mac, to, at + 20);
+    to.writeUInt8(value.action, at + 26);
+    to.writeUInt8(value.flags, at + 27);
+    to.writeUInt32LE(value.seen, at + 28);
+    to.writeUInt32LE(value.opened, at + 32);
+    to.writeUInt32LE(value.publish, at + 36);
+    to.writeUInt16LE(value.state, at + 40);
+    to.writeUInt16LE(value.mtu, at + 42);
+    putIpv4(value.saddr, to, at + 44);
+    putIpv4(value.daddr, to, at + 48);
+    putIpv4(value.nexthop, to, at + 52);
   },
   decode(from, at) {
     return {
-      saddr: getIpv4(from, at),
-      daddr: getIpv4(from, at + 4),
-      sport: from.readUInt16BE(at + 8),
-      dport: from.readUInt16BE(at + 10),
-      addr_delta: from.readUInt16LE(at + 12),
-      port_delta: from.readUInt16LE(at + 14),
-      endpoint: from.readUInt32LE(at + 16),
-      generation: from.readUInt32LE(at + 20),
-      ifindex: from.readUInt32LE(at + 24),
-      nexthop: getIpv4(from, at + 28),
-      mac: getMac(from, at + 32),
-      action: from.readUInt8(at + 38),
-      flags: from.readUInt8(at + 39),
-      seen: from.readUInt32LE(at + 40),
-      opened: from.readUInt32LE(at + 44),
-      publish: from.readUInt32LE(at + 48),
-      state: from.readUInt32LE(at + 52),
+      sport: from.readUInt16BE(at),
+      dport: from.readUInt16BE(at + 2),
+      addr_delta: from.readUInt16LE(at + 4),
+      port_delta: from.readUInt16LE(at + 6),
+      endpoint: from.readUInt32LE(at + 8),
+      generation: from.readUInt32LE(at + 12),
+      ifindex: from.readUInt32LE(at + 16),
+      mac: getMac(from, at + 20),
+      action: from.readUInt8(at + 26),
+      flags: from.readUInt8(at + 27),
+      seen: from.readUInt32LE(at + 28),
+      opened: from.readUInt32LE(at + 32),
+      publish: from.readUInt32LE(at + 36),
+      state: from.readUInt16LE(at + 40),
+      mtu: from.readUInt16LE(at + 42),
+      saddr: getIpv4(from, at + 44),
+      daddr: getIpv4(from, at + 48),
+      nexthop: getIpv4(from, at + 52),
     };
   },
 };
@@ -158,19 +191,87 @@ export const flow4KeyCodec: Codec<t.Flow4Key> = {
   size: 16,
   encode(value, to, at) {
     to.fill(0, at, at + 16);
-    putIpv4(value.saddr, to, at);
-    putIpv4(value.daddr, to, at + 4);
-    to.writeUInt16BE(value.sport, at + 8);
-    to.writeUInt16BE(value.dport, at + 10);
-    to.writeUInt8(value.protocol, at + 12);
+    to.writeUInt16BE(value.sport, at);
+    to.writeUInt16BE(value.dport, at + 2);
+    to.writeUInt8(value.protocol, at + 4);
+    putIpv4(value.saddr, to, at + 8);
+    putIpv4(value.daddr, to, at + 12);
   },
   decode(from, at) {
     return {
-      saddr: getIpv4(from, at),
-      daddr: getIpv4(from, at + 4),
-      sport: from.readUInt16BE(at + 8),
-      dport: from.readUInt16BE(at + 10),
-      protocol: from.readUInt8(at + 12),
+      sport: from.readUInt16BE(at),
+      dport: from.readUInt16BE(at + 2),
+      protocol: from.readUInt8(at + 4),
+      saddr: getIpv4(from, at + 8),
+      daddr: getIpv4(from, at + 12),
+    };
+  },
+};
+
+export const flow6Codec: Codec<t.Flow6> = {
+  size: 92,
+  encode(value, to, at) {
+    to.fill(0, at, at + 92);
+    to.writeUInt16BE(value.sport, at);
+    to.writeUInt16BE(value.dport, at + 2);
+    to.writeUInt16LE(value.addr_delta, at + 4);
+    to.writeUInt16LE(value.port_delta, at + 6);
+    to.writeUInt32LE(value.endpoint, at + 8);
+    to.writeUInt32LE(value.generation, at + 12);
+    to.writeUInt32LE(value.ifindex, at + 16);
+    putMac(value.mac, to, at + 20);
+    to.writeUInt8(value.action, at + 26);
+    to.writeUInt8(value.flags, at + 27);
+    to.writeUInt32LE(value.seen, at + 28);
+    to.writeUInt32LE(value.opened, at + 32);
+    to.writeUInt32LE(value.publish, at + 36);
+    to.writeUInt16LE(value.state, at + 40);
+    to.writeUInt16LE(value.mtu, at + 42);
+    putIpv6(value.saddr, to, at + 44);
+    putIpv6(value.daddr, to, at + 60);
+    putIpv6(value.nexthop, to, at + 76);
+  },
+  decode(from, at) {
+    return {
+      sport: from.readUInt16BE(at),
+      dport: from.readUInt16BE(at + 2),
+      addr_delta: from.readUInt16LE(at + 4),
+      port_delta: from.readUInt16LE(at + 6),
+      endpoint: from.readUInt32LE(at + 8),
+      generation: from.readUInt32LE(at + 12),
+      ifindex: from.readUInt32LE(at + 16),
+      mac: getMac(from, at + 20),
+      action: from.readUInt8(at + 26),
+      flags: from.readUInt8(at + 27),
+      seen: from.readUInt32LE(at + 28),
+      opened: from.readUInt32LE(at + 32),
+      publish: from.readUInt32LE(at + 36),
+      state: from.readUInt16LE(at + 40),
+      mtu: from.readUInt16LE(at + 42),
+      saddr: getIpv6(from, at + 44),
+      daddr: getIpv6(from, at + 60),
+      nexthop: getIpv6(from, at + 76),
+    };
+  },
+};
+
+export const flow6KeyCodec: Codec<t.Flow6Key> = {
+  size: 40,
+  encode(value, to, at) {
+    to.fill(0, at, at + 40);
+    to.writeUInt16BE(value.sport, at);
+    to.writeUInt16BE(value.dport, at + 2);
+    to.writeUInt8(value.protocol, at + 4);
+    putIpv6(value.saddr, to, at + 8);
+    putIpv6(value.daddr, to, at + 24);
+  },
+  decode(from, at) {
+    return {
+      sport: from.readUInt16BE(at),
+      dport: from.readUInt16BE(at + 2),
+      protocol: from.readUInt8(at + 4),
+      saddr: getIpv6(from, at + 8),
+      daddr: getIpv6(from, at + 24),
     };
   },
 };
@@ -225,14 +326,15 @@ export const memberKeyCodec: Codec<t.MemberKey> = {
 };
 
 export const networkCodec: Codec<t.Network> = {
-  size: 24,
+  size: 40,
   encode(value, to, at) {
-    to.fill(0, at, at + 24);
+    to.fill(0, at, at + 40);
     to.writeUInt32LE(value.ifindex, at);
     to.writeUInt32LE(value.flags, at + 4);
     putIpv4(value.gateway4, to, at + 8);
     to.writeUInt32LE(value.members_end, at + 12);
     putMac(value.mac, to, at + 16);
+    putIpv6(value.gateway6, to, at + 24);
   },
   decode(from, at) {
     return {
@@ -241,14 +343,15 @@ export const networkCodec: Codec<t.Network> = {
       gateway4: getIpv4(from, at + 8),
       members_end: from.readUInt32LE(at + 12),
       mac: getMac(from, at + 16),
+      gateway6: getIpv6(from, at + 24),
     };
   },
 };
 
 export const publishCodec: Codec<t.Publish> = {
-  size: 20,
+  size: 36,
   encode(value, to, at) {
-    to.fill(0, at, at + 20);
+    to.fill(0, at, at + 36);
     to.writeUInt32LE(value.endpoint, at);
     to.writeUInt32LE(value.generation, at + 4);
     putIpv4(value.addr4, to, at + 8);
@@ -256,6 +359,8 @@ export const publishCodec: Codec<t.Publish> = {
     to.writeUInt16LE(value.host_port_end, at + 14);
     to.writeUInt16LE(value.port, at + 16);
     to.writeUInt8(value.protocol, at + 18);
+    to.writeUInt8(value.flags, at + 19);
+    putIpv6(value.addr6, to, at + 20);
   },
   decode(from, at) {
     return {
@@ -266,6 +371,8 @@ export const publishCodec: Codec<t.Publish> = {
       host_port_end: from.readUInt16LE(at + 14),
       port: from.readUInt16LE(at + 16),
       protocol: from.readUInt8(at + 18),
+      flags: from.readUInt8(at + 19),
+      addr6: getIpv6(from, at + 20),
     };
   },
 };
@@ -283,6 +390,40 @@ export const publishAddr4KeyCodec: Codec<t.PublishAddr4Key> = {
       addr: getIpv4(from, at),
       port: from.readUInt16BE(at + 4),
       protocol: from.readUInt8(at + 6),
+    };
+  },
+};
+
+export const publishAddr6KeyCodec: Codec<t.PublishAddr6Key> = {
+  size: 20,
+  encode(value, to, at) {
+    to.fill(0, at, at + 20);
+    putIpv6(value.addr, to, at);
+    to.writeUInt16BE(value.port, at + 16);
+    to.writeUInt8(value.protocol, at + 18);
+  },
+  decode(from, at) {
+    return {
+      addr: getIpv6(from, at),
+      port: from.readUInt16BE(at + 16),
+      protocol: from.readUInt8(at + 18),
+    };
+  },
+};
+
+export const publishAllowKeyCodec: Codec<t.PublishAllowKey> = {
+  size: 24,
+  encode(value, to, at) {
+    to.fill(0, at, at + 24);
+    to.writeUInt32LE(value.prefix_length, at);
+    to.writeUInt32BE(value.publish, at + 4);
+    putIpv6(value.source, to, at + 8);
+  },
+  decode(from, at) {
+    return {
+      prefix_length: from.readUInt32LE(at),
+      publish: from.readUInt32BE(at + 4),
+      source: getIpv6(from, at + 8),
     };
   },
 };

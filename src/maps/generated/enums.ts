@@ -28,6 +28,13 @@ export const drop_reason = {
   DROP_TTL: 13,
   DROP_NO_ENDPOINT: 14,
   DROP_FRAGMENT: 15,
+  DROP_INTERNAL: 16,
+  DROP_NO_HOST_ACCESS: 17,
+  DROP_ROGUE: 18,
+  DROP_NOT_ALLOWED: 19,
+  DROP_MARTIAN: 20,
+  DROP_LIMIT: 21,
+  DROP_TOO_BIG: 22,
   DROP_REASONS: 32,
 } as const;
 
@@ -52,7 +59,8 @@ export const flow_protocol = {
   FLOW_PROTOCOL_TCP: 0,
   FLOW_PROTOCOL_UDP: 1,
   FLOW_PROTOCOL_ICMP: 2,
-  FLOW_PROTOCOLS: 3,
+  FLOW_PROTOCOL_SCTP: 3,
+  FLOW_PROTOCOLS: 4,
 } as const;
 
 export const flow_state = {
@@ -74,6 +82,9 @@ export const hook = {
 
 export const network_flag = {
   NETWORK_MASQUERADE: 1,
+  NETWORK_INTERNAL: 2,
+  NETWORK_NO_ICC: 4,
+  NETWORK_NO_HOST_ACCESS: 8,
 } as const;
 
 export const outcome = {
@@ -93,5 +104,10 @@ export const port_table = {
   PORT_TABLE_TCP: 0,
   PORT_TABLE_UDP: 1,
   PORT_TABLE_SCTP: 2,
-  PORT_TABLES: 3,
+  PORT_TABLES_FAMILY: 3,
+  PORT_TABLES: 6,
+} as const;
+
+export const publish_flag = {
+  PUBLISH_LIMITED: 1,
 } as const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generated from bpf/maps by src/maps/gen (npm run gen). Not to be edited.
-import { ipv4Codec, u32Codec, u64Codec, type MapDescriptor } from '../codec.js';
+import { ipv4Codec, ipv6Codec, u32Codec, u64Codec, type MapDescriptor } from '../codec.js';
 import * as c from './codecs.js';
 import type * as t from './types.js';
 
@@ -29,6 +29,14 @@ export const maps = {
     key: u32Codec,
     value: c.trafficCodec,
   } satisfies MapDescriptor<number, t.Traffic>,
+  endpoint_load: {
+    name: 'endpoint_load',
+    type: 2,
+    maxEntries: 16384,
+    flags: 0,
+    key: u32Codec,
+    value: c.endpointLoadCodec,
+  } satisfies MapDescriptor<number, t.EndpointLoad>,
   endpoints: {
     name: 'endpoints',
     type: 2,
@@ -45,6 +53,14 @@ export const maps = {
     key: ipv4Codec,
     value: u32Codec,
   } satisfies MapDescriptor<string, number>,
+  ep_addr6: {
+    name: 'ep_addr6',
+    type: 1,
+    maxEntries: 16384,
+    flags: 0,
+    key: ipv6Codec,
+    value: u32Codec,
+  } satisfies MapDescriptor<string, number>,
   ep_mac: {
     name: 'ep_mac',
     type: 1,
@@ -56,7 +72,7 @@ export const maps = {
   flow_events: {
     name: 'flow_events',
     type: 6,
-    maxEntries: 3,
+    maxEntries: 4,
     flags: 0,
     key: u32Codec,
     value: c.flowCountsCodec,
@@ -77,6 +93,22 @@ export const maps = {
     key: c.flow4KeyCodec,
     value: c.flow4Codec,
   } satisfies MapDescriptor<t.Flow4Key, t.Flow4>,
+  flows6: {
+    name: 'flows6',
+    type: 1,
+    maxEntries: 262144,
+    flags: 1,
+    key: c.flow6KeyCodec,
+    value: c.flow6Codec,
+  } satisfies MapDescriptor<t.Flow6Key, t.Flow6>,
+  flows6_new: {
+    name: 'flows6_new',
+    type: 9,
+    maxEntries: 131072,
+    flags: 0,
+    key: c.flow6KeyCodec,
+    value: c.flow6Codec,
+  } satisfies MapDescriptor<t.Flow6Key, t.Flow6>,
   hook_traffic: {
     name: 'hook_traffic',
     type: 6,
@@ -91,6 +123,14 @@ export const maps = {
     maxEntries: 4096,
     flags: 0,
     key: ipv4Codec,
+    value: u32Codec,
+  } satisfies MapDescriptor<string, number>,
+  host_addr6: {
+    name: 'host_addr6',
+    type: 1,
+    maxEntries: 4096,
+    flags: 0,
+    key: ipv6Codec,
     value: u32Codec,
   } satisfies MapDescriptor<string, number>,
   members: {
@@ -112,7 +152,7 @@ export const maps = {
   port_slots: {
     name: 'port_slots',
     type: 2,
-    maxEntries: 196608,
+    maxEntries: 393216,
     flags: 0,
     key: u32Codec,
     value: u32Codec,
@@ -125,6 +165,22 @@ export const maps = {
     key: c.publishAddr4KeyCodec,
     value: u32Codec,
   } satisfies MapDescriptor<t.PublishAddr4Key, number>,
+  publish_addr6: {
+    name: 'publish_addr6',
+    type: 1,
+    maxEntries: 131072,
+    flags: 1,
+    key: c.publishAddr6KeyCodec,
+    value: u32Codec,
+  } satisfies MapDescriptor<t.PublishAddr6Key, number>,
+  publish_allow: {
+    name: 'publish_allow',
+    type: 11,
+    maxEntries: 131072,
+    flags: 1,
+    key: c.publishAllowKeyCodec,
+    value: u32Codec,
+  } satisfies MapDescriptor<t.PublishAllowKey, number>,
   publishes: {
     name: 'publishes',
     type: 1,

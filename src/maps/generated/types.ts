@@ -12,6 +12,7 @@ export interface Config {
   mark: number;
   l3_device: number;
   kern_ctx: number;
+  csum_ipv6: number;
   fib_flags: number;
   snat_port_min: number;
   snat_port_max: number;
@@ -29,6 +30,7 @@ export interface Device {
   flags: number;
   addr4: string;
   mac: string;
+  addr6: string;
 }
 
 export interface Endpoint {
@@ -40,11 +42,19 @@ export interface Endpoint {
   mac: string;
   gateway_mac: string;
   member: number;
+  addr6: string;
+  max_flows: number;
+  max_new_flows: number;
+}
+
+export interface EndpointLoad {
+  flows: number;
+  counted: number;
+  tick: number;
+  opened: number;
 }
 
 export interface Flow4 {
-  saddr: string;
-  daddr: string;
   sport: number;
   dport: number;
   addr_delta: number;
@@ -52,7 +62,6 @@ export interface Flow4 {
   endpoint: number;
   generation: number;
   ifindex: number;
-  nexthop: string;
   mac: string;
   action: number;
   flags: number;
@@ -60,14 +69,47 @@ export interface Flow4 {
   opened: number;
   publish: number;
   state: number;
+  mtu: number;
+  saddr: string;
+  daddr: string;
+  nexthop: string;
 }
 
 export interface Flow4Key {
-  saddr: string;
-  daddr: string;
   sport: number;
   dport: number;
   protocol: number;
+  saddr: string;
+  daddr: string;
+}
+
+export interface Flow6 {
+  sport: number;
+  dport: number;
+  addr_delta: number;
+  port_delta: number;
+  endpoint: number;
+  generation: number;
+  ifindex: number;
+  mac: string;
+  action: number;
+  flags: number;
+  seen: number;
+  opened: number;
+  publish: number;
+  state: number;
+  mtu: number;
+  saddr: string;
+  daddr: string;
+  nexthop: string;
+}
+
+export interface Flow6Key {
+  sport: number;
+  dport: number;
+  protocol: number;
+  saddr: string;
+  daddr: string;
 }
 
 export interface FlowCounts {
@@ -93,6 +135,7 @@ export interface Network {
   gateway4: string;
   members_end: number;
   mac: string;
+  gateway6: string;
 }
 
 export interface Publish {
@@ -103,12 +146,26 @@ export interface Publish {
   host_port_end: number;
   port: number;
   protocol: number;
+  flags: number;
+  addr6: string;
 }
 
 export interface PublishAddr4Key {
   addr: string;
   port: number;
   protocol: number;
+}
+
+export interface PublishAddr6Key {
+  addr: string;
+  port: number;
+  protocol: number;
+}
+
+export interface PublishAllowKey {
+  prefix_length: number;
+  publish: number;
+  source: string;
 }
 
 export interface Traffic {

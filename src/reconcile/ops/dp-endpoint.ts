@@ -7,11 +7,11 @@ import type { LinkTable } from '../links.js';
 import type { Actual, Ops, Stray } from '../ops.js';
 import type { Tables } from '../tables.js';
 import { membersEnd } from './dp-network.js';
-import { NO_ADDRESS, NO_MAC, same } from './values.js';
+import { NO_ADDRESS, NO_ADDRESS6, NO_MAC, same } from './values.js';
 
 type EndpointMaps = Pick<
   KernelMaps,
-  'endpoints' | 'ep_mac' | 'ep_addr4' | 'members' | 'devices' | 'networks'
+  'endpoints' | 'ep_mac' | 'ep_addr4' | 'ep_addr6' | 'members' | 'devices' | 'networks'
 >;
 
 const FREE: EndpointValue = {
@@ -23,6 +23,9 @@ const FREE: EndpointValue = {
   mac: NO_MAC,
   gateway_mac: NO_MAC,
   member: 0,
+  addr6: NO_ADDRESS6,
+  max_flows: 0,
+  max_new_flows: 0,
 };
 
 /**
@@ -51,6 +54,7 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
     this.#maps.endpoints.set(row.slot, this.#endpoint(row, link.ifindex));
     this.#maps.ep_mac.set({ net: row.net, mac: row.mac }, row.slot);
     this.#maps.ep_addr4.set(row.ipv4, row.slot);
+    if (row.ipv6 !== null) this.#maps.ep_addr6.set(row.ipv6, row.slot);
     this.#maps.members.set({ net: row.net, member: row.member }, row.slot);
     this.#setEnd(row.net);
     this.#maps.devices.set(link.ifindex, device(row, link.mac ?? NO_MAC));
@@ -71,6 +75,7 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
     }
     const macs = await collect(this.#maps.ep_mac.entries(), macText);
     const addresses = await collect(this.#maps.ep_addr4.entries(), String);
+    const addresses6 = await collect(this.#maps.ep_addr6.entries(), String);
     const members = await collect(this.#maps.members.entries(), memberText);
     const devices = await collect(this.#maps.devices.entries(), String);
     return {
@@ -84,6 +89,7 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
           same(have, this.#endpoint(row, link.ifindex)) &&
           macs.get(macText(row))?.value === row.slot &&
           addresses.get(row.ipv4)?.value === row.slot &&
+          (row.ipv6 === null || addresses6.get(row.ipv6)?.value === row.slot) &&
           members.get(memberText(row))?.value === row.slot &&
           end > row.member &&
           same(own, device(row, link.mac ?? NO_MAC))
@@ -107,6 +113,12 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
             addresses,
             new Set(rows.map((r) => r.ipv4)),
             (key) => void this.#maps.ep_addr4.delete(key),
+          ),
+          ...unwanted(
+            'IPv6 address',
+            addresses6,
+            new Set(rows.map((r) => r.ipv6 ?? '')),
+            (key) => void this.#maps.ep_addr6.delete(key),
           ),
           ...unwanted('MAC', macs, new Set(rows.map(macText)), (key) => void this.#maps.ep_mac.delete(key)),
           ...unwanted(
@@ -132,16 +144,20 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
       mac: row.mac,
       gateway_mac: network.mac,
       member: row.member,
+      addr6: row.ipv6 ?? NO_ADDRESS6,
+      max_flows: row.maxFlows ?? 0,
+      max_new_flows: row.newFlowsPerSecond ?? 0,
     };
   }
 
   /** Takes the row out of the indexes, where they still lead to its slot. */
   #unlist(row: DataplaneEndpointRow): void {
-    const { ep_mac, ep_addr4, members } = this.#maps;
+    const { ep_mac, ep_addr4, ep_addr6, members } = this.#maps;
     const member = { net: row.net, member: row.member };
     const mac = { net: row.net, mac: row.mac };
     if (members.get(member) === row.slot) members.delete(member);
     if (ep_addr4.get(row.ipv4) === row.slot) ep_addr4.delete(row.ipv4);
+    if (row.ipv6 !== null && ep_addr6.get(row.ipv6) === row.slot) ep_addr6.delete(row.ipv6);
     if (ep_mac.get(mac) === row.slot) ep_mac.delete(mac);
   }
 
@@ -161,7 +177,9 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
 
 /** Both are found by the same MAC, address and place. */
 function sameKeys(a: DataplaneEndpointRow, b: DataplaneEndpointRow): boolean {
-  return a.net === b.net && a.mac === b.mac && a.ipv4 === b.ipv4 && a.member === b.member;
+  return (
+    a.net === b.net && a.mac === b.mac && a.ipv4 === b.ipv4 && a.ipv6 === b.ipv6 && a.member === b.member
+  );
 }
 
 interface Pair<K, V> {
@@ -170,7 +188,14 @@ interface Pair<K, V> {
 }
 
 function device(row: DataplaneEndpointRow, mac: string): DeviceValue {
-  return { kind: device_kind.DEVICE_ENDPOINT, id: row.slot, flags: 0, addr4: NO_ADDRESS, mac };
+  return {
+    kind: device_kind.DEVICE_ENDPOINT,
+    id: row.slot,
+    flags: 0,
+    addr4: NO_ADDRESS,
+    mac,
+    addr6: NO_ADDRESS6,
+  };
 }
 
 function macText({ net, mac }: { net: number; mac: string }): string {

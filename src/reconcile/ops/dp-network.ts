@@ -5,7 +5,7 @@ import type { DeviceValue, KernelMaps, NetworkValue } from '../kernel.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops, Stray } from '../ops.js';
 import type { Tables } from '../tables.js';
-import { NO_ADDRESS, same } from './values.js';
+import { NO_ADDRESS, NO_ADDRESS6, same } from './values.js';
 
 /** `networks`, and the bridge's entry in `devices`. */
 export class DataplaneNetworkOps implements Ops<DataplaneNetworkRow> {
@@ -62,10 +62,11 @@ export class DataplaneNetworkOps implements Ops<DataplaneNetworkRow> {
   #network(row: DataplaneNetworkRow, ifindex: number): NetworkValue {
     return {
       ifindex,
-      flags: row.masquerade ? network_flag.NETWORK_MASQUERADE : 0,
+      flags: flags(row),
       gateway4: row.gateway4 ?? NO_ADDRESS,
       members_end: membersEnd(this.#tables, row.net),
       mac: row.mac,
+      gateway6: row.gateway6 ?? NO_ADDRESS6,
     };
   }
 
@@ -83,10 +84,27 @@ const NO_NETWORK: NetworkValue = {
   gateway4: NO_ADDRESS,
   members_end: 0,
   mac: '00:00:00:00:00:00',
+  gateway6: NO_ADDRESS6,
 };
 
+function flags({ masquerade, internal, icc, hostAccess }: DataplaneNetworkRow): number {
+  return (
+    (masquerade ? network_flag.NETWORK_MASQUERADE : 0) |
+    (internal ? network_flag.NETWORK_INTERNAL : 0) |
+    (icc ? 0 : network_flag.NETWORK_NO_ICC) |
+    (hostAccess ? 0 : network_flag.NETWORK_NO_HOST_ACCESS)
+  );
+}
+
 function device(row: DataplaneNetworkRow): DeviceValue {
-  return { kind: device_kind.DEVICE_BRIDGE, id: row.net, flags: 0, addr4: NO_ADDRESS, mac: row.mac };
+  return {
+    kind: device_kind.DEVICE_BRIDGE,
+    id: row.net,
+    flags: 0,
+    addr4: NO_ADDRESS,
+    mac: row.mac,
+    addr6: NO_ADDRESS6,
+  };
 }
 
 /** One more than the highest place that an endpoint of the network has or will have. */

@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { HostAddressRow } from '../../cnm/rows.js';
-import type { KernelMaps } from '../kernel.js';
+import type { KernelMap, KernelMaps } from '../kernel.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
+import { isIpv6 } from './values.js';
 
-/** An address of the host, in `host_addr4`. */
+/** An address of the host, in `host_addr4` or `host_addr6`. */
 export class HostAddressOps implements Ops<HostAddressRow> {
-  readonly #addresses: KernelMaps['host_addr4'];
+  readonly #maps: Pick<KernelMaps, 'host_addr4' | 'host_addr6'>;
   readonly #links: LinkTable;
 
-  constructor({ host_addr4 }: Pick<KernelMaps, 'host_addr4'>, links: LinkTable) {
-    this.#addresses = host_addr4;
+  constructor(maps: Pick<KernelMaps, 'host_addr4' | 'host_addr6'>, links: LinkTable) {
+    this.#maps = maps;
     this.#links = links;
   }
 
   async update(row: HostAddressRow): Promise<void> {
-    this.#addresses.set(row.address, await this.#links.ifindex(row.link));
+    this.#of(row.address).set(row.address, await this.#links.ifindex(row.link));
   }
 
   delete(row: HostAddressRow): void {
-    this.#addresses.delete(row.address);
+    this.#of(row.address).delete(row.address);
   }
 
   async read(): Promise<Actual<HostAddressRow>> {
     const have = new Map<string, number>();
-    for await (const [address, ifindex] of this.#addresses.entries()) have.set(address, ifindex);
+    for (const map of [this.#maps.host_addr4, this.#maps.host_addr6])
+      for await (const [address, ifindex] of map.entries()) have.set(address, ifindex);
     return {
       holds: (row) =>
         have.has(row.address) && have.get(row.address) === this.#links.byName(row.link)?.ifindex,
@@ -33,8 +35,12 @@ export class HostAddressOps implements Ops<HostAddressRow> {
           .filter((address) => !wanted(address))
           .map((address) => ({
             what: `host address ${address}`,
-            remove: () => void this.#addresses.delete(address),
+            remove: () => void this.#of(address).delete(address),
           })),
     };
+  }
+
+  #of(address: string): KernelMap<string, number> {
+    return isIpv6(address) ? this.#maps.host_addr6 : this.#maps.host_addr4;
   }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import { formatAddress, parsePrefix } from '../../base/addresses.js';
 import { SluiceError } from '../../base/errors.js';
 import type { PublishRow } from '../../cnm/rows.js';
-import { port_slot, port_table } from '../../maps/generated/enums.js';
-import type { KernelMaps, PublishValue } from '../kernel.js';
+import { port_slot, port_table, publish_flag } from '../../maps/generated/enums.js';
+import type { AllowKey, KernelMap, KernelMaps, PublishValue } from '../kernel.js';
 import type { Actual, Ops, Stray } from '../ops.js';
-import { same } from './values.js';
+import { isIpv6, NO_ADDRESS, NO_ADDRESS6, same } from './values.js';
 
 const PORTS = 65536;
 const BY_ADDRESS = port_slot.PORT_SLOT_BY_ADDRESS;
@@ -18,8 +19,18 @@ const TABLE = {
 } as const;
 const TABLES = port_table.PORT_TABLES;
 
-type PublishMaps = Pick<KernelMaps, 'publishes' | 'port_slots' | 'publish_addr4'>;
+type PublishMaps = Pick<
+  KernelMaps,
+  'publishes' | 'port_slots' | 'publish_addr4' | 'publish_addr6' | 'publish_allow'
+>;
 type AddressKey = { addr: string; port: number; protocol: number };
+
+/** Where a publish answers in one family: at every address of the host, or at one. */
+interface Place {
+  readonly v6: boolean;
+  /** null: every. */
+  readonly address: string | null;
+}
 
 /**
  * Published ports. A slot of `port_slots` is shared by the publish on every
@@ -44,7 +55,12 @@ export class PublishOps implements Ops<PublishRow> {
     const held = this.#held.get(row.id);
     if (held !== undefined && !samePorts(held, row)) this.#close(held);
     this.#claim(row);
+    // Who may come before what lets in.
+    const wanted = new Set(allowKeys(row).map(allowText));
+    for (const key of allowKeys(row)) this.#maps.publish_allow.set(key, 1);
     this.#maps.publishes.set(row.id, value(row));
+    for (const old of was.flatMap(allowKeys))
+      if (!wanted.has(allowText(old))) this.#maps.publish_allow.delete(old);
     this.#write(row);
   }
 
@@ -55,6 +71,7 @@ export class PublishOps implements Ops<PublishRow> {
   delete(row: PublishRow): void {
     this.#close(row);
     this.#maps.publishes.delete(row.id);
+    for (const key of allowKeys(row)) this.#maps.publish_allow.delete(key);
   }
 
   async read(): Promise<Actual<PublishRow>> {
@@ -63,27 +80,32 @@ export class PublishOps implements Ops<PublishRow> {
     const slots = new Uint32Array(TABLES * PORTS);
     for await (const [index, slot] of this.#maps.port_slots.used()) slots[index] = slot;
     const addresses = new Map<string, { key: AddressKey; id: number }>();
-    for await (const [key, id] of this.#maps.publish_addr4.entries())
-      addresses.set(addressText(key), { key, id });
+    for (const map of [this.#maps.publish_addr4, this.#maps.publish_addr6])
+      for await (const [key, id] of map.entries()) addresses.set(addressText(key), { key, id });
+    const allowed = new Map<string, AllowKey>();
+    for await (const [key] of this.#maps.publish_allow.entries()) allowed.set(allowText(key), key);
 
     return {
       holds: (row) => {
         const have = publishes.get(row.id);
         if (have === undefined || !same(have, value(row))) return false;
-        for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
-          const slot = slots[slotOf(row, port)] as number;
-          if (row.hostIp === null) {
-            if ((slot & ID) !== row.id) return false;
-          } else if (
-            (slot & BY_ADDRESS) === 0 ||
-            addresses.get(addressText(keyOf(row, port)))?.id !== row.id
-          ) {
-            return false;
+        if (!allowKeys(row).every((key) => allowed.has(allowText(key)))) return false;
+        return places(row).every((place) => {
+          for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
+            const slot = slots[slotOf(row, place, port)] as number;
+            if (place.address === null) {
+              if ((slot & ID) !== row.id) return false;
+            } else if (
+              (slot & BY_ADDRESS) === 0 ||
+              addresses.get(addressText(keyOf(row, place.address, port)))?.id !== row.id
+            ) {
+              return false;
+            }
           }
-        }
-        return true;
+          return true;
+        });
       },
-      strays: (wanted) => this.#strays(wanted, publishes, slots, addresses),
+      strays: (wanted) => this.#strays(wanted, publishes, slots, addresses, allowed),
     };
   }
 
@@ -92,10 +114,12 @@ export class PublishOps implements Ops<PublishRow> {
     publishes: ReadonlyMap<number, unknown>,
     slots: Uint32Array,
     addresses: ReadonlyMap<string, { key: AddressKey; id: number }>,
+    allowed: ReadonlyMap<string, AllowKey>,
   ): Stray[] {
     const strays: Stray[] = [];
     const ids = [...publishes.keys()].filter((id) => !wanted(String(id)));
     const keys = [...addresses].filter(([text]) => !this.#byAddress.has(text)).map(([, { key }]) => key);
+    const sources = new Set([...this.#held.values()].flatMap(allowKeys).map(allowText));
     const indexes: number[] = [];
     slots.forEach((slot, index) => {
       // A slot that lacks something is the business of the row it lacks.
@@ -111,11 +135,18 @@ export class PublishOps implements Ops<PublishRow> {
     if (keys.length > 0) {
       strays.push({
         what: `${keys.length} ports on one address`,
-        remove: () => this.#maps.publish_addr4.deleteBatch(keys),
+        remove: () => this.#deleteAddresses(keys),
       });
     }
     for (const id of ids) {
       strays.push({ what: `publish ${id}`, remove: () => void this.#maps.publishes.delete(id) });
+    }
+    for (const [text, key] of allowed) {
+      if (!sources.has(text))
+        strays.push({
+          what: `allowed source ${key.source}`,
+          remove: () => void this.#maps.publish_allow.delete(key),
+        });
     }
     return strays;
   }
@@ -131,22 +162,26 @@ export class PublishOps implements Ops<PublishRow> {
       this.#held.set(row.id, row);
       return;
     }
-    for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
-      const holder =
-        row.hostIp === null
-          ? this.#any[slotOf(row, port)]
-          : this.#byAddress.get(addressText(keyOf(row, port)));
-      if (holder !== undefined && holder !== 0 && holder !== row.id) {
-        throw new SluiceError('port_taken', `${row.protocol} port ${port} is published already`);
+    for (const place of places(row)) {
+      for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
+        const holder =
+          place.address === null
+            ? this.#any[slotOf(row, place, port)]
+            : this.#byAddress.get(addressText(keyOf(row, place.address, port)));
+        if (holder !== undefined && holder !== 0 && holder !== row.id) {
+          throw new SluiceError('port_taken', `${row.protocol} port ${port} is published already`);
+        }
       }
     }
-    for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
-      const index = slotOf(row, port);
-      if (row.hostIp === null) {
-        this.#any[index] = row.id;
-      } else {
-        this.#byAddress.set(addressText(keyOf(row, port)), row.id);
-        this.#addresses[index] = (this.#addresses[index] as number) + 1;
+    for (const place of places(row)) {
+      for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
+        const index = slotOf(row, place, port);
+        if (place.address === null) {
+          this.#any[index] = row.id;
+        } else {
+          this.#byAddress.set(addressText(keyOf(row, place.address, port)), row.id);
+          this.#addresses[index] = (this.#addresses[index] as number) + 1;
+        }
       }
     }
     this.#held.set(row.id, row);
@@ -155,14 +190,16 @@ export class PublishOps implements Ops<PublishRow> {
   /** Writes the row's ports, in one batch a map. */
   #write(row: PublishRow): void {
     const slots: [number, number][] = [];
-    const addresses: [AddressKey, number][] = [];
-    for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
-      const index = slotOf(row, port);
-      slots.push([index, this.#slot(index)]);
-      if (row.hostIp !== null) addresses.push([keyOf(row, port), row.id]);
+    for (const place of places(row)) {
+      const addresses: [AddressKey, number][] = [];
+      for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
+        const index = slotOf(row, place, port);
+        slots.push([index, this.#slot(index)]);
+        if (place.address !== null) addresses.push([keyOf(row, place.address, port), row.id]);
+      }
+      if (addresses.length > 0) this.#byFamily(place.v6).setBatch(addresses);
     }
-    if (addresses.length > 0) this.#maps.publish_addr4.setBatch(addresses);
-    this.#maps.port_slots.setBatch(slots);
+    if (slots.length > 0) this.#maps.port_slots.setBatch(slots);
   }
 
   /** Gives the ports of a row back; what others hold on the same ports stays. */
@@ -176,49 +213,97 @@ export class PublishOps implements Ops<PublishRow> {
     this.#held.delete(row.id);
     const slots: [number, number][] = [];
     const keys: AddressKey[] = [];
-    for (let port = held.hostPort; port <= held.hostPortEnd; port++) {
-      const index = slotOf(held, port);
-      if (held.hostIp === null) {
-        this.#any[index] = 0;
-      } else {
-        this.#byAddress.delete(addressText(keyOf(held, port)));
-        this.#addresses[index] = (this.#addresses[index] as number) - 1;
-        keys.push(keyOf(held, port));
+    for (const place of places(held)) {
+      for (let port = held.hostPort; port <= held.hostPortEnd; port++) {
+        const index = slotOf(held, place, port);
+        if (place.address === null) {
+          this.#any[index] = 0;
+        } else {
+          const key = keyOf(held, place.address, port);
+          this.#byAddress.delete(addressText(key));
+          this.#addresses[index] = (this.#addresses[index] as number) - 1;
+          keys.push(key);
+        }
+        slots.push([index, this.#slot(index)]);
       }
-      slots.push([index, this.#slot(index)]);
     }
-    this.#maps.port_slots.setBatch(slots);
-    if (keys.length > 0) this.#maps.publish_addr4.deleteBatch(keys);
+    if (slots.length > 0) this.#maps.port_slots.setBatch(slots);
+    this.#deleteAddresses(keys);
   }
 
   #closeUnknown(row: PublishRow): void {
     const slots: [number, number][] = [];
     const keys: AddressKey[] = [];
-    for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
-      const index = slotOf(row, port);
-      if (row.hostIp !== null) {
-        const key = keyOf(row, port);
-        if (!this.#byAddress.has(addressText(key)) && this.#maps.publish_addr4.get(key) === row.id)
-          keys.push(key);
-      } else if (((this.#maps.port_slots.get(index) ?? 0) & ID) === row.id) {
-        slots.push([index, this.#slot(index)]);
+    for (const place of places(row)) {
+      for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
+        const index = slotOf(row, place, port);
+        if (place.address !== null) {
+          const key = keyOf(row, place.address, port);
+          if (!this.#byAddress.has(addressText(key)) && this.#byFamily(place.v6).get(key) === row.id)
+            keys.push(key);
+        } else if (((this.#maps.port_slots.get(index) ?? 0) & ID) === row.id) {
+          slots.push([index, this.#slot(index)]);
+        }
       }
     }
     if (slots.length > 0) this.#maps.port_slots.setBatch(slots);
-    if (keys.length > 0) this.#maps.publish_addr4.deleteBatch(keys);
+    this.#deleteAddresses(keys);
+  }
+
+  #deleteAddresses(keys: readonly AddressKey[]): void {
+    for (const v6 of [false, true]) {
+      const own = keys.filter(({ addr }) => isIpv6(addr) === v6);
+      if (own.length > 0) this.#byFamily(v6).deleteBatch(own);
+    }
+  }
+
+  #byFamily(v6: boolean): KernelMap<AddressKey, number> {
+    return v6 ? this.#maps.publish_addr6 : this.#maps.publish_addr4;
   }
 }
 
-function slotOf(row: PublishRow, port: number): number {
-  return TABLE[row.protocol] * PORTS + port;
+/** In the families that the endpoint has. */
+function places(row: PublishRow): Place[] {
+  const { hostIp } = row;
+  const all = { v4: { v6: false, address: null }, v6: { v6: true, address: null } } as const;
+  if (hostIp === null) return row.ipv6 === null ? [all.v4] : [all.v4, all.v6];
+  if (hostIp === NO_ADDRESS) return [all.v4];
+  if (hostIp === NO_ADDRESS6) return [all.v6];
+  return [{ v6: isIpv6(hostIp), address: hostIp }];
 }
 
-function keyOf(row: PublishRow, port: number): AddressKey {
-  return { addr: row.hostIp ?? '', port, protocol: PROTOCOL[row.protocol] };
+function slotOf(row: PublishRow, { v6 }: Place, port: number): number {
+  const table = TABLE[row.protocol] + (v6 ? port_table.PORT_TABLES_FAMILY : 0);
+  return table * PORTS + port;
+}
+
+function keyOf(row: PublishRow, addr: string, port: number): AddressKey {
+  return { addr, port, protocol: PROTOCOL[row.protocol] };
 }
 
 function addressText(key: AddressKey): string {
   return `${key.addr} ${key.protocol} ${key.port}`;
+}
+
+/** A source of either family in the trie of IPv6's length: IPv4 as `::ffff:a.b.c.d`. */
+function allowKeys(row: PublishRow): AllowKey[] {
+  return row.allow.map((cidr) => {
+    const prefix = parsePrefix(cidr);
+    if (prefix === null) throw new SluiceError('internal', `${cidr} is no prefix of a publish's sources`);
+    const mapped = prefix.family === 4;
+    return {
+      prefix_length: 32 + (mapped ? 96 : 0) + prefix.length,
+      publish: row.id,
+      source: formatAddress({
+        family: 6,
+        value: mapped ? (0xffffn << 32n) | prefix.network : prefix.network,
+      }),
+    };
+  });
+}
+
+function allowText(key: AllowKey): string {
+  return `${key.publish} ${key.source}/${key.prefix_length}`;
 }
 
 function value(row: PublishRow): PublishValue {
@@ -230,6 +315,8 @@ function value(row: PublishRow): PublishValue {
     host_port_end: row.hostPortEnd,
     port: row.port,
     protocol: PROTOCOL[row.protocol],
+    flags: row.allow.length > 0 ? publish_flag.PUBLISH_LIMITED : 0,
+    addr6: row.ipv6 ?? NO_ADDRESS6,
   };
 }
 
@@ -237,6 +324,7 @@ function samePorts(a: PublishRow, b: PublishRow): boolean {
   return (
     a.protocol === b.protocol &&
     a.hostIp === b.hostIp &&
+    (a.ipv6 === null) === (b.ipv6 === null) &&
     a.hostPort === b.hostPort &&
     a.hostPortEnd === b.hostPortEnd
   );

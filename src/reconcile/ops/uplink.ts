@@ -5,7 +5,7 @@ import type { DeviceValue, KernelMaps } from '../kernel.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
 import type { Tables } from '../tables.js';
-import { NO_ADDRESS, NO_MAC, same } from './values.js';
+import { NO_ADDRESS, NO_ADDRESS6, NO_MAC, same } from './values.js';
 
 /** An uplink's entry in `devices`. */
 export class UplinkOps implements Ops<UplinkRow> {
@@ -72,5 +72,6 @@ function device(row: UplinkRow, mac: string | null): DeviceValue {
     flags: row.layer === 'l3' ? device_flag.DEVICE_L3 : 0,
     addr4: row.ipv4 ?? NO_ADDRESS,
     mac: row.layer === 'l3' ? NO_MAC : (mac ?? NO_MAC),
+    addr6: row.ipv6 ?? NO_ADDRESS6,
   };
 }

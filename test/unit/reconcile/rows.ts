@@ -61,6 +61,8 @@ export function endpointRows(n: number, publishes = 1): Row[] {
       ipv4,
       ipv6: null,
       link,
+      maxFlows: null,
+      newFlowsPerSecond: null,
     },
     { kind: 'neighbour', link: 'slb1', address: ipv4, mac },
     { kind: 'fdb', link, mac },
