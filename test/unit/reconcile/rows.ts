@@ -60,6 +60,8 @@ export function endpointRows(n: number, publishes = 1): Row[] {
       mac,
       ipv4,
       ipv6: null,
+      maxFlows: null,
+      newFlowsPerSecond: null,
       link,
     },
     { kind: 'neighbour', link: 'slb1', address: ipv4, mac },
