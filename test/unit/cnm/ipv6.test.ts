@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Networks and endpoints with both address families. */
 import { beforeEach, describe, expect, test } from 'vitest';
+import { formatPrefix, type Prefix, parsePrefix } from '../../../src/base/addresses.js';
 import type { EndpointCreate, NetworkCreate } from '../../../src/cnm/types.js';
 import { type Bench, failure, made, planned, snapshot, startModel } from '../support/model.js';
 
@@ -25,17 +26,16 @@ describe('a network', () => {
     expect(subnets).toEqual([
       { cidr: '10.64.0.0/24', gateway: '10.64.0.1', ipRange: null },
       {
-        cidr: expect.stringMatching(/^fd[0-9a-f]{2}(:[0-9a-f]{1,4}){0,2}::\/64$/),
+        cidr: expect.stringMatching(/^fd[0-9a-f]{2}:.*::\/64$/),
         gateway: expect.stringMatching(/^fd.*::1$/),
         ipRange: null,
       },
     ]);
-    const own = (subnets[1]?.cidr as string).replace('::/64', '');
-    expect((await create({ name: 'b' })).subnets[1]?.cidr).toBe(`${own}:1::/64`);
+    const own = parsePrefix(subnets[1]?.cidr ?? '') as Prefix;
+    const behind = (n: bigint) => formatPrefix({ ...own, network: own.network + (n << 64n) });
+    expect((await create({ name: 'b' })).subnets[1]?.cidr).toBe(behind(1n));
     const { model } = await restart();
-    expect((await made(model.createNetwork({ name: 'c', ipv6: true }))).subnets[1]?.cidr).toBe(
-      `${own}:2::/64`,
-    );
+    expect((await made(model.createNetwork({ name: 'c', ipv6: true }))).subnets[1]?.cidr).toBe(behind(2n));
   });
 
   test('keeps the node’s /48 from its first use on, not from a dry run', async () => {
