@@ -25,6 +25,11 @@ export function bits(family: Family): number {
   return family === 4 ? 32 : 128;
 }
 
+/** Of text that is known to be an address, a prefix or an address with its prefix length. */
+export function familyOf(text: string): Family {
+  return text.includes(':') ? 6 : 4;
+}
+
 export function parseAddress(text: string): Address | null {
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
     return { family: 4, value: fromBytes(ipaddr.IPv4.parse(text).toByteArray()) };

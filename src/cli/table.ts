@@ -15,17 +15,25 @@ const LIST: readonly OptionSpec[] = [
   { long: '--no-trunc', help: 'print whole ids' },
 ];
 
+const ALLOW: OptionSpec = {
+  long: '--allow',
+  value: 'CIDR',
+  help: 'only sources of this range may use the published ports',
+  repeatable: true,
+};
+
 const ENDPOINT: readonly OptionSpec[] = [
   { long: '--ip', value: 'IP', help: 'IPv4 address (default: the next free one)' },
-  { long: '--ip6', value: 'IP', help: 'IPv6 address' },
+  { long: '--ip6', value: 'IP', help: 'IPv6 address, on a network with IPv6 (default: the next free one)' },
   { long: '--mac', value: 'MAC', help: 'hardware address' },
   {
     short: '-p',
     long: '--publish',
     value: 'PORTSPEC',
-    help: 'publish [[HOSTIP:]HOSTPORT[-PORT]:]PORT[-PORT][/tcp|udp]',
+    help: 'publish [[HOSTIP:]HOSTPORT[-PORT]:]PORT[-PORT][/tcp|udp|sctp]',
     repeatable: true,
   },
+  ALLOW,
   { long: '--alias', value: 'NAME', help: 'further name in the network', repeatable: true },
   LABEL,
 ];
@@ -53,17 +61,23 @@ export const COMMANDS: readonly CommandSpec[] = [
         complete: ['bridge', 'host', 'null'],
       },
       { long: '--subnet', value: 'CIDR', help: 'one per address family', repeatable: true },
-      { long: '--gateway', value: 'IP', help: 'one per subnet', repeatable: true },
+      { long: '--gateway', value: 'IP', help: 'of the subnet of its family', repeatable: true },
       {
         long: '--ip-range',
         value: 'CIDR',
         help: 'hand out addresses of this part of the subnet',
         repeatable: true,
       },
-      { long: '--ipv6', help: 'IPv6 as well' },
-      { long: '--internal', help: 'no way out of it' },
+      { long: '--ipv6', help: 'IPv6 as well (implied by an IPv6 subnet)' },
+      { long: '--internal', help: 'no way out of it, none in, no services of the host' },
       { long: '--ipam-driver', value: 'DRIVER', help: 'who hands out addresses', complete: ['default'] },
-      { short: '-o', long: '--opt', value: 'KEY=VALUE', help: 'option of the driver', pairs: 'option' },
+      {
+        short: '-o',
+        long: '--opt',
+        value: 'KEY=VALUE',
+        help: "mtu, masquerade, icc, host-access, max-flows, max-new-flows or an option of Docker's bridge",
+        pairs: 'option',
+      },
       LABEL,
     ],
     load: async () => (await import('./commands/network-create.js')).networkCreate,
@@ -228,6 +242,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'PORTSPEC', variadic: true },
     ],
     changes: true,
+    options: [ALLOW],
     load: async () => (await import('./commands/publish.js')).publish,
   },
   {

@@ -2,6 +2,7 @@
 /** What an endpoint has from its creation to its removal, joined or not. */
 import {
   type Address,
+  type Family,
   formatAddress,
   isUnicastMac,
   macFromId,
@@ -15,8 +16,7 @@ import { checkHostname } from '../base/names.js';
 import type { Change } from './change.js';
 import { type Context, claim, now } from './context.js';
 import { findDriver } from './drivers/registry.js';
-import type { PortSpec } from './portspec.js';
-import { allocatePorts, type HostSockets, releasePorts } from './publishing.js';
+import { allocatePorts, type PortRequests, releasePorts } from './publishing.js';
 import type { EndpointRecord, NetworkRecord } from './records.js';
 import { endpointClaims, macClaim } from './state.js';
 import type { EndpointCreate } from './types.js';
@@ -27,18 +27,11 @@ export function buildEndpoint(
   change: Change,
   request: EndpointCreate,
   network: NetworkRecord,
-  specs: readonly PortSpec[],
-  sockets: HostSockets,
+  published: Omit<PortRequests, 'defaultHostIp'>,
 ): EndpointRecord {
   const { state } = context;
   const { name, aliases = [], labels = {} } = request;
   const driver = findDriver(network.driver);
-  if (request.ipv6 !== undefined) {
-    throw new SluiceError('unsupported', 'IPv6 addresses are not supported yet', {
-      field: 'ipv6',
-      hint: 'leave it out',
-    });
-  }
   driver.validateEndpoint(request, network);
   for (const [i, alias] of aliases.entries()) checkHostname(alias, `aliases[${i}]`);
 
@@ -51,19 +44,22 @@ export function buildEndpoint(
   const refuse = (text: string, holder: string): SluiceError => taken(text, state.nameOfEndpoint(holder));
   claim(context, change, endpointClaims({ name, network: network.id, mac: '' }), id, refuse);
   let ipv4: string | null = null;
+  let ipv6: string | null = null;
   let mac = '';
   if (driver.dataplane) {
-    ipv4 = takeAddress(context, change, id, request.ipv4, network);
+    ipv4 = takeAddress(context, change, id, request.ipv4, network, 4) as string;
+    ipv6 = takeAddress(context, change, id, request.ipv6, network, 6);
     mac = chooseMac(context, id, request.mac, ipv4, network);
     claim(context, change, [macClaim(network.id, mac)], id, refuse);
   }
-  const hostIp = driver.defaultHostIp(network);
-  const ports = allocatePorts(context, change, { id, name }, specs, [], hostIp, sockets);
+  const defaultHostIp = driver.defaultHostIp(network);
+  const ports = allocatePorts(context, change, { id, name, ipv6 }, { ...published, defaultHostIp }, []);
   return {
     id,
     name,
     network: network.id,
     ipv4,
+    ipv6,
     mac,
     ports,
     aliases: [...new Set(aliases)],
@@ -73,26 +69,36 @@ export function buildEndpoint(
   };
 }
 
+/** null: the network has no addresses of the family, and none is asked for. */
 function takeAddress(
   { state }: Context,
   change: Change,
   id: string,
   asked: string | undefined,
   network: NetworkRecord,
-): string {
-  const { addresses } = state.space(network.id);
-  change.mark(addresses.mark());
+  family: Family,
+): string | null {
+  const field = `ipv${family}`;
   const wanted = asked === undefined ? undefined : parseAddress(asked);
-  if (wanted === null || wanted?.family === 6) {
-    throw new SluiceError('invalid_argument', `'${asked}' is not an IPv4 address`, {
-      field: 'ipv4',
+  if (wanted === null || (wanted && wanted.family !== family)) {
+    throw new SluiceError('invalid_argument', `'${asked}' is not an IPv${family} address`, {
+      field,
       hint: 'leave it out for an automatic one',
     });
   }
+  const addresses = state.space(network.id).addresses[family];
+  if (!addresses) {
+    if (!wanted) return null;
+    throw new SluiceError('invalid_argument', `network '${network.name}' has no IPv${family}`, {
+      field,
+      hint: `leave the address out, or use a network that was created with --ipv${family}`,
+    });
+  }
+  change.mark(addresses.mark());
   const address = change.allocated(
     () => {
       if (!wanted) return addresses.allocate(id);
-      addresses.claim(wanted, id, (holder) => state.nameOfEndpoint(holder), 'ipv4');
+      addresses.claim(wanted, id, (holder) => state.nameOfEndpoint(holder), field);
       return wanted;
     },
     (given) => addresses.release(given),
@@ -128,8 +134,10 @@ export function forgetEndpoint(context: Context, record: EndpointRecord): void {
   const { state } = context;
   state.deleteEndpoint(record);
   for (const text of endpointClaims(record)) state.claims.delete(text);
-  const address = record.ipv4 === null ? null : parseAddress(record.ipv4);
-  if (address) state.space(record.network).addresses.release(address);
+  for (const text of [record.ipv4, record.ipv6]) {
+    const address = text === null ? null : parseAddress(text);
+    if (address) state.space(record.network).addresses[address.family]?.release(address);
+  }
   releasePorts(context, record.id, record.ports);
 }
 

@@ -35,8 +35,8 @@ export class Change {
     this.inverse.push(operation(key, previous));
   }
 
-  /** A counter: not taken back when the change fails. */
-  storeCounter(key: string, value: number): void {
+  /** Not taken back when the change fails. */
+  storeForGood(key: string, value: Json): void {
     this.operations.push({ op: 'put', key, value });
   }
 

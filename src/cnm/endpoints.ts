@@ -2,6 +2,7 @@
 /** Operations on endpoints. */
 import { SluiceError } from '../base/errors.js';
 import { checkName } from '../base/names.js';
+import { checkAllowHasPorts, parseAllow } from './allow.js';
 import { buildEndpoint, forgetEndpoint } from './building.js';
 import type { Change } from './change.js';
 import { type Context, gone, makeChange, ownerOf, step } from './context.js';
@@ -23,7 +24,7 @@ export class Endpoints {
   async create(request: EndpointCreate, dryRun: boolean): Promise<Endpoint | Plan> {
     const { state, locks, emit } = this.#context;
     checkName(request.name);
-    const specs = parsePorts(request.ports ?? []);
+    const { specs, allow } = parsePublished(request);
     const { id, name } = state.networks.resolve(request.network, 'network');
     return locks.with(id, 'shared', async () => {
       const network = state.networks.get(id) ?? missing('network', name);
@@ -33,7 +34,11 @@ export class Endpoints {
         `endpoint '${request.name}' could not be created`,
         dryRun,
         (change) => {
-          const record = buildEndpoint(this.#context, change, request, network, specs, sockets);
+          const record = buildEndpoint(this.#context, change, request, network, {
+            specs,
+            allow,
+            sockets,
+          });
           change.store(`endpoints/${record.id}`, record, null);
           change.onDone(() => state.setEndpoint(record));
           return () => {
@@ -121,7 +126,7 @@ export class Endpoints {
     dryRun: boolean,
   ): Promise<Endpoint | Plan> {
     const { state, locks, emit, host } = this.#context;
-    const specs = parsePorts(request.ports ?? []);
+    const { specs, allow } = parsePublished(request);
     const { id: sandboxId, name: sandboxName } = state.sandboxes.resolve(sandboxRef, 'sandbox');
     const { id: networkId, name: networkName } = state.networks.resolve(request.network, 'network');
     const name = request.name ?? `${networkName}.${sandboxName}`;
@@ -135,7 +140,8 @@ export class Endpoints {
       ]);
       const what = `sandbox '${sandboxName}' could not be connected to network '${networkName}'`;
       return makeChange(this.#context, what, dryRun, (change) => {
-        const created = buildEndpoint(this.#context, change, { ...request, name }, network, specs, sockets);
+        const published = { specs, allow, sockets };
+        const created = buildEndpoint(this.#context, change, { ...request, name }, network, published);
         const record = addJoin(this.#context, change, created, null, sandbox, facts);
         change.onDone(() => state.setEndpoint(record));
         return () => {
@@ -172,9 +178,15 @@ export class Endpoints {
     });
   }
 
-  async publish(endpointRef: string, ports: readonly string[], dryRun: boolean): Promise<Endpoint | Plan> {
+  async publish(
+    endpointRef: string,
+    ports: readonly string[],
+    allowed: readonly string[],
+    dryRun: boolean,
+  ): Promise<Endpoint | Plan> {
     const { state, host } = this.#context;
     const specs = parsePorts(ports, true);
+    const allow = parseAllow(allowed);
     return this.#withPorts(endpointRef, async (endpoint) => {
       const network = state.networks.of(endpoint.network);
       const driver = findDriver(network.driver);
@@ -185,16 +197,9 @@ export class Endpoints {
         `ports of '${endpoint.name}' could not be published`,
         dryRun,
         (change) => {
-          const hostIp = driver.defaultHostIp(network);
-          const added = allocatePorts(
-            this.#context,
-            change,
-            endpoint,
-            specs,
-            endpoint.ports,
-            hostIp,
-            sockets,
-          );
+          const defaultHostIp = driver.defaultHostIp(network);
+          const wanted = { specs, allow, sockets, defaultHostIp };
+          const added = allocatePorts(this.#context, change, endpoint, wanted, endpoint.ports);
           return this.#replacePorts(change, endpoint, [...endpoint.ports, ...added], 'publish');
         },
       );
@@ -276,6 +281,11 @@ export class Endpoints {
       return locks.with(endpoint.join.sandbox, 'shared', () => task(endpoint));
     });
   }
+}
+
+function parsePublished({ ports = [], allow = [] }: Pick<EndpointCreate, 'ports' | 'allow'>) {
+  checkAllowHasPorts(allow, ports);
+  return { specs: parsePorts(ports), allow: parseAllow(allow) };
 }
 
 function missing(kind: string, name: string): never {

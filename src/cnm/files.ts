@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the resolver library reads in a sandbox. */
-import { contains, type Prefix, parseAddress, parsePrefix } from '../base/addresses.js';
+import {
+  contains,
+  type Family,
+  familyOf,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+} from '../base/addresses.js';
 import type { SandboxRecord } from './records.js';
 import type { SandboxFilesRow } from './rows.js';
 
@@ -13,16 +20,18 @@ export function planFiles(
   return {
     kind: 'sandbox-files',
     name: sandbox.name,
-    resolvConf: resolvConf(sandbox, hostResolvConf),
+    resolvConf: resolvConf(sandbox, hostResolvConf, addresses),
     hosts: hosts(sandbox, addresses),
     hostname: `${sandbox.hostname}\n`,
   };
 }
 
-const LOOPBACK = parsePrefix('127.0.0.0/8') as Prefix;
+const LOCAL = ['127.0.0.0/8', '::1/128', 'fe80::/10'].map((text) => parsePrefix(text) as Prefix);
 
 /** As Docker: what is given replaces the host's, line by line. */
-function resolvConf({ dns, dnsSearch }: SandboxRecord, host: string): string {
+function resolvConf({ dns, dnsSearch }: SandboxRecord, host: string, addresses: readonly string[]): string {
+  // Every network that has addresses has IPv4.
+  const families = new Set<Family>([4, ...addresses.map(familyOf)]);
   const lines = host
     .split('\n')
     .map((line) => line.trim().split(/\s+/))
@@ -35,7 +44,7 @@ function resolvConf({ dns, dnsSearch }: SandboxRecord, host: string): string {
       ? dns
       : of('nameserver')
           .flatMap(([, server]) => server ?? [])
-          .filter(isReachable);
+          .filter((server) => isReachable(server, families));
   // The last `search` or `domain` counts (resolv.conf(5)).
   const search = dnsSearch.length > 0 ? dnsSearch : (of('search', 'domain').at(-1)?.slice(1) ?? []);
   const options = of('options').flatMap((line) => line.slice(1));
@@ -49,10 +58,10 @@ function resolvConf({ dns, dnsSearch }: SandboxRecord, host: string): string {
   ].join('\n');
 }
 
-/** Not a server on the host's loopback, nor an IPv6 one: sandboxes have IPv4 only. */
-function isReachable(server: string): boolean {
+/** Not a server on the host's loopback or one of its links, nor of a family that the sandbox does not have. */
+function isReachable(server: string, families: ReadonlySet<Family>): boolean {
   const address = parseAddress(server);
-  return address?.family === 4 && !contains(LOOPBACK, address);
+  return address !== null && families.has(address.family) && !LOCAL.some((range) => contains(range, address));
 }
 
 function hosts({ name, hostname }: SandboxRecord, addresses: readonly string[]): string {

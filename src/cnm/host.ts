@@ -8,6 +8,8 @@ export interface HostSocket {
   /** The bound address; `0.0.0.0` or `::` for every address. */
   readonly address: string;
   readonly port: number;
+  /** It takes no IPv4, though bound to `::`. */
+  readonly v6only?: boolean;
 }
 
 export interface HostView {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What joining and leaving a sandbox changes: the endpoint, the sandbox's files, who has the default route. */
+import { type Family, familyOf } from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
 import type { Change } from './change.js';
 import { type Context, ownerOf, step } from './context.js';
@@ -76,11 +77,15 @@ export function addLeave(
     step(ownerOf('endpoint', endpoint), planEndpoint(state, endpoint, inside), []),
     filesStep(sandbox, facts, inside, after),
   );
-  // Only now is the place of the default route free.
-  const heir = holderOfDefaultRoute(state, after);
-  if (heir && heir.id !== holderOfDefaultRoute(state, inside)?.id) {
+  // Only now is the place of the default routes free.
+  const heirs = after.filter(
+    (other) => defaultRoutes(state, other, after).length !== defaultRoutes(state, other, inside).length,
+  );
+  if (heirs.length > 0) {
     change.stage(
-      step(ownerOf('endpoint', heir), planEndpoint(state, heir, inside), planEndpoint(state, heir, after)),
+      ...heirs.map((heir) =>
+        step(ownerOf('endpoint', heir), planEndpoint(state, heir, inside), planEndpoint(state, heir, after)),
+      ),
     );
   }
   change.onDone(() => {
@@ -99,14 +104,26 @@ export function planEndpoint(
   if (!join) return [];
   const network = state.networks.of(endpoint.network);
   const sandbox = state.sandboxes.of(join.sandbox);
-  const defaultRoute = holderOfDefaultRoute(state, inside)?.id === endpoint.id;
-  return findDriver(network.driver).planEndpoint({ network, endpoint, join, sandbox, defaultRoute });
+  const routes = defaultRoutes(state, endpoint, inside);
+  return findDriver(network.driver).planEndpoint({
+    network,
+    endpoint,
+    join,
+    sandbox,
+    defaultRoutes: routes,
+  });
 }
 
-/** The first endpoint to join whose network has a gateway. */
-function holderOfDefaultRoute(state: State, inside: readonly EndpointRecord[]): EndpointRecord | undefined {
-  return inside.find(({ network }) =>
-    state.networks.of(network).subnets.some(({ gateway }) => gateway !== null),
+const FAMILIES: readonly Family[] = [4, 6];
+
+/** The families of which it is the first endpoint to join whose network has a gateway, and a way out behind it. */
+function defaultRoutes(state: State, endpoint: EndpointRecord, inside: readonly EndpointRecord[]): Family[] {
+  const leadsOut = (network: string, family: Family): boolean => {
+    const { internal, subnets } = state.networks.of(network);
+    return !internal && subnets.some(({ gateway }) => gateway !== null && familyOf(gateway) === family);
+  };
+  return FAMILIES.filter(
+    (family) => inside.find(({ network }) => leadsOut(network, family))?.id === endpoint.id,
   );
 }
 
@@ -163,7 +180,7 @@ function takePlace(
 ): JoinRecord {
   change.mark(state.generations.mark());
   const generation = state.generations.next();
-  change.storeCounter(GENERATION_KEY, state.generations.last);
+  change.storeForGood(GENERATION_KEY, state.generations.last);
   const base = { sandbox: sandbox.id, generation };
   if (!findDriver(state.networks.of(endpoint.network).driver).dataplane) {
     return { ...base, interface: null, slot: null, member: null };

@@ -1,5 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Migration } from '../store/migrate.js';
+import type { Json, Operation } from '../store/store.js';
 
-/** A change of the stored records' shape appends one here; none so far. */
-export const MIGRATIONS: readonly Migration[] = [];
+/** What is no object is left as it is: the reader of the records tells what is wrong with it. */
+function isObject(value: Json): value is { readonly [key: string]: Json } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A change of the stored records' shape appends one here. */
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    schema: 2,
+    what: 'endpoints with an IPv6 address, ports with the sources that may use them',
+    async run(store) {
+      const entries = await store.list('endpoints/');
+      return entries.flatMap(({ key, value }): Operation[] => {
+        if (!isObject(value) || !Array.isArray(value.ports)) return [];
+        const ports = (value.ports as readonly Json[]).map((port) =>
+          isObject(port) ? { ...port, allow: [] } : port,
+        );
+        return [{ op: 'put', key, value: { ...value, ipv6: null, ports } }];
+      });
+    },
+  },
+];

@@ -8,12 +8,13 @@
 import type { Clock } from '../base/clock.js';
 import { SluiceError, toSluiceError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
+import { damaged } from '../store/codec.js';
 import { migrate } from '../store/migrate.js';
 import type { Store } from '../store/store.js';
 import { type Context, ownerOf } from './context.js';
 import { Endpoints } from './endpoints.js';
 import type { HostView } from './host.js';
-import { DEFAULT_POOLS, parsePool } from './ipam/subnets.js';
+import { Pools } from './ipam/pools.js';
 import { planEndpoint } from './joining.js';
 import { Ledger } from './ledger.js';
 import { Locks } from './locks.js';
@@ -26,6 +27,8 @@ import {
   Generation,
   NetworkRecord,
   SandboxRecord,
+  ULA_KEY,
+  Ula,
 } from './records.js';
 import type { Owner, Realizer, Row } from './rows.js';
 import { planSandbox, Sandboxes } from './sandboxes.js';
@@ -49,7 +52,7 @@ export interface CnmOptions {
   readonly host: HostView;
   readonly log: Log;
   readonly clock: Clock;
-  /** `CIDR,SIZE` each; default DEFAULT_POOLS. */
+  /** `CIDR,SIZE` each; a family for which none is given has its defaults. */
   readonly pools?: readonly string[];
 }
 
@@ -69,10 +72,10 @@ export class CnmModel implements Cnm {
   readonly #pending = new Set<Promise<unknown>>();
   #phase: 'new' | 'running' | 'stopped' = 'new';
 
-  constructor({ store, realizer, host, log, clock, pools = DEFAULT_POOLS }: CnmOptions) {
+  constructor({ store, realizer, host, log, clock, pools = [] }: CnmOptions) {
     this.#store = store;
     this.#context = {
-      state: new State(pools.map(parsePool)),
+      state: new State(new Pools(pools)),
       ledger: new Ledger(store, log),
       locks: new Locks(),
       realizer,
@@ -93,13 +96,15 @@ export class CnmModel implements Cnm {
     for (const { schema, what } of await migrate(this.#store, MIGRATIONS)) {
       log.info('state brought to a newer schema', { schema, what });
     }
-    const [networks, sandboxes, endpoints, [generation]] = await Promise.all([
+    const [networks, sandboxes, endpoints, [generation], [ula]] = await Promise.all([
       ledger.load('networks/'),
       ledger.load('sandboxes/'),
       ledger.load('endpoints/'),
       ledger.load(GENERATION_KEY),
+      ledger.load(ULA_KEY),
     ]);
     if (generation) state.generations.restore(decoder(Generation)(generation));
+    if (ula && !state.pools.restoreUla(decoder(Ula)(ula))) throw damaged(ULA_KEY);
     state.restore(
       networks.map(decoder(NetworkRecord)),
       sandboxes.map(decoder(SandboxRecord)),
@@ -179,8 +184,13 @@ export class CnmModel implements Cnm {
     return this.#change('endpoint rm', () => this.#endpoints.remove(ref, dryRun));
   }
 
-  publish(endpointRef: string, ports: string[], dryRun = false): Promise<Endpoint | Plan> {
-    return this.#change('publish', () => this.#endpoints.publish(endpointRef, ports, dryRun));
+  publish(
+    endpointRef: string,
+    ports: string[],
+    dryRun = false,
+    allow: string[] = [],
+  ): Promise<Endpoint | Plan> {
+    return this.#change('publish', () => this.#endpoints.publish(endpointRef, ports, allow, dryRun));
   }
 
   unpublish(endpointRef: string, ports: string[], dryRun = false): Promise<Endpoint | Plan> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Operations on networks. */
-import { formatAddress, formatPrefix, type Prefix } from '../base/addresses.js';
+import { type Family, formatAddress, formatPrefix, type Prefix } from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
 import { newId } from '../base/ids.js';
 import { checkName } from '../base/names.js';
@@ -15,7 +15,7 @@ import {
   parseIpRange,
   parseSubnet,
 } from './ipam/subnets.js';
-import type { NetworkRecord } from './records.js';
+import { type NetworkRecord, ULA_KEY } from './records.js';
 import type { Row } from './rows.js';
 import { networkClaims, networkSpace } from './state.js';
 import type { Network, NetworkCreate, Plan, Subnet } from './types.js';
@@ -32,7 +32,7 @@ export class Networks {
     const { state, host } = this.#context;
     checkName(request.name);
     const driver = findDriver(request.driver ?? DEFAULT_DRIVER);
-    refuseLater(request);
+    refuseIpam(request);
     driver.validateNetwork(request);
     const id = newId();
     const link = driver.linkName(id, request.options ?? {});
@@ -49,8 +49,7 @@ export class Networks {
         id,
         name: request.name,
         driver: driver.name,
-        internal: false,
-        ipv6: false,
+        internal: request.internal ?? false,
         options: { ...request.options },
         labels: { ...request.labels },
         link,
@@ -59,15 +58,15 @@ export class Networks {
       claim(this.#context, change, networkClaims(base), id, (text, holder) =>
         taken(text, state.networks.get(holder)?.name),
       );
-      if (!driver.dataplane) return this.#store(change, { ...base, subnets: [], net: null });
+      if (!driver.dataplane) return this.#store(change, { ...base, ipv6: false, subnets: [], net: null });
 
-      const subnet = this.#subnet(request, routes);
+      const subnets = this.#subnets(change, request, routes);
       change.mark(state.netNumbers.mark());
       const net = change.allocated(
         () => state.netNumbers.allocate(),
         (number) => state.netNumbers.release(number),
       );
-      const record = { ...base, subnets: [subnet], net };
+      const record = { ...base, ipv6: subnets.length > 1, subnets, net };
       change.allocated(
         () => state.spaces.set(id, networkSpace(record)),
         () => state.spaces.delete(id),
@@ -139,44 +138,69 @@ export class Networks {
     };
   }
 
-  #subnet(request: NetworkCreate, routes: readonly Prefix[]): Subnet {
+  /** One of IPv4 and, where asked for, one of IPv6; what is not given comes from the pools. */
+  #subnets(change: Change, request: NetworkCreate, routes: readonly Prefix[]): Subnet[] {
     const { state } = this.#context;
-    const [asked = {}, second] = request.subnets ?? [];
     const networks = [...state.spaces.values()];
-    let prefix: Prefix;
-    if (asked.cidr === undefined) {
-      for (const field of ['gateway', 'ipRange'] as const) {
-        if (asked[field] === undefined) continue;
-        throw new SluiceError(
-          'invalid_argument',
-          `${field === 'gateway' ? 'a gateway' : 'an ip-range'} needs a subnet`,
-          {
-            field: `subnets[0].${field}`,
-            hint: 'give the subnet that it lies in',
-          },
-        );
+    const given = new Map<Family, Subnet>();
+    for (const [i, asked] of (request.subnets ?? []).entries()) {
+      const field = `subnets[${i}]`;
+      const prefix = askedPrefix(asked, field);
+      if (!prefix) continue;
+      if (given.has(prefix.family)) {
+        throw new SluiceError('invalid_argument', 'a network has one subnet per address family', {
+          field,
+          hint: `give one IPv${prefix.family} subnet`,
+        });
       }
-      prefix = chooseSubnet(state.pools, [...networks.map((network) => network.prefix), ...routes]);
-    } else {
-      prefix = parseSubnet(asked.cidr, 'subnets[0]');
+      given.set(prefix.family, makeSubnet(prefix, asked, field));
+      checkOverlap(prefix, { networks, routes }, field);
     }
-    if (second) {
-      if (second.cidr !== undefined) parseSubnet(second.cidr, 'subnets[1]');
-      throw new SluiceError('invalid_argument', 'a network has one subnet per address family', {
-        field: 'subnets[1]',
-        hint: 'give one IPv4 subnet',
+    if (request.ipv6 === false && given.has(6)) {
+      throw new SluiceError('invalid_argument', 'an IPv6 subnet for a network without IPv6', {
+        field: 'ipv6',
+        hint: 'leave one of both out',
       });
     }
-    const gateway = parseGateway(asked.gateway, prefix, 'subnets[0]');
-    const range =
-      asked.ipRange === undefined ? null : parseIpRange(asked.ipRange, prefix, gateway, 'subnets[0]');
-    if (asked.cidr !== undefined) checkOverlap(prefix, { networks, routes }, 'subnets[0]');
-    return {
-      cidr: formatPrefix(prefix),
-      gateway: formatAddress(gateway),
-      ipRange: range && formatPrefix(range),
-    };
+    const families: Family[] = request.ipv6 || given.has(6) ? [4, 6] : [4];
+    return families.map((family) => {
+      const subnet = given.get(family);
+      if (subnet) return subnet;
+      const taken = [...networks.flatMap(({ prefixes }) => prefixes), ...routes];
+      const prefix = chooseSubnet(state.pools.of(family), taken);
+      if (state.pools.usesUla(family)) change.storeForGood(ULA_KEY, state.pools.ula);
+      return makeSubnet(prefix, {}, '');
+    });
   }
+}
+
+type AskedSubnet = NonNullable<NetworkCreate['subnets']>[number];
+
+/** null: to be chosen. */
+function askedPrefix(asked: AskedSubnet, field: string): Prefix | null {
+  if (asked.cidr !== undefined) return parseSubnet(asked.cidr, field);
+  for (const key of ['gateway', 'ipRange'] as const) {
+    if (asked[key] === undefined) continue;
+    throw new SluiceError(
+      'invalid_argument',
+      `${key === 'gateway' ? 'a gateway' : 'an ip-range'} needs a subnet`,
+      {
+        field: `${field}.${key}`,
+        hint: 'give the subnet that it lies in',
+      },
+    );
+  }
+  return null;
+}
+
+function makeSubnet(prefix: Prefix, asked: AskedSubnet, field: string): Subnet {
+  const gateway = parseGateway(asked.gateway, prefix, field);
+  const range = asked.ipRange === undefined ? null : parseIpRange(asked.ipRange, prefix, gateway, field);
+  return {
+    cidr: formatPrefix(prefix),
+    gateway: formatAddress(gateway),
+    ipRange: range && formatPrefix(range),
+  };
 }
 
 export function planNetwork(record: NetworkRecord): Row[] {
@@ -205,14 +229,11 @@ function taken(text: string, holder: string | undefined): SluiceError {
   }
 }
 
-/** Of the public interface, but not in this version. */
-function refuseLater({ internal, ipv6, ipamDriver }: NetworkCreate): void {
-  const refuse = (field: string, what: string, hint: string): never => {
-    throw new SluiceError('unsupported', `${what} not supported yet`, { field, hint });
-  };
-  if (internal) refuse('internal', 'internal networks are', 'leave it out');
-  if (ipv6) refuse('ipv6', 'IPv6 networks are', 'leave it out for an IPv4 network');
-  if (ipamDriver !== undefined && ipamDriver !== 'default') {
-    refuse('ipamDriver', `IPAM driver '${ipamDriver}' is`, 'leave it out, or give default');
-  }
+/** Others are of the public interface, but not in this version. */
+function refuseIpam({ ipamDriver }: NetworkCreate): void {
+  if (ipamDriver === undefined || ipamDriver === 'default') return;
+  throw new SluiceError('unsupported', `IPAM driver '${ipamDriver}' is not supported yet`, {
+    field: 'ipamDriver',
+    hint: 'leave it out, or give default',
+  });
 }

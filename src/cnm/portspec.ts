@@ -4,8 +4,8 @@
  * HOSTIP in brackets, no HOSTPORT or 0 for an ephemeral one. `HOSTIP::PORT`,
  * which Docker documents, is read as `HOSTIP:0:PORT`.
  */
-import { parseAddress } from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
+import { checkHostIp4, hostIpPrefix, parseHostIp6 } from './hostip.js';
 import type { PortMapping, Protocol } from './types.js';
 
 export interface PortSpec {
@@ -16,8 +16,7 @@ export interface PortSpec {
   readonly port: number;
   /** Inclusive. */
   readonly portEnd: number;
-  /** sctp is refused for now. */
-  readonly protocol: Exclude<Protocol, 'sctp'>;
+  readonly protocol: Protocol;
 }
 
 /** `field` names the request's field in errors. */
@@ -28,13 +27,12 @@ export function parsePortSpec(text: string, field = 'ports'): PortSpec {
   const slash = text.indexOf('/');
   const ports = slash < 0 ? text : text.slice(0, slash);
   const protocol = slash < 0 ? 'tcp' : text.slice(slash + 1).toLowerCase();
-  if (!isProtocol(protocol)) return refuse(`'${protocol}' is not a protocol`, 'use tcp or udp');
+  if (!isProtocol(protocol)) return refuse(`'${protocol}' is not a protocol`, 'use tcp, udp or sctp');
 
   const match = /^(?:(?:\[([^\]]*)\]|([^:[\]]+)):(?=[^:]*:))?(?:([^:[\]]*):)?([^:[\]]+)$/.exec(ports);
   if (!match) return refuse('malformed');
   const [, ip6, ip4, hostText, portText] = match as unknown as [string, ...(string | undefined)[]];
-  const hostIp = ip6 ?? ip4 ?? null;
-  if (hostText === '' && hostIp === null) return refuse('malformed');
+  if (hostText === '' && ip6 === undefined && ip4 === undefined) return refuse('malformed');
 
   const container = parseRange(portText as string, refuse);
   if (container.first === 0) return refuse('0 is not a port of a container');
@@ -48,27 +46,11 @@ export function parsePortSpec(text: string, field = 'ports'): PortSpec {
     );
   }
 
-  if (ip6 !== undefined) {
-    if (parseAddress(ip6)?.family !== 6) return refuse(`'${ip6}' is not an IPv6 address`);
-    throw new SluiceError(
-      'unsupported',
-      `port mapping '${text}': IPv6 host addresses cannot be published on yet`,
-      {
-        field,
-        hint: 'leave the host address out, or give an IPv4 address',
-      },
-    );
-  }
-  if (ip4 !== undefined)
-    checkHostIp(ip4, (why) => refuse(why, 'give an IPv4 address of this host, or none for all'));
-  if (protocol === 'sctp') {
-    throw new SluiceError('unsupported', `port mapping '${text}': sctp cannot be published yet`, {
-      field,
-      hint: 'use tcp or udp',
-    });
-  }
+  const hint = 'give an address of this host, or none for all';
+  if (ip4 !== undefined) checkHostIp4(ip4, (why) => refuse(why, hint));
+  const hostIp6 = ip6 === undefined ? null : parseHostIp6(ip6, (why) => refuse(why, hint));
   return {
-    hostIp: ip4 ?? null,
+    hostIp: ip4 ?? hostIp6,
     hostPort: ephemeral ? null : host.first,
     port: container.first,
     portEnd: container.last,
@@ -76,20 +58,12 @@ export function parsePortSpec(text: string, field = 'ports'): PortSpec {
   };
 }
 
-const GRAMMAR = 'write [[HOSTIP:]HOSTPORT[-PORT]:]PORT[-PORT][/tcp|udp], ports 1 to 65535, such as 8080:80';
-
-/** An address that packets to this host can bear. `refuse` throws. */
-export function checkHostIp(text: string, refuse: (why: string) => never): void {
-  const address = parseAddress(text);
-  if (address?.family !== 4) refuse(`'${text}' is not an IPv4 address`);
-  const first = Number(text.split('.')[0]);
-  if (first >= 224) refuse(`'${text}' is not an address of a host`);
-  if (first === 0 && text !== '0.0.0.0') refuse(`'${text}' is not an address of a host`);
-}
+const GRAMMAR =
+  'write [[HOSTIP:]HOSTPORT[-PORT]:]PORT[-PORT][/tcp|udp|sctp], ports 1 to 65535, such as 8080:80';
 
 /** The spec that parsePortSpec reads back as this mapping. */
-export function formatPortMapping(mapping: PortMapping): string {
-  const ip = mapping.hostIp === '' ? '' : `${mapping.hostIp}:`;
+export function formatPortMapping(mapping: Omit<PortMapping, 'allow'>): string {
+  const ip = hostIpPrefix(mapping.hostIp);
   const host = range(mapping.hostPort, mapping.hostPortEnd);
   return `${ip}${host}:${range(mapping.port, mapping.portEnd)}/${mapping.protocol}`;
 }
@@ -101,7 +75,7 @@ export function formatPortSpec(spec: PortSpec): string {
         ? ''
         : '0:'
       : `${range(spec.hostPort, spec.hostPort + spec.portEnd - spec.port)}:`;
-  return `${spec.hostIp === null ? '' : `${spec.hostIp}:`}${host}${range(spec.port, spec.portEnd)}/${spec.protocol}`;
+  return `${hostIpPrefix(spec.hostIp ?? '')}${host}${range(spec.port, spec.portEnd)}/${spec.protocol}`;
 }
 
 export function range(first: number, last: number): string {

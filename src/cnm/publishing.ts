@@ -4,10 +4,12 @@ import { SluiceError } from '../base/errors.js';
 import type { Change } from './change.js';
 import type { Context } from './context.js';
 import type { HostSocket, HostView } from './host.js';
+import { hostIpFamily } from './hostip.js';
 import { EPHEMERAL, type PortClaim } from './ports/allocator.js';
 import { formatPortMapping, formatPortSpec, type PortSpec, parsePortSpec } from './portspec.js';
 import type { EndpointRecord, PublishRecord } from './records.js';
 import { portClaim } from './state.js';
+import type { Protocol } from './types.js';
 
 /** Throws for an empty list too, where `required`. */
 export function parsePorts(texts: readonly string[], required = false): PortSpec[] {
@@ -20,8 +22,8 @@ export function parsePorts(texts: readonly string[], required = false): PortSpec
   return texts.map((text, i) => parsePortSpec(text, `ports[${i}]`));
 }
 
-/** The host's sockets that could be in the way, by protocol. */
-export type HostSockets = Readonly<Record<'tcp' | 'udp', readonly HostSocket[]>>;
+/** The host's sockets that could be in the way, by protocol; those of SCTP are not known. */
+export type HostSockets = Readonly<Record<Protocol, readonly HostSocket[]>>;
 
 export async function lookAtSockets(host: HostView, specs: readonly PortSpec[]): Promise<HostSockets> {
   const look = async (protocol: 'tcp' | 'udp'): Promise<readonly HostSocket[]> => {
@@ -34,18 +36,26 @@ export async function lookAtSockets(host: HostView, specs: readonly PortSpec[]):
     return host.socketsOn(protocol, Math.min(...firsts), Math.max(...lasts));
   };
   const [tcp, udp] = await Promise.all([look('tcp'), look('udp')]);
-  return { tcp, udp };
+  return { tcp, udp, sctp: [] };
 }
 
-/** Takes host ports for `specs`, beside the `existing` mappings of the endpoint; in the order of the specs. */
+/** What is to be published, and how. */
+export interface PortRequests {
+  readonly specs: readonly PortSpec[];
+  /** Sources that may use them, as parseAllow answers them. */
+  readonly allow: readonly string[];
+  readonly sockets: HostSockets;
+  /** For specs that name none. */
+  readonly defaultHostIp: string;
+}
+
+/** Takes host ports, beside the `existing` mappings of the endpoint; in the order of the specs. */
 export function allocatePorts(
   { state }: Context,
   change: Change,
-  endpoint: { readonly id: string; readonly name: string },
-  specs: readonly PortSpec[],
+  endpoint: Pick<EndpointRecord, 'id' | 'name' | 'ipv6'>,
+  { specs, allow, sockets, defaultHostIp }: PortRequests,
   existing: readonly PublishRecord[],
-  defaultHostIp: string,
-  sockets: HostSockets,
 ): PublishRecord[] {
   const result: PublishRecord[] = [];
   const all = [...existing];
@@ -57,11 +67,12 @@ export function allocatePorts(
     const spec = specs[index] as PortSpec;
     const { protocol, hostPort, port, portEnd } = spec;
     const hostIp = spec.hostIp ?? defaultHostIp;
+    checkPossible(endpoint, spec, `ports[${index}]`);
     const same = all.find(
       (other) =>
         other.hostPort === hostPort &&
         other.protocol === protocol &&
-        anyIsEmpty(other.hostIp) === anyIsEmpty(hostIp) &&
+        other.hostIp === hostIp &&
         other.port === port &&
         other.portEnd === portEnd,
     );
@@ -85,7 +96,17 @@ export function allocatePorts(
       () => state.publishIds.allocate(),
       (taken) => state.publishIds.release(taken),
     );
-    const record = { id, hostIp, hostPort: claim.first, hostPortEnd: claim.last, port, portEnd, protocol };
+    const { first, last } = claim;
+    const record: PublishRecord = {
+      id,
+      hostIp,
+      hostPort: first,
+      hostPortEnd: last,
+      port,
+      portEnd,
+      protocol,
+      allow: [...allow],
+    };
     result[index] = record;
     all.push(record);
   }
@@ -105,8 +126,8 @@ export function matchPorts(endpoint: EndpointRecord, specs: readonly PortSpec[])
   for (const [i, spec] of specs.entries()) {
     const rest = endpoint.ports.filter((port) => !found.includes(port));
     const fitting = rest.filter((port) => fits(port, spec));
-    // `8080:80` means the mapping without a host address, if there is one.
-    const exact = fitting.filter(({ hostIp }) => spec.hostIp === null && hostIp === '');
+    // `8080:80` means the mapping without a host address, if there is one; `ls` shows that as 0.0.0.0.
+    const exact = fitting.filter(({ hostIp }) => hostIp === (spec.hostIp ?? ''));
     const matches = fitting.length > 1 && exact.length > 0 ? exact : fitting;
     const [match, other] = matches;
     if (!match) {
@@ -142,12 +163,26 @@ function fits(port: PublishRecord, spec: PortSpec): boolean {
     port.port === spec.port &&
     port.portEnd === spec.portEnd &&
     (spec.hostPort === null || port.hostPort === spec.hostPort) &&
-    (spec.hostIp === null || anyIsEmpty(port.hostIp) === anyIsEmpty(spec.hostIp))
+    (spec.hostIp === null || port.hostIp === spec.hostIp || (spec.hostIp === '0.0.0.0' && port.hostIp === ''))
   );
 }
 
-function anyIsEmpty(hostIp: string): string {
-  return hostIp === '0.0.0.0' ? '' : hostIp;
+/** Refuses what no dataplane could do. */
+function checkPossible(endpoint: Pick<EndpointRecord, 'name' | 'ipv6'>, spec: PortSpec, field: string): void {
+  const refuse = (why: string, hint: string): never => {
+    throw new SluiceError('invalid_argument', `port mapping '${formatPortSpec(spec)}': ${why}`, {
+      field,
+      hint,
+    });
+  };
+  // An SCTP checksum covers the ports and cannot be adjusted by difference.
+  if (spec.protocol === 'sctp' && spec.hostPort !== spec.port) {
+    const same = formatPortSpec({ ...spec, hostPort: spec.port });
+    refuse("an SCTP port is published on the host's port of the same number only", `write ${same}`);
+  }
+  if (endpoint.ipv6 === null && spec.hostIp !== null && hostIpFamily(spec.hostIp) === 6) {
+    refuse(`endpoint '${endpoint.name}' has no IPv6 address`, 'give an IPv4 address, or none for all');
+  }
 }
 
 function length({ port, portEnd }: PortSpec): number {

@@ -50,7 +50,8 @@ export const PublishRecord = Type.Object({
   hostPortEnd: port,
   port,
   portEnd: port,
-  protocol: Type.Union([Type.Literal('tcp'), Type.Literal('udp')]),
+  protocol: Type.Union([Type.Literal('tcp'), Type.Literal('udp'), Type.Literal('sctp')]),
+  allow: Type.Array(text),
 });
 export type PublishRecord = Static<typeof PublishRecord>;
 
@@ -71,6 +72,7 @@ export const EndpointRecord = Type.Object({
   name: text,
   network: text,
   ipv4: nullable(text),
+  ipv6: nullable(text),
   /** '' where the driver makes no link. */
   mac: text,
   ports: Type.Array(PublishRecord),
@@ -84,6 +86,10 @@ export type EndpointRecord = Static<typeof EndpointRecord>;
 /** The highest generation given out. */
 export const GENERATION_KEY = 'generation';
 export const Generation = Type.Integer({ minimum: 0 });
+
+/** The node's own /48 for IPv6 subnets, stored when the first one is cut from it. */
+export const ULA_KEY = 'ula';
+export const Ula = Type.String();
 
 /** Reads entries: the value, or SluiceError `store` naming the key. Compiled, since a start reads them all. */
 export function decoder<T extends TSchema>(schema: T): (entry: Entry) => Static<T> {

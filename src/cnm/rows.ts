@@ -115,8 +115,9 @@ export interface DataplaneEndpointRow {
   readonly ipv6: string | null;
   /** Host-side veth. */
   readonly link: string;
-  /** Limits of the container; null: none. */
+  /** Most flows that it may have open at a time; null: no limit of its own. */
   readonly maxFlows: number | null;
+  /** Most flows that it may open in a second; null: no limit. */
   readonly newFlowsPerSecond: number | null;
 }
 
@@ -129,10 +130,7 @@ export interface PublishRow {
   readonly slot: number;
   readonly generation: number;
   readonly protocol: 'tcp' | 'udp' | 'sctp';
-  /**
-   * null: every address of the host, in the families that the endpoint has;
-   * `0.0.0.0` and `::`: every address of that family.
-   */
+  /** null: every address of the host, in the families that the endpoint has; `0.0.0.0` or `::`: of one family. */
   readonly hostIp: string | null;
   readonly hostPort: number;
   /** Inclusive; equal to hostPort for a single port. */

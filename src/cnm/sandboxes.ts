@@ -149,7 +149,7 @@ export function planSandbox(
 ): Row[] {
   // The host's own namespace reads the host's own files.
   if (record.host) return [];
-  const addresses = inside.flatMap(({ ipv4 }) => ipv4 ?? []);
+  const addresses = inside.flatMap(({ ipv4, ipv6 }) => [ipv4 ?? [], ipv6 ?? []].flat());
   return [
     ...(record.owned ? [{ kind: 'netns', path: record.netns } as const] : []),
     planFiles(record, hostResolvConf, addresses),

@@ -3,11 +3,11 @@
  * All objects and all that is allocated to them, in memory. Tables hold what is
  * stored and applied; allocations also hold what changes under way have taken.
  */
-import { type Address, type Prefix, parseAddress, parsePrefix } from '../base/addresses.js';
+import { type Address, type Family, type Prefix, parseAddress, parsePrefix } from '../base/addresses.js';
 import { damaged } from '../store/codec.js';
 import { findDriver } from './drivers/registry.js';
 import { AddressPool } from './ipam/pool.js';
-import type { Pool } from './ipam/subnets.js';
+import type { Pools } from './ipam/pools.js';
 import { Generations, LIMITS, NumberPool } from './numbers.js';
 import { PortAllocator, type PortClaim } from './ports/allocator.js';
 import type { EndpointRecord, NetworkRecord, PublishRecord, SandboxRecord } from './records.js';
@@ -16,8 +16,9 @@ import { Table } from './refs.js';
 /** A network's part of the address space, and its list of members in the dataplane. */
 export interface NetworkSpace {
   readonly name: string;
-  readonly prefix: Prefix;
-  readonly addresses: AddressPool;
+  readonly prefixes: readonly Prefix[];
+  /** By family; null: the network has none of that family. */
+  readonly addresses: Readonly<Record<Family, AddressPool | null>>;
   readonly members: NumberPool;
 }
 
@@ -25,7 +26,7 @@ export class State {
   readonly networks = new Table<NetworkRecord>('network');
   readonly sandboxes = new Table<SandboxRecord>('sandbox');
   readonly endpoints = new Table<EndpointRecord>('endpoint');
-  readonly pools: readonly Pool[];
+  readonly pools: Pools;
   readonly spaces = new Map<string, NetworkSpace>();
   readonly ports = new PortAllocator();
   readonly generations = new Generations();
@@ -46,7 +47,7 @@ export class State {
   /** Names of endpoints whose creation is under way, for messages. */
   readonly #pending = new Map<string, string>();
 
-  constructor(pools: readonly Pool[]) {
+  constructor(pools: Pools) {
     this.pools = pools;
   }
 
@@ -119,11 +120,13 @@ export class State {
       if (!network) throw damaged(key, 'its network is missing');
       this.#claimAll(key, record.id, endpointClaims(record));
       const space = this.spaces.get(network.id);
-      if (record.ipv4 !== null) {
-        const address = parseAddress(record.ipv4);
-        if (!address || !space) throw damaged(key, `'${record.ipv4}' is no address of its network`);
+      for (const text of [record.ipv4, record.ipv6]) {
+        if (text === null) continue;
+        const address = parseAddress(text);
+        const pool = address && space?.addresses[address.family];
+        if (!pool) throw damaged(key, `'${text}' is no address of its network`);
         try {
-          space.addresses.restore(address, record.id);
+          pool.restore(address, record.id);
         } catch (e) {
           throw damaged(key, (e as Error).message);
         }
@@ -181,20 +184,29 @@ export function macClaim(network: string, mac: string): string {
 }
 
 export function networkSpace({ name, subnets }: Pick<NetworkRecord, 'name' | 'subnets'>): NetworkSpace {
-  const [subnet] = subnets as [NetworkRecord['subnets'][number]];
-  const prefix = parsePrefix(subnet.cidr) as Prefix;
-  const range = subnet.ipRange === null ? null : parsePrefix(subnet.ipRange);
-  const gateway: Address | null = subnet.gateway === null ? null : parseAddress(subnet.gateway);
+  const pools = subnets.map(addressPool);
   return {
     name,
-    prefix,
-    addresses: new AddressPool(prefix, range, gateway),
+    prefixes: subnets.map(({ cidr }) => parsePrefix(cidr) as Prefix),
+    addresses: {
+      4: pools.find(({ family }) => family === 4) ?? null,
+      6: pools.find(({ family }) => family === 6) ?? null,
+    },
     members: new NumberPool(
       `joined endpoint on network '${name}'`,
       LIMITS.members,
       'a bridge has no more ports: make another network',
     ),
   };
+}
+
+function addressPool({ cidr, gateway, ipRange }: NetworkRecord['subnets'][number]): AddressPool {
+  const reserved: Address | null = gateway === null ? null : parseAddress(gateway);
+  return new AddressPool(
+    parsePrefix(cidr) as Prefix,
+    ipRange === null ? null : parsePrefix(ipRange),
+    reserved,
+  );
 }
 
 function restoredSpace(record: NetworkRecord): NetworkSpace {

@@ -45,13 +45,15 @@ export type Protocol = 'tcp' | 'udp' | 'sctp';
 
 /** A published port or range. */
 export interface PortMapping {
-  /** '' is every address of the host. */
+  /** '' is every address of the host, `0.0.0.0` every IPv4 and `::` every IPv6 address. */
   hostIp: string;
   hostPort: number;
   hostPortEnd: number;
   port: number;
   portEnd: number;
   protocol: Protocol;
+  /** Sources that may use it, CIDR; empty: all. */
+  allow: string[];
 }
 
 export interface Endpoint {
@@ -103,6 +105,8 @@ export interface EndpointCreate {
   mac?: string;
   /** PORTSPEC text, `[[HOSTIP:]HOSTPORT[-PORT]:]PORT[-PORT][/proto]`. */
   ports?: string[];
+  /** Sources that may use `ports`, CIDR or single addresses; default: all. */
+  allow?: string[];
   aliases?: string[];
   labels?: Record<string, string>;
 }
@@ -160,7 +164,8 @@ export interface Cnm {
   join(endpointRef: string, sandboxRef: string, dryRun?: boolean): Promise<Endpoint | Plan>;
   leave(endpointRef: string, dryRun?: boolean): Promise<Endpoint | Plan>;
   removeEndpoint(ref: string, dryRun?: boolean): Promise<void | Plan>;
-  publish(endpointRef: string, ports: string[], dryRun?: boolean): Promise<Endpoint | Plan>;
+  /** `allow`: as that of EndpointCreate. */
+  publish(endpointRef: string, ports: string[], dryRun?: boolean, allow?: string[]): Promise<Endpoint | Plan>;
   unpublish(endpointRef: string, ports: string[], dryRun?: boolean): Promise<Endpoint | Plan>;
 
   /** `connect NET SANDBOX`: endpoint create + join in one, named `NET.SANDBOX` unless `name` is given. */

@@ -40,7 +40,7 @@ export function sandboxView(state: State, record: SandboxRecord): Sandbox {
 
 /** `error`: why a row of it is not done, if so. */
 export function endpointView(state: State, record: EndpointRecord, error: string | null): Endpoint {
-  const { id, name, ipv4, mac, ports, aliases, labels, join, created } = record;
+  const { id, name, ipv4, ipv6, mac, ports, aliases, labels, join, created } = record;
   const network = state.networks.of(record.network);
   return {
     id,
@@ -48,7 +48,7 @@ export function endpointView(state: State, record: EndpointRecord, error: string
     network: network.name,
     sandbox: join ? state.sandboxes.of(join.sandbox).name : null,
     ipv4,
-    ipv6: null,
+    ipv6,
     mac,
     interface: join?.interface ?? null,
     hostInterface: join && findDriver(network.driver).dataplane ? portLink(id) : null,
@@ -68,8 +68,9 @@ export function portView({
   port,
   portEnd,
   protocol,
+  allow,
 }: PublishRecord): PortMapping {
-  return { hostIp, hostPort, hostPortEnd, port, portEnd, protocol };
+  return { hostIp, hostPort, hostPortEnd, port, portEnd, protocol, allow: [...allow] };
 }
 
 /** Endpoints with a row in error, and why: the first one's reason. */

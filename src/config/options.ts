@@ -36,7 +36,7 @@ export interface Config {
   xdp: boolean;
   nodeName: string;
   nodeIp: string | null;
-  /** `CIDR,SIZE` each; empty: the defaults. */
+  /** `CIDR,SIZE` each; a family for which none is given has its defaults. */
   pools: string[];
   /** Entries of both flow tables together; null: by the machine's memory. */
   conntrackMax: number | null;
@@ -108,7 +108,7 @@ function pool(text: string): string {
   const prefix = parsePrefix(cidr);
   const size = Number(length);
   if (prefix === null || !/^\d+$/.test(length))
-    throw new Error(`'${text}' is not CIDR,SIZE, such as 10.64.0.0/10,24`);
+    throw new Error(`'${text}' is not CIDR,SIZE, such as 10.64.0.0/10,24 or fd12:3456:789a::/48,64`);
   if (size < prefix.length || size > bits(prefix.family) - 2) {
     throw new Error(`a /${size} cannot be cut from ${cidr}`);
   }
@@ -239,7 +239,7 @@ export const OPTIONS: readonly Option[] = [
     name: 'pool',
     value: 'CIDR,SIZE',
     repeatable: true,
-    help: 'cut subnets of length SIZE from CIDR (default: 10.64.0.0/10,24 172.16.0.0/12,24 192.168.0.0/16,24)',
+    help: 'cut subnets of length SIZE from CIDR (default: 10.64.0.0/10,24 172.16.0.0/12,24 192.168.0.0/16,24; IPv6 fdXX:XXXX:XXXX::/48,64, drawn once)',
     set: (config, values) => {
       config.pools = values.map(pool);
     },

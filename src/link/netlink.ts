@@ -8,11 +8,13 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { isNativeError } from '../base/errors.js';
 import type { NetNative, NetSocket } from '../native/net.js';
 import * as a from './addressing.js';
+import * as r from './advertised.js';
 import * as l from './links.js';
 import { messageType } from './message.js';
 import { NETLINK_ROUTE, RTM } from './uapi.js';
 
 export type { AddressInfo, FdbInfo, NeighbourInfo, RouteInfo, RouteSpec } from './addressing.js';
+export type { AdvertisedRoute } from './advertised.js';
 export type { BridgePortFlags, LinkInfo, LinkSettings } from './links.js';
 
 export class Netlink {
@@ -130,6 +132,26 @@ export class Netlink {
 
   deleteRoute(route: a.RouteSpec): Promise<void> {
     return this.#change('RTM_DELROUTE', a.changeRoute(false, route));
+  }
+
+  /** What routers told of, of the main table. */
+  async advertisedRoutes(): Promise<r.AdvertisedRoute[]> {
+    const all = await this.#dump('RTM_GETROUTE', a.getRoutes(), RTM.NEWROUTE, r.decodeAdvertised);
+    return all.filter((x) => x !== null);
+  }
+
+  addAdvertised(route: r.AdvertisedRoute): Promise<void> {
+    return this.#change('RTM_NEWROUTE', r.changeAdvertised(true, route));
+  }
+
+  deleteAdvertised(route: r.AdvertisedRoute): Promise<void> {
+    return this.#change('RTM_DELROUTE', r.changeAdvertised(false, route));
+  }
+
+  /** The devices that forward IPv6. */
+  async forwarding6(): Promise<ReadonlySet<number>> {
+    const all = await this.#dump('RTM_GETNETCONF', r.getForwarding6(), RTM.NEWNETCONF, r.decodeForwarding6);
+    return new Set(all.filter((x) => x !== null));
   }
 
   async neighbours(ifindex?: number): Promise<a.NeighbourInfo[]> {

@@ -28,11 +28,23 @@ export const RTM = {
   NEWNEIGH: 28,
   DELNEIGH: 29,
   GETNEIGH: 30,
+  NEWNETCONF: 80,
+  GETNETCONF: 82,
 } as const;
 export const RTNLGRP = { LINK: 1, IPV4_IFADDR: 5, IPV4_ROUTE: 7, IPV6_IFADDR: 9, IPV6_ROUTE: 11 } as const;
-export const RTA = { DST: 1, OIF: 4, GATEWAY: 5, TABLE: 15 } as const;
+export const RTA = {
+  DST: 1,
+  OIF: 4,
+  GATEWAY: 5,
+  PRIORITY: 6,
+  CACHEINFO: 12,
+  TABLE: 15,
+  PREF: 20,
+  EXPIRES: 23,
+} as const;
 export const RT_TABLE_MAIN = 254;
 export const RTPROT_STATIC = 4;
+export const RTPROT_RA = 9;
 export const RT_SCOPE_UNIVERSE = 0;
 export const RT_SCOPE_LINK = 253;
 export const RTN = [
@@ -88,6 +100,9 @@ export const NDA = { DST: 1, LLADDR: 2, MASTER: 9 } as const;
 export const NUD_NOARP = 0x40;
 export const NUD_PERMANENT = 0x80;
 export const NTF_MASTER = 4;
+
+/** netconf.h */
+export const NETCONFA = { IFINDEX: 1, FORWARDING: 2 } as const;
 
 /** sock_diag.h, inet_diag.h */
 export const SOCK_DIAG_BY_FAMILY = 20;

@@ -65,7 +65,7 @@ export class KernelHostView implements HostView {
   async socketsOn(protocol: 'tcp' | 'udp', first: number, last: number): Promise<HostSocket[]> {
     return (await this.#sockets())
       .filter((s) => s.protocol === protocol && s.port >= first && s.port <= last)
-      .map(({ address, port }) => ({ address, port }));
+      .map(({ address, port, v6only }) => ({ address, port, v6only }));
   }
 
   async linkExists(name: string): Promise<boolean> {

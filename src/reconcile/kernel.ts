@@ -12,7 +12,7 @@ import type { Attacher } from '../loader/attach.js';
 import type { Program } from '../loader/programs.js';
 import type { Layer } from './layer.js';
 
-export type { AddressInfo, LinkInfo, RouteInfo } from '../link/netlink.js';
+export type { AddressInfo, AdvertisedRoute, LinkInfo, RouteInfo } from '../link/netlink.js';
 
 /** Of one network namespace. */
 export type NetlinkApi = Pick<Netlink, keyof Netlink>;

@@ -70,7 +70,8 @@ describe('bad input', () => {
       ['network', 'create', '--subnet', '10.71.0.0/24', '--gateway', '10.72.0.1', 'x'],
       /10\.72\.0\.1/,
     ],
-    ['IPv6, which this version lacks', ['network', 'create', '--ipv6', 'x'], /IPv6/i],
+    ['an IPv6 subnet that is no network', ['network', 'create', '--subnet', 'fe80::/64', 'x'], /link-local/],
+    ['a driver that this version lacks', ['network', 'create', '-d', 'macvlan', 'x'], /macvlan/],
     ['a name that is taken', ['network', 'create', 'web'], /web/],
     [
       'an interface name that is too long',

@@ -105,11 +105,24 @@ function port(more: Partial<PortRow> = {}): PortRow {
   };
 }
 
-async function both(): Promise<void> {
-  await bridges.update(bridge());
-  await ports.update(port());
-  await ports.raise(port());
-  await bridges.raise(bridge());
+async function both(outer: BridgeRow = bridge(), inner: PortRow = port()): Promise<void> {
+  await bridges.update(outer);
+  await ports.update(inner);
+  await ports.raise(inner);
+  await bridges.raise(outer);
+}
+
+/** `DEVICE ADDRESS` of every IPv6 address but loopback's. */
+function ipv6(where: string): string[] {
+  const devices: Device[] = json(where, 'ip', '-j', '-6', 'addr', 'show');
+  return devices.flatMap(({ ifname, addr_info }) =>
+    ifname === 'lo' ? [] : addr_info.map(({ local, prefixlen }) => `${ifname} ${local}/${prefixlen}`),
+  );
+}
+
+interface Device {
+  ifname: string;
+  addr_info: { local: string; prefixlen: number; tentative?: boolean }[];
 }
 
 describe('bridge', () => {
@@ -172,7 +185,7 @@ describe('port', () => {
     tables.replace({ kind: 'endpoint', id: 'e' }, [port()]);
     expect((await ports.read()).holds(port())).toBe(true);
     const [outer] = json(host, 'ip', '-j', '-d', 'link', 'show', 'slv1');
-    expect(outer).toMatchObject({ master: 'slb1', mtu: 1400, inet6_addr_gen_mode: 'none' });
+    expect(outer).toMatchObject({ master: 'slb1', mtu: 1400 });
     expect(outer.linkinfo.info_slave_data).toMatchObject({
       learning: false,
       flood: false,
@@ -189,6 +202,10 @@ describe('port', () => {
     expect(run(box, 'sysctl', '-n', 'net.ipv6.conf.eth0.disable_ipv6', 'net.ipv4.conf.eth0.rp_filter')).toBe(
       '1\n2\n',
     );
+    expect(run(host, 'sysctl', '-n', 'net.ipv6.conf.slv1.disable_ipv6')).toBe('1\n');
+    for (const where of [host, box]) {
+      expect(ipv6(where)).toEqual([]);
+    }
     // The ports do not flood: the way back is an entry's business.
     await new FdbOps(netlink, links, tables).update({ kind: 'fdb', link: 'slv1', mac: '02:42:0a:40:00:02' });
     run(box, 'ping', '-c1', '-W2', '10.64.0.1');
@@ -245,6 +262,189 @@ describe('port', () => {
     await ports.delete(port());
     expect((await ports.read()).strays(() => false)).toEqual([]);
     expect(json(host, 'ip', '-j', 'link', 'show', 'slv1')).toHaveLength(1);
+  });
+});
+
+describe('IPv6', () => {
+  const bridge6 = (more: Partial<BridgeRow> = {}) =>
+    bridge({ addresses: ['10.64.0.1/24', 'fd00:64::1/64'], ...more });
+  const port6 = (more: Partial<PortRow> = {}) =>
+    port({
+      addresses: ['10.64.0.2/24', 'fd00:64::2/64'],
+      gateways: ['10.64.0.1', 'fd00:64::1'],
+      ipv6: true,
+      ...more,
+    });
+  const others = () =>
+    run(host, 'sysctl', '-a')
+      .split('\n')
+      .filter((line) => line.startsWith('net.ipv6.conf.') && !/\.(slb|slv)/.test(line));
+
+  it('is there at once on both sides, and only on our devices', async () => {
+    const before = others();
+    await both(bridge6(), port6());
+    tables.replace({ kind: 'endpoint', id: 'e' }, [port6()]);
+    expect((await bridges.read()).holds(bridge6())).toBe(true);
+    expect((await ports.read()).holds(port6())).toBe(true);
+    expect(ipv6(host)).toEqual(['slb1 fd00:64::1/64']);
+    // The link-local address is by the MAC.
+    expect(ipv6(box)).toEqual(['eth0 fd00:64::2/64', 'eth0 fe80::42:aff:fe40:2/64']);
+    for (const where of [host, box]) expect(run(where, 'ip', '-6', 'addr', 'show', 'tentative')).toBe('');
+    const settings = (where: string, link: string, ...keys: string[]) =>
+      keys.map((key) => run(where, 'sysctl', '-n', `net.ipv6.conf.${link}.${key}`).trim()).join();
+    expect(settings(host, 'slb1', 'forwarding', 'accept_ra', 'autoconf', 'disable_ipv6')).toBe('1,0,0,0');
+    expect(settings(host, 'slv1', 'disable_ipv6')).toBe('1');
+    expect(settings(box, 'eth0', 'accept_ra', 'autoconf', 'accept_dad', 'forwarding')).toBe('0,0,0,0');
+    expect(json(box, 'ip', '-j', '-6', 'route', 'show', 'default')).toMatchObject([
+      { gateway: 'fd00:64::1', dev: 'eth0' },
+    ]);
+    expect(others()).toEqual(before);
+    await new FdbOps(netlink, links, tables).update({ kind: 'fdb', link: 'slv1', mac: '02:42:0a:40:00:02' });
+    await new NeighbourOps(netlink, links, tables).update({
+      kind: 'neighbour',
+      link: 'slb1',
+      address: 'fd00:64::2',
+      mac: '02:42:0a:40:00:02',
+    });
+    run(box, 'ping', '-6', '-c1', '-W2', 'fd00:64::1');
+  });
+
+  it('is the same in a namespace that was there before, whose defaults stay', async () => {
+    const other = `${box}-other`;
+    await netns.createNetns(other);
+    try {
+      await both(bridge6(), port6({ netns: other }));
+      expect(ipv6(other)).toEqual(['eth0 fd00:64::2/64', 'eth0 fe80::42:aff:fe40:2/64']);
+      expect(
+        run(other, 'sysctl', '-n', 'net.ipv6.conf.default.accept_ra', 'net.ipv6.conf.all.accept_dad'),
+      ).toBe('1\n0\n');
+    } finally {
+      await netns.deleteNetns(other);
+    }
+  });
+
+  it('is brought back, with forwarding', async () => {
+    await both(bridge6(), port6());
+    tables.replace({ kind: 'endpoint', id: 'e' }, [port6()]);
+    // As somebody does who switches it off for the whole namespace.
+    run(host, 'sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1');
+    run(host, 'sysctl', '-qw', 'net.ipv6.conf.all.forwarding=0');
+    expect((await bridges.read()).holds(bridge6())).toBe(false);
+    run(host, 'ip', 'link', 'set', 'slb1', 'down');
+    run(box, 'ip', 'link', 'set', 'eth0', 'down');
+    expect(ipv6(host)).toEqual([]);
+    expect((await ports.read()).holds(port6())).toBe(false);
+    await both(bridge6(), port6());
+    expect((await bridges.read()).holds(bridge6())).toBe(true);
+    expect((await ports.read()).holds(port6())).toBe(true);
+    expect(run(host, 'sysctl', '-n', 'net.ipv6.conf.slb1.forwarding')).toBe('1\n');
+  });
+
+  it('needs an MTU of 1280; without it less will do', async () => {
+    mtu = 1279;
+    await expect(bridges.update(bridge6())).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('MTU of 1279'),
+    });
+    mtu = 68;
+    await both();
+    tables.replace({ kind: 'endpoint', id: 'e' }, [port()]);
+    expect((await bridges.read()).holds(bridge())).toBe(true);
+    expect((await ports.read()).holds(port())).toBe(true);
+    // The kernel makes IPv6 anew when there is room for it.
+    mtu = 1500;
+    await both();
+    expect([...ipv6(host), ...ipv6(box)]).toEqual([]);
+  });
+
+  it('has permanent neighbour entries, which are found unwanted', async () => {
+    await both(bridge6(), port6());
+    const neighbours = new NeighbourOps(netlink, links, tables);
+    const row = {
+      kind: 'neighbour',
+      link: 'slb1',
+      address: 'fd00:64::2',
+      mac: '02:42:0a:40:00:02',
+    } as const;
+    await neighbours.update(row);
+    expect((await neighbours.read()).holds(row)).toBe(true);
+    expect(json(host, 'ip', '-j', '-6', 'neigh', 'show', 'dev', 'slb1')).toMatchObject([
+      { dst: 'fd00:64::2', lladdr: row.mac, state: ['PERMANENT'] },
+    ]);
+    tables.replace({ kind: 'network', id: 'n' }, [bridge6()]);
+    const strays = (await neighbours.read()).strays(() => false);
+    expect(strays.map(({ what }) => what)).toEqual(['neighbour fd00:64::2 on slb1']);
+    await strays[0]?.remove();
+    expect((await neighbours.read()).strays(() => false)).toEqual([]);
+  });
+});
+
+describe('a host that learned its default route from a router', () => {
+  let router: string;
+  const SEND = `
+import logging, sys
+logging.getLogger('scapy.runtime').setLevel(logging.ERROR)
+from scapy.all import *
+mac = get_if_hwaddr('up1')
+ra = IPv6(src=sys.argv[1], dst='ff02::1', hlim=255) / ICMPv6ND_RA(routerlifetime=1800, prf=1)
+sendp(Ether(src=mac, dst='33:33:00:00:00:01') / ra / ICMPv6NDOptSrcLLAddr(lladdr=mac), iface='up1', verbose=0)
+`;
+
+  interface Route {
+    gateway: string;
+    dev: string;
+    metric: number;
+    protocol: string;
+    pref: string;
+    expires?: number;
+  }
+  const defaults = (): Route[] => json(host, 'ip', '-j', '-6', 'route', 'show', 'default');
+
+  async function advertise(): Promise<void> {
+    run(router, '/usr/bin/python3', '-c', SEND, 'fe80::99');
+    const end = Date.now() + 5000;
+    while (!defaults().some(({ metric }) => metric === 1024)) {
+      if (Date.now() > end) throw new Error('the kernel did not take the advertisement');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  beforeEach(async () => {
+    router = `${host}-router`;
+    await netns.createNetns(router);
+    run(host, 'ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1', 'netns', router.slice(11));
+    run(host, 'sysctl', '-qw', 'net.ipv6.conf.up0.accept_ra=1', 'net.ipv6.conf.up0.accept_dad=0');
+    run(router, 'sysctl', '-qw', 'net.ipv6.conf.up1.accept_dad=0');
+    run(host, 'ip', 'link', 'set', 'up0', 'up');
+    run(router, 'ip', 'link', 'set', 'up1', 'up');
+    await advertise();
+  });
+  afterEach(() => netns.deleteNetns(router));
+
+  it('keeps a way out when a bridge begins to forward, and gets the route back', async () => {
+    const [learned] = defaults();
+    expect(learned).toMatchObject({ gateway: 'fe80::99', dev: 'up0', metric: 1024, protocol: 'ra' });
+    const row = bridge({ addresses: ['10.64.0.1/24', 'fd00:64::1/64'] });
+    await bridges.update(row);
+    const [standIn, ...rest] = defaults();
+    expect(rest).toEqual([]);
+    expect(standIn).toMatchObject({ ...learned, metric: 1025, expires: expect.any(Number) });
+    expect(standIn?.expires).toBeGreaterThan(1700);
+    expect(standIn?.expires).toBeLessThanOrEqual(1800);
+    // A second one leaves it at that, and neither purges when brought about again.
+    await bridges.update(row);
+    await bridges.update({ ...row, link: 'slb2', mac: '02:00:00:00:00:02', addresses: ['fd00:65::1/64'] });
+    expect(defaults().map(({ metric }) => metric)).toEqual([1025]);
+    await advertise();
+    expect(defaults().map(({ metric }) => metric)).toEqual([1024, 1025]);
+    await bridges.update(row);
+    expect(defaults().map(({ metric }) => metric)).toEqual([1024, 1025]);
+  });
+
+  it('keeps it as it is on a network without IPv6', async () => {
+    const before = defaults().map(({ gateway, metric }) => ({ gateway, metric }));
+    await both();
+    expect(defaults().map(({ gateway, metric }) => ({ gateway, metric }))).toEqual(before);
   });
 });
 

@@ -8,6 +8,7 @@ import {
   JoinSchema,
   NoQuery,
   PublishSchema,
+  UnpublishSchema,
 } from '../schemas/requests.js';
 import type { Api } from '../server.js';
 import { changed, created, found, listed, REMOVED } from './answers.js';
@@ -110,7 +111,7 @@ export function endpointRoutes(api: Api, cnm: Cnm): void {
         response: changed(EndpointSchema),
       },
     },
-    async ({ params, body, query }) => cnm.publish(params.id, body.ports, query.dryRun ?? false),
+    async ({ params, body, query }) => cnm.publish(params.id, body.ports, query.dryRun ?? false, body.allow),
   );
 
   api.delete(
@@ -121,7 +122,7 @@ export function endpointRoutes(api: Api, cnm: Cnm): void {
         summary: 'Publish ports no longer',
         params: IdParams,
         querystring: ChangeQuery,
-        body: PublishSchema,
+        body: UnpublishSchema,
         response: REMOVED,
       },
     },

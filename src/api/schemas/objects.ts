@@ -51,12 +51,15 @@ export const SandboxSchema = Type.Object(
 
 export const PortMappingSchema = Type.Object(
   {
-    hostIp: Type.String({ description: 'empty: every address of the host' }),
+    hostIp: Type.String({
+      description: 'empty: every address of the host; 0.0.0.0: every IPv4 address; ::: every IPv6 address',
+    }),
     hostPort: port,
     hostPortEnd: port,
     port,
     portEnd: port,
     protocol: words(['tcp', 'udp', 'sctp']),
+    allow: Type.Array(Type.String(), { description: 'sources that may use it, CIDR; empty: all' }),
   },
   { ...closed, $id: 'PortMapping' },
 );

@@ -19,18 +19,20 @@ export const NetworkCreateSchema = Type.Object(
         Type.Object(
           {
             cidr: text('default: the next free one of the pools'),
-            gateway: text('default: the first address'),
+            gateway: text('of the same family; default: the first address'),
             ipRange: text('CIDR inside the subnet'),
           },
           closed,
         ),
-        { description: 'one per address family' },
+        { description: 'one per address family; one of IPv6 implies ipv6' },
       ),
     ),
-    ipv6: flag('default: false'),
-    internal: flag('no way out; default: false'),
+    ipv6: flag('IPv6 beside IPv4; default: false'),
+    internal: flag('no way out, none in, no host services; default: false'),
     ipamDriver: text('default'),
-    options: Type.Optional(stringMap('options of the driver')),
+    options: Type.Optional(
+      stringMap('of the driver: mtu, masquerade, icc, host-access, max-flows, max-new-flows'),
+    ),
     labels: Type.Optional(stringMap('labels')),
   },
   closed,
@@ -47,12 +49,16 @@ export const SandboxCreateSchema = Type.Object(
   closed,
 );
 
+const PORTSPEC = '[[HOSTIP:]HOSTPORT[-PORT]:]PORT[-PORT][/proto], an IPv6 HOSTIP in brackets';
+const ALLOW = 'sources that may use the ports, CIDR, at most 16; default: all';
+
 const endpointFields = {
   network: Type.String({ description: 'name, id or unique prefix of an id' }),
   ipv4: text('default: the next free one'),
-  ipv6: text('default: the next free one'),
+  ipv6: text('default: the next free one, on a network with IPv6'),
   mac: text('default: derived from the address'),
-  ports: texts('[[HOSTIP:]HOSTPORT[-PORT]:]PORT[-PORT][/proto]'),
+  ports: texts(PORTSPEC),
+  allow: texts(ALLOW),
   aliases: texts('further names in the network'),
   labels: Type.Optional(stringMap('labels')),
 };
@@ -68,7 +74,11 @@ export const JoinSchema = Type.Object(
   closed,
 );
 export const PublishSchema = Type.Object(
-  { ports: Type.Array(Type.String(), { description: '[[HOSTIP:]HOSTPORT[-PORT]:]PORT[-PORT][/proto]' }) },
+  { ports: Type.Array(Type.String(), { description: PORTSPEC }), allow: texts(ALLOW) },
+  closed,
+);
+export const UnpublishSchema = Type.Object(
+  { ports: Type.Array(Type.String(), { description: PORTSPEC }) },
   closed,
 );
 

@@ -3,7 +3,7 @@
  * A bridge of the host with the gateway's address, a veth pair for each joined
  * endpoint, and the dataplane's programs and tables around them.
  */
-import { macFromId } from '../../base/addresses.js';
+import { type Family, familyOf, macFromId } from '../../base/addresses.js';
 import { SluiceError } from '../../base/errors.js';
 import type { NetworkRecord } from '../records.js';
 import type { Row } from '../rows.js';
@@ -16,11 +16,24 @@ export const bridgeDriver: Driver = {
   alone: false,
   dataplane: true,
 
-  validateNetwork({ options = {} }) {
-    parseBridgeOptions(options);
+  validateNetwork({ subnets = [], ipv6, options = {} }) {
+    const { mtu } = parseBridgeOptions(options);
+    const hasIpv6 = ipv6 || subnets.some(({ cidr }) => cidr !== undefined && familyOf(cidr) === 6);
+    if (!hasIpv6 || mtu === null || mtu >= IPV6_MIN_MTU) return;
+    throw new SluiceError('invalid_argument', `an MTU of ${mtu} is too small for IPv6`, {
+      field: 'options.mtu',
+      hint: `give ${IPV6_MIN_MTU} bytes or more (RFC 8200)`,
+    });
   },
 
-  validateEndpoint() {},
+  validateEndpoint({ ports = [] }, network) {
+    if (!network.internal || ports.length === 0) return;
+    throw new SluiceError(
+      'invalid_argument',
+      `ports cannot be published on internal network '${network.name}': nothing outside reaches it`,
+      { field: 'ports', hint: 'leave the port mapping out, or use a network that is not internal' },
+    );
+  },
 
   validateJoin(network, sandbox) {
     if (!sandbox.host) return;
@@ -40,7 +53,7 @@ export const bridgeDriver: Driver = {
   },
 
   planNetwork(network) {
-    const { mtu, masquerade } = parseBridgeOptions(network.options);
+    const { mtu, masquerade, icc, hostAccess } = parseBridgeOptions(network.options);
     const link = bridgeLink(network);
     const mac = macFromId(network.id);
     const gateways = network.subnets.flatMap(({ cidr, gateway }) =>
@@ -59,25 +72,26 @@ export const bridgeDriver: Driver = {
         net: known(network.net),
         link,
         mac,
-        gateway4: gateways[0]?.gateway ?? null,
-        gateway6: null,
+        gateway4: gatewayOf(network, 4),
+        gateway6: gatewayOf(network, 6),
         masquerade,
         internal: network.internal,
-        icc: true,
-        hostAccess: true,
+        icc,
+        hostAccess: hostAccess && !network.internal,
       },
       { kind: 'attachment', link, hook: 'bridge_egress' },
     ];
   },
 
-  planEndpoint({ network, endpoint, join, sandbox, defaultRoute }: EndpointContext) {
+  planEndpoint({ network, endpoint, join, sandbox, defaultRoutes }: EndpointContext) {
     const bridge = bridgeLink(network);
     const link = portLink(endpoint.id);
-    const { mac } = endpoint;
+    const { mac, ipv6 } = endpoint;
     const ipv4 = known(endpoint.ipv4);
     const slot = known(join.slot);
     const { generation } = join;
-    const [subnet] = network.subnets;
+    const { mtu, maxFlows, newFlowsPerSecond } = parseBridgeOptions(network.options);
+    const addresses = ipv6 === null ? [ipv4] : [ipv4, ipv6];
     const rows: Row[] = [
       {
         kind: 'port',
@@ -86,12 +100,12 @@ export const bridgeDriver: Driver = {
         netns: sandbox.netns,
         interface: known(join.interface),
         mac,
-        mtu: parseBridgeOptions(network.options).mtu,
-        addresses: [`${ipv4}/${prefixLength(known(subnet).cidr)}`],
-        gateways: defaultRoute ? network.subnets.flatMap(({ gateway }) => gateway ?? []) : [],
+        mtu,
+        addresses: addresses.map((address) => `${address}/${subnetLength(network, address)}`),
+        gateways: defaultRoutes.flatMap((family) => gatewayOf(network, family) ?? []),
         ipv6: network.ipv6,
       },
-      { kind: 'neighbour', link: bridge, address: ipv4, mac },
+      ...addresses.map((address) => ({ kind: 'neighbour', link: bridge, address, mac }) as const),
       { kind: 'fdb', link, mac },
       {
         kind: 'dp-endpoint',
@@ -102,14 +116,14 @@ export const bridgeDriver: Driver = {
         sandbox: sandbox.number,
         mac,
         ipv4,
-        ipv6: null,
+        ipv6,
         link,
-        maxFlows: null,
-        newFlowsPerSecond: null,
+        maxFlows,
+        newFlowsPerSecond,
       },
       { kind: 'attachment', link, hook: 'endpoint_ingress' },
     ];
-    for (const { id, protocol, hostIp, hostPort, hostPortEnd, port } of endpoint.ports) {
+    for (const { id, protocol, hostIp, hostPort, hostPortEnd, port, allow } of endpoint.ports) {
       rows.push({
         kind: 'publish',
         id,
@@ -121,13 +135,25 @@ export const bridgeDriver: Driver = {
         hostPortEnd,
         port,
         ipv4,
-        ipv6: null,
-        allow: [],
+        ipv6,
+        allow: [...allow],
       });
     }
     return rows;
   },
 };
+
+/** RFC 8200: the least that a link must carry. */
+const IPV6_MIN_MTU = 1280;
+
+function gatewayOf(network: NetworkRecord, family: Family): string | null {
+  return network.subnets.find(({ cidr }) => familyOf(cidr) === family)?.gateway ?? null;
+}
+
+/** Prefix length of the subnet that an address of the network lies in. */
+function subnetLength(network: NetworkRecord, address: string): number {
+  return prefixLength(known(network.subnets.find(({ cidr }) => familyOf(cidr) === familyOf(address))).cidr);
+}
 
 /** Host side of an endpoint's veth pair. */
 export function portLink(endpointId: string): string {

@@ -3,6 +3,7 @@
  * A driver turns intent into desired rows. It looks at nothing but its
  * arguments, so that a plan can be made without doing it.
  */
+import type { Family } from '../../base/addresses.js';
 import type { EndpointRecord, JoinRecord, NetworkRecord, SandboxRecord } from '../records.js';
 import type { Row } from '../rows.js';
 import type { EndpointCreate, NetworkCreate } from '../types.js';
@@ -13,8 +14,8 @@ export interface EndpointContext {
   readonly endpoint: EndpointRecord;
   readonly join: JoinRecord;
   readonly sandbox: SandboxRecord;
-  /** The sandbox's default route goes through it. */
-  readonly defaultRoute: boolean;
+  /** The families of which the sandbox's default route goes through it. */
+  readonly defaultRoutes: readonly Family[];
 }
 
 export interface Driver {

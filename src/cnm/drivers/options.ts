@@ -2,17 +2,30 @@
 /** The `-o` keys of networks, Docker's spellings included. */
 import { SluiceError } from '../../base/errors.js';
 import { isInterfaceName } from '../../base/names.js';
-import { checkHostIp } from '../portspec.js';
+import { checkHostIp4 } from '../hostip.js';
 
 const MTU = 'com.docker.network.driver.mtu';
 const BRIDGE_NAME = 'com.docker.network.bridge.name';
 const MASQUERADE = 'com.docker.network.bridge.enable_ip_masquerade';
 const HOST_BINDING = 'com.docker.network.bridge.host_binding_ipv4';
+const ICC = 'com.docker.network.bridge.enable_icc';
 
-const KNOWN: readonly string[] = ['mtu', MTU, 'masquerade', MASQUERADE, BRIDGE_NAME, HOST_BINDING];
+const KNOWN: readonly string[] = [
+  'mtu',
+  MTU,
+  'masquerade',
+  MASQUERADE,
+  'icc',
+  ICC,
+  'host-access',
+  'max-flows',
+  'max-new-flows',
+  BRIDGE_NAME,
+  HOST_BINDING,
+];
 
 /** Of the public interface, but not in this version. */
-const LATER: readonly string[] = ['icc', 'com.docker.network.bridge.enable_icc', 'host-access', 'parent'];
+const LATER: readonly string[] = ['parent'];
 
 export interface BridgeOptions {
   /** null: the lowest of the uplinks. */
@@ -22,6 +35,14 @@ export interface BridgeOptions {
   readonly link: string | null;
   /** '': every address. */
   readonly hostIp: string;
+  /** Containers of the network reach one another. */
+  readonly icc: boolean;
+  /** Containers reach the host's own services. */
+  readonly hostAccess: boolean;
+  /** Of one container; null: no limit. */
+  readonly maxFlows: number | null;
+  /** Of one container, new ones in a second; null: no limit. */
+  readonly newFlowsPerSecond: number | null;
 }
 
 type Options = Readonly<Record<string, string>>;
@@ -45,6 +66,10 @@ export function parseBridgeOptions(options: Options): BridgeOptions {
     masquerade: either(options, 'masquerade', MASQUERADE, parseBoolean) ?? true,
     link: parsed(options, BRIDGE_NAME, parseLink) ?? null,
     hostIp: parsed(options, HOST_BINDING, parseHostIp) ?? '',
+    icc: either(options, 'icc', ICC, parseBoolean) ?? true,
+    hostAccess: parsed(options, 'host-access', parseBoolean) ?? true,
+    maxFlows: parsed(options, 'max-flows', parseLimit) ?? null,
+    newFlowsPerSecond: parsed(options, 'max-new-flows', parseLimit) ?? null,
   };
 }
 
@@ -97,6 +122,14 @@ const parseBoolean: Parser<boolean> = (text, refuse) => {
   return refuse(`'${text}' is neither true nor false`, 'give true or false');
 };
 
+/** The tables of the dataplane hold 32 bits. */
+const parseLimit: Parser<number> = (text, refuse) => {
+  const limit = /^[1-9]\d{0,9}$/.test(text) ? Number(text) : 0;
+  return limit >= 1 && limit <= 0xffffffff
+    ? limit
+    : refuse(`'${text}' is not a limit`, 'give a number of flows, 1 to 4294967295');
+};
+
 const parseLink: Parser<string> = (text, refuse) =>
   isInterfaceName(text)
     ? text
@@ -106,6 +139,6 @@ const parseLink: Parser<string> = (text, refuse) =>
       );
 
 const parseHostIp: Parser<string> = (text, refuse) => {
-  checkHostIp(text, (why) => refuse(why, 'give an IPv4 address of this host'));
+  checkHostIp4(text, (why) => refuse(why, 'give an IPv4 address of this host'));
   return text;
 };

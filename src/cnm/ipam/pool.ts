@@ -13,6 +13,7 @@ import {
   usableRange,
 } from '../../base/addresses.js';
 import { SluiceError } from '../../base/errors.js';
+import { nameOfFirst } from './subnets.js';
 
 export class AddressPool {
   readonly #subnet: Prefix;
@@ -78,7 +79,8 @@ export class AddressPool {
     if (!contains(this.#subnet, address))
       refuse(`is outside of the network's subnet ${formatPrefix(this.#subnet)}`);
     const usable = usableRange(this.#subnet);
-    if (address.value < usable.first) refuse(`is the network address of ${formatPrefix(this.#subnet)}`);
+    if (address.value < usable.first)
+      refuse(`is the ${nameOfFirst(this.#subnet)} address of ${formatPrefix(this.#subnet)}`);
     if (address.value > usable.last) refuse(`is the broadcast address of ${formatPrefix(this.#subnet)}`);
     const holder = this.#taken.get(address.value);
     if (holder !== undefined || address.value === this.#gateway) {
@@ -93,7 +95,7 @@ export class AddressPool {
 
   /** Takes what the store says was taken. The search then begins behind the last one. */
   restore(address: Address, owner: string): void {
-    this.claim(address, owner, (id) => id, 'ipv4');
+    this.claim(address, owner, (id) => id, `ipv${this.family}`);
     if (address.value >= this.#next && address.value <= this.#last) this.#next = address.value + 1n;
   }
 

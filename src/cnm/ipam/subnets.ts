@@ -23,7 +23,7 @@ export interface Pool {
   readonly size: number;
 }
 
-/** In the order in which they are used up. */
+/** Of IPv4, in the order in which they are used up. */
 export const DEFAULT_POOLS: readonly string[] = ['10.64.0.0/10,24', '172.16.0.0/12,24', '192.168.0.0/16,24'];
 
 /** `CIDR,SIZE`. */
@@ -34,13 +34,7 @@ export function parsePool(text: string): Pool {
   if (comma < 0 || !prefix || !size) {
     throw new SluiceError('invalid_argument', `'${text}' is not an address pool`, {
       field: 'pool',
-      hint: 'write CIDR,SIZE such as 10.64.0.0/10,24',
-    });
-  }
-  if (prefix.family === 6) {
-    throw new SluiceError('unsupported', `address pool '${text}': IPv6 networks are not supported yet`, {
-      field: 'pool',
-      hint: 'give IPv4 pools only',
+      hint: 'write CIDR,SIZE such as 10.64.0.0/10,24 or fd12:3456:789a::/48,64',
     });
   }
   const length = Number(size[0]);
@@ -53,7 +47,7 @@ export function parsePool(text: string): Pool {
   return { prefix, size: length };
 }
 
-/** The lowest block of the first pool that meets nothing of `taken`; throws `pool_exhausted`. */
+/** The lowest block of the first pool that meets nothing of `taken`; throws `pool_exhausted`. `pools` are of one family. */
 export function chooseSubnet(pools: readonly Pool[], taken: readonly Prefix[]): Prefix {
   for (const { prefix, size } of pools) {
     const block = 1n << BigInt(bits(prefix.family) - size);
@@ -71,7 +65,7 @@ export function chooseSubnet(pools: readonly Pool[], taken: readonly Prefix[]): 
   }
   throw new SluiceError(
     'pool_exhausted',
-    'every block of the address pools is in use or routed on this host',
+    `every block of the IPv${pools[0]?.prefix.family} address pools is in use or routed on this host`,
     {
       field: 'subnets',
       hint: 'give --subnet, or more pools to the daemon with --pool CIDR,SIZE',
@@ -79,8 +73,22 @@ export function chooseSubnet(pools: readonly Pool[], taken: readonly Prefix[]): 
   );
 }
 
-/** Ranges that no host has: not for subnets. */
-const RESERVED = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3'].map((text) => parsePrefix(text) as Prefix);
+/** Ranges that are not for subnets, and why. */
+const RESERVED = (
+  [
+    ['0.0.0.0/8', 'no host can use'],
+    ['127.0.0.0/8', 'no host can use: it is loopback'],
+    ['224.0.0.0/3', 'no host can use: it is multicast or reserved'],
+    ['::1/128', 'no host can use: it is loopback'],
+    ['::ffff:0:0/96', 'no host can use: it stands for IPv4'],
+    ['::/8', 'no host can use'],
+    ['fe80::/10', 'no network can have: it is link-local'],
+    ['ff00::/8', 'no host can use: it is multicast'],
+  ] as const
+).map(([text, why]) => ({ reserved: parsePrefix(text) as Prefix, why }));
+
+/** With room for a gateway and an endpoint; a router on a longer IPv6 prefix answers for its first address too. */
+const LONGEST = { 4: 31, 6: 126 } as const;
 
 /** A subnet as asked for. `field` is that of the subnet in the request (`subnets[0]`). */
 export function parseSubnet(text: string, field: string): Prefix {
@@ -89,40 +97,35 @@ export function parseSubnet(text: string, field: string): Prefix {
   if (!parsed) {
     throw new SluiceError('invalid_argument', `'${text}' is not a subnet`, {
       field: where,
-      hint: 'write a network address and prefix length, such as 10.64.0.0/24',
+      hint: 'write a network address and prefix length, such as 10.64.0.0/24 or fd12:3456:789a:1::/64',
     });
   }
   const { prefix } = parsed;
-  if (prefix.family === 6) {
-    throw new SluiceError('unsupported', `subnet ${text}: IPv6 networks are not supported yet`, {
-      field: where,
-      hint: 'give an IPv4 subnet',
-    });
-  }
   if (parsed.address.value !== prefix.network) {
     throw new SluiceError('invalid_argument', `subnet ${text} has bits behind its prefix`, {
       field: where,
       hint: `write ${formatPrefix(prefix)}`,
     });
   }
-  const reserved = RESERVED.find((other) => overlaps(prefix, other));
-  if (reserved) {
+  const met = RESERVED.find(({ reserved }) => overlaps(prefix, reserved));
+  if (met) {
     throw new SluiceError(
       'invalid_argument',
-      `subnet ${text} meets ${formatPrefix(reserved)}, which no host can use`,
+      `subnet ${text} meets ${formatPrefix(met.reserved)}, which ${met.why}`,
       {
         field: where,
-        hint: 'take a private range such as 10.64.0.0/24',
+        hint: `take a private range such as ${prefix.family === 4 ? '10.64.0.0/24' : 'fd12:3456:789a:1::/64'}`,
       },
     );
   }
-  if (prefix.length === 32) {
+  const longest = LONGEST[prefix.family];
+  if (prefix.length > longest) {
     throw new SluiceError(
       'invalid_argument',
       `subnet ${text} has no room for an endpoint beside the gateway`,
       {
         field: where,
-        hint: 'use a /31 or a larger subnet',
+        hint: `use a /${longest} or a larger subnet`,
       },
     );
   }
@@ -141,12 +144,17 @@ export function parseGateway(text: string | undefined, subnet: Prefix, field: st
     ? 'is not an IP address'
     : !contains(subnet, gateway)
       ? `is outside of the subnet ${formatPrefix(subnet)}`
-      : `is the ${gateway.value < usable.first ? 'network' : 'broadcast'} address of ${formatPrefix(subnet)}`;
+      : `is the ${gateway.value < usable.first ? nameOfFirst(subnet) : 'broadcast'} address of ${formatPrefix(subnet)}`;
   const first = formatAddress({ family: subnet.family, value: usable.first });
   throw new SluiceError('invalid_argument', `gateway ${text} ${why}`, {
     field: `${field}.gateway`,
     hint: `give an address of the subnet, or none for ${first}`,
   });
+}
+
+/** What the lowest address of a subnet is, which no host of it may bear. */
+export function nameOfFirst({ family }: Prefix): string {
+  return family === 4 ? 'network' : 'subnet-router anycast';
 }
 
 /** The ip-range asked for: within the subnet, and not empty once the gateway is taken. */
@@ -168,7 +176,7 @@ export function parseIpRange(text: string, subnet: Prefix, gateway: Address, fie
 
 export interface Neighbours {
   /** Subnets of the other networks. */
-  readonly networks: readonly { readonly name: string; readonly prefix: Prefix }[];
+  readonly networks: readonly { readonly name: string; readonly prefixes: readonly Prefix[] }[];
   /** What the host routes, and its own addresses as prefixes of one address. */
   readonly routes: readonly Prefix[];
 }
@@ -182,11 +190,19 @@ export function checkOverlap(subnet: Prefix, { networks, routes }: Neighbours, f
       hint: 'choose another subnet, or none for an automatic one',
     });
   };
-  const network = networks.find(({ prefix }) => overlaps(subnet, prefix));
-  if (network) refuse(`${formatPrefix(network.prefix)} of network '${network.name}'`);
+  for (const { name, prefixes } of networks) {
+    const met = prefixes.find((prefix) => overlaps(subnet, prefix));
+    if (met) refuse(`${formatPrefix(met)} of network '${name}'`);
+  }
   const route = routes.find((prefix) => overlaps(subnet, prefix));
   if (route) refuse(`${formatPrefix(route)}, which this host routes`);
 }
+
+/** On every link alike: they are nobody's range. */
+const EVERYWHERE = ['fe80::/10', 'ff00::/8'].map((text) => parsePrefix(text) as Prefix);
+
+/** The longest prefix that stands for a default route: all of 2000::/3 is what IPv6 has given out. */
+const DEFAULT_ROUTE = { 4: 1, 6: 3 } as const;
 
 /**
  * The host's routes and addresses as prefixes. A default route is none, nor is
@@ -195,10 +211,10 @@ export function checkOverlap(subnet: Prefix, { networks, routes }: Neighbours, f
 export function hostPrefixes(host: { cidrs: readonly string[]; addresses: readonly string[] }): Prefix[] {
   const routes = host.cidrs
     .flatMap((text) => parseCidr(text)?.prefix ?? [])
-    .filter(({ length }) => length > 1);
+    .filter(({ family, length }) => length > DEFAULT_ROUTE[family]);
   const addresses = host.addresses.flatMap((text) => {
     const address = parseAddress(text);
     return address ? [prefixOf(address, bits(address.family))] : [];
   });
-  return [...routes, ...addresses];
+  return [...routes, ...addresses].filter((prefix) => !EVERYWHERE.some((range) => contains(range, prefix)));
 }

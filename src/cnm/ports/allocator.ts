@@ -2,21 +2,21 @@
 /**
  * Host ports that publishes hold. Two publishes are in each other's way if
  * protocol and ports overlap and they share a host address; a publish without
- * one shares with all.
+ * one shares with all, one on `0.0.0.0` or `::` with those of its family.
  */
 import { SluiceError } from '../../base/errors.js';
 import type { HostSocket } from '../host.js';
+import { hostIpFamily, withoutMapping } from '../hostip.js';
 import { range } from '../portspec.js';
+import type { Protocol } from '../types.js';
 import { Intervals } from './intervals.js';
-
-export type PortProtocol = 'tcp' | 'udp';
 
 /** Ephemeral host ports: the IANA dynamic range without its first port, as Docker's allocator. */
 export const EPHEMERAL = { first: 49153, last: 65535 } as const;
 
 export interface PortClaim {
-  readonly protocol: PortProtocol;
-  /** '' and `0.0.0.0`: every address. */
+  readonly protocol: Protocol;
+  /** '': every address; `0.0.0.0` and `::`: of one family. */
   readonly hostIp: string;
   readonly first: number;
   /** Inclusive. */
@@ -31,13 +31,19 @@ export interface PortRequest extends Omit<PortClaim, 'first' | 'last'> {
   readonly count: number;
 }
 
-const ANY = '';
-
 export class PortAllocator {
-  /** By protocol and host address; ANY is every address. */
-  readonly #tables = { tcp: new Map<string, Intervals<string>>(), udp: new Map<string, Intervals<string>>() };
+  /** By protocol and host address. */
+  readonly #tables: Record<Protocol, Map<string, Intervals<string>>> = {
+    tcp: new Map(),
+    udp: new Map(),
+    sctp: new Map(),
+  };
   /** Where the next search for ephemeral ports begins: a freed port rests before it is used again. */
-  readonly #next: Record<PortProtocol, number> = { tcp: EPHEMERAL.first, udp: EPHEMERAL.first };
+  readonly #next: Record<Protocol, number> = {
+    tcp: EPHEMERAL.first,
+    udp: EPHEMERAL.first,
+    sctp: EPHEMERAL.first,
+  };
 
   /**
    * Takes ports that neither a publish nor a socket of the host holds, or
@@ -45,8 +51,7 @@ export class PortAllocator {
    * the EPHEMERAL range. `nameOf` tells the name of an endpoint.
    */
   claim(request: PortRequest, sockets: readonly HostSocket[], nameOf: (owner: string) => string): PortClaim {
-    const { protocol, owner, count } = request;
-    const hostIp = normal(request.hostIp);
+    const { protocol, hostIp, owner, count } = request;
     const first =
       request.first === null
         ? this.#ephemeral(protocol, hostIp, count, sockets)
@@ -58,15 +63,14 @@ export class PortAllocator {
 
   /** Takes what the store says was taken; throws `store` if it was taken twice. */
   restore(claim: PortClaim): PortClaim {
-    const wanted = { ...claim, hostIp: normal(claim.hostIp) };
-    if (this.#holder(wanted.protocol, wanted.hostIp, wanted.first, wanted.last)) {
-      const ports = `${range(wanted.first, wanted.last)}/${wanted.protocol}`;
+    if (this.#holder(claim.protocol, claim.hostIp, claim.first, claim.last)) {
+      const ports = `${range(claim.first, claim.last)}/${claim.protocol}`;
       throw new SluiceError('store', `the state holds host port ${ports} twice`, {
         hint: 'restore the state directory from a backup, or move it away to begin with an empty one',
       });
     }
-    this.#insert(wanted);
-    return wanted;
+    this.#insert(claim);
+    return claim;
   }
 
   release(claim: PortClaim): void {
@@ -83,7 +87,7 @@ export class PortAllocator {
   }
 
   #free(
-    protocol: PortProtocol,
+    protocol: Protocol,
     hostIp: string,
     first: number,
     last: number,
@@ -102,7 +106,7 @@ export class PortAllocator {
         },
       );
     }
-    const socket = sockets.find((s) => s.port >= first && s.port <= last && meets(s.address, hostIp));
+    const socket = sockets.find((s) => s.port >= first && s.port <= last && meets(s, hostIp));
     if (socket) {
       const where = socket.address.includes(':') ? `[${socket.address}]` : socket.address;
       throw new SluiceError(
@@ -117,9 +121,9 @@ export class PortAllocator {
     return first;
   }
 
-  #ephemeral(protocol: PortProtocol, hostIp: string, count: number, sockets: readonly HostSocket[]): number {
+  #ephemeral(protocol: Protocol, hostIp: string, count: number, sockets: readonly HostSocket[]): number {
     const busy = sockets
-      .filter((s) => meets(s.address, hostIp))
+      .filter((s) => meets(s, hostIp))
       .map((s) => s.port)
       .sort((a, b) => a - b);
     // Behind the cursor first, then from the beginning up to where that began.
@@ -144,7 +148,7 @@ export class PortAllocator {
 
   /** First of `count` free ports at or behind `from`; `busy` is ordered. */
   #gap(
-    protocol: PortProtocol,
+    protocol: Protocol,
     hostIp: string,
     count: number,
     from: number,
@@ -167,13 +171,19 @@ export class PortAllocator {
     }
   }
 
-  #holder(protocol: PortProtocol, hostIp: string, first: number, last: number) {
+  #holder(protocol: Protocol, hostIp: string, first: number, last: number) {
     const tables = this.#tables[protocol];
-    if (hostIp !== ANY) {
-      return tables.get(hostIp)?.overlapping(first, last) ?? tables.get(ANY)?.overlapping(first, last);
+    const shared = SHARED.get(hostIp);
+    if (shared === undefined) {
+      // A single address: there may be thousands, so only those tables that share it.
+      for (const other of [hostIp, ...wildcardsOver(hostIp)]) {
+        const found = tables.get(other)?.overlapping(first, last);
+        if (found) return found;
+      }
+      return undefined;
     }
-    for (const table of tables.values()) {
-      const found = table.overlapping(first, last);
+    for (const [other, table] of tables) {
+      const found = shared(other) ? table.overlapping(first, last) : undefined;
       if (found) return found;
     }
     return undefined;
@@ -187,13 +197,21 @@ export class PortAllocator {
   }
 }
 
-function normal(hostIp: string): string {
-  return hostIp === '0.0.0.0' ? ANY : hostIp;
+/** What a wildcard shares an address with. */
+const SHARED: ReadonlyMap<string, (other: string) => boolean> = new Map([
+  ['', () => true],
+  ['0.0.0.0', (other: string) => hostIpFamily(other) !== 6],
+  ['::', (other: string) => hostIpFamily(other) !== 4],
+]);
+
+function wildcardsOver(hostIp: string): string[] {
+  return ['', hostIpFamily(hostIp) === 6 ? '::' : '0.0.0.0'];
 }
 
-/** Whether a socket on `address` would receive what a publish on `hostIp` wants. */
-function meets(address: string, hostIp: string): boolean {
-  return (
-    hostIp === ANY || address === '0.0.0.0' || address === '::' || address.replace(/^::ffff:/, '') === hostIp
-  );
+/** Whether a socket would receive what a publish on `hostIp` wants. */
+function meets({ address, v6only }: HostSocket, hostIp: string): boolean {
+  const bound = withoutMapping(address);
+  if (bound === '::' && !v6only) return true;
+  const shared = SHARED.get(hostIp);
+  return shared?.(bound) ?? (bound === hostIp || wildcardsOver(hostIp).includes(bound));
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+import { familyOf } from '../../base/addresses.js';
 import { SluiceError } from '../../base/errors.js';
 import type { BridgeRow } from '../../cnm/rows.js';
 import type { Identity } from '../identity.js';
-import type { NetlinkApi } from '../kernel.js';
+import type { LinkInfo, NetlinkApi } from '../kernel.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
 import { ifPresent } from './absent.js';
 import { changeAddresses, configured } from './addresses.js';
+import { disableIpv6, enableIpv6, forwardIpv6 } from './ipv6.js';
 
 export interface BridgeOptions {
   netlink: NetlinkApi;
@@ -39,8 +41,6 @@ export class BridgeOps implements Ops<BridgeRow> {
         hint: 'remove it, or give the network another bridge name',
       });
     }
-    // IPv6 stays off before the device is ever up: no address of the host's gets onto the network.
-    await this.#o.writeSysctl(`net/ipv6/conf/${row.link}/disable_ipv6`, '1');
     await netlink.setLink(link.ifindex, {
       alias: identity.alias(`bridge:${row.link}`),
       // A bridge that was told its MTU keeps it when ports come and go.
@@ -48,6 +48,8 @@ export class BridgeOps implements Ops<BridgeRow> {
       forwarding4: true,
       ...(link.mac === row.mac ? {} : { mac: row.mac }),
     });
+    // Settled before the device is ever up, and once it has its MTU, with which IPv6 comes and goes.
+    await this.#settleIpv6(row, link, mtu);
     await changeAddresses(netlink, link.ifindex, row.addresses);
   }
 
@@ -66,10 +68,20 @@ export class BridgeOps implements Ops<BridgeRow> {
     identity.unmark('link', name);
   }
 
+  async #settleIpv6(row: BridgeRow, link: LinkInfo, mtu: number): Promise<void> {
+    const { netlink, writeSysctl } = this.#o;
+    if (!hasIpv6(row)) return disableIpv6(writeSysctl, row.link);
+    // It has the gateway's addresses, and none that the kernel makes up.
+    await enableIpv6(writeSysctl, row.link, mtu, 'none');
+    // The programs ask the routing table on behalf of the bridge, which must be a router for that.
+    await forwardIpv6(netlink, writeSysctl, link);
+  }
+
   async read(): Promise<Actual<BridgeRow>> {
     const { netlink, links, identity } = this.#o;
     await links.refresh();
     const addresses = await netlink.addresses();
+    const forwarding = await netlink.forwarding6();
     return {
       holds: (row) => {
         const link = links.byName(row.link);
@@ -80,7 +92,8 @@ export class BridgeOps implements Ops<BridgeRow> {
           link.up &&
           link.mac === row.mac &&
           link.mtu === (row.mtu ?? this.#o.mtu()) &&
-          configured(addresses, link.ifindex, row.addresses)
+          configured(addresses, link.ifindex, row.addresses) &&
+          (!hasIpv6(row) || forwarding.has(link.ifindex))
         );
       },
       strays: (wanted) =>
@@ -90,4 +103,9 @@ export class BridgeOps implements Ops<BridgeRow> {
           .map(({ name }) => ({ what: `bridge ${name}`, remove: () => this.delete({ link: name }) })),
     };
   }
+}
+
+/** A network with IPv6 has a gateway of it. */
+function hasIpv6({ addresses }: BridgeRow): boolean {
+  return addresses.some((cidr) => familyOf(cidr) === 6);
 }

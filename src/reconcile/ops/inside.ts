@@ -5,6 +5,7 @@ import type { PortRow } from '../../cnm/rows.js';
 import type { AddressInfo, LinkInfo, NetlinkApi, NetnsApi, RouteInfo } from '../kernel.js';
 import { ifPresent } from './absent.js';
 import { changeAddresses, configured } from './addresses.js';
+import { disableIpv6, enableIpv6 } from './ipv6.js';
 
 export interface Inside {
   links: readonly LinkInfo[];
@@ -54,7 +55,12 @@ export async function configureInside(
   if (!ours) {
     // A path may be asymmetric where a sandbox is on several networks: 2 is the loose check.
     await netns.writeSysctlIn(row.netns, `net/ipv4/conf/${row.interface}/rp_filter`, '2');
-    if (!row.ipv6) await netns.writeSysctlIn(row.netns, `net/ipv6/conf/${row.interface}/disable_ipv6`, '1');
+  }
+  const write = (key: string, value: string) => netns.writeSysctlIn(row.netns, key, value);
+  if (row.ipv6) {
+    await enableIpv6(write, row.interface, mtu, 'eui64');
+  } else if (!ours) {
+    await disableIpv6(write, row.interface);
   }
   const inner = await netns.netlinkIn(row.netns);
   try {

@@ -9,6 +9,7 @@ import type { Actual, Ops } from '../ops.js';
 import type { Tables } from '../tables.js';
 import { ifPresent } from './absent.js';
 import { configureInside, type Inside, readInside, settledInside } from './inside.js';
+import { disableIpv6 } from './ipv6.js';
 
 export interface PortOptions {
   netlink: NetlinkApi;
@@ -17,6 +18,8 @@ export interface PortOptions {
   identity: Identity;
   tables: Tables;
   mtu(): number;
+  /** Of the daemon's own namespace; key as under /proc/sys. */
+  writeSysctl(key: string, value: string): Promise<void>;
 }
 
 /** Namespaces read at a time in a pass. */
@@ -127,10 +130,11 @@ export class PortOps implements Ops<PortRow> {
       alias: this.#alias(row),
       mtu: this.#mtu(row),
       master: bridge,
-      addrGenMode: 'none',
       // Who is behind the port is known; the programs deliver what goes to several.
       bridgePort: { learning: false, flood: false, mcastFlood: false, bcastFlood: false },
     });
+    // Also on a network with IPv6: the host's end of a port is a part of the bridge, which has the addresses.
+    await disableIpv6(this.#o.writeSysctl, row.link);
   }
 
   async #configureInside(row: PortRow, link: LinkInfo, fresh: boolean): Promise<void> {

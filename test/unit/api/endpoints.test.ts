@@ -85,8 +85,10 @@ it.each([
   ['an address taken', { ipv4: '10.9.0.2' }, 409, 'address_taken', 'ipv4'],
   ['unequal ranges', { ports: ['80', '1-3:1-2'] }, 400, 'invalid_argument', 'ports[1]'],
   ['a port taken', { ports: ['8080:80'] }, 409, 'port_taken', 'ports'],
-  ['sctp', { ports: ['80:80/sctp'] }, 400, 'unsupported', 'ports[0]'],
-  ['IPv6', { ipv6: 'fd00::2' }, 400, 'unsupported', 'ipv6'],
+  ['sctp', { ports: ['81:80/sctp'] }, 400, 'invalid_argument', 'ports[0]'],
+  ['a bad source', { ports: ['80'], allow: ['x'] }, 400, 'invalid_argument', 'allow[0]'],
+  ['sources as one text', { ports: ['80'], allow: '10.0.0.0/8' }, 400, 'invalid_argument', 'allow'],
+  ['IPv6', { ipv6: 'fd00::2' }, 400, 'invalid_argument', 'ipv6'],
   ['a bad MAC', { mac: '02:00' }, 400, 'invalid_argument', 'mac'],
 ])('refuses %s', async (_what, fields, status, code, field) => {
   await api.call('POST', '/endpoints', {
@@ -98,6 +100,32 @@ it.each([
   const answer = await api.call('POST', '/endpoints', { name: 'e', network: 'net', ...fields });
   expect(answer.body).toMatchObject({ code, field });
   expect(answer.status).toBe(status);
+});
+
+it('publishes for some sources only, and shows them', async () => {
+  const allow = ['192.0.2.0/24', '2001:db8::/32'];
+  const created = await api.call('POST', '/endpoints', { name: 'e', network: 'net', ports: ['80'], allow });
+  expect(created.body.ports).toMatchObject([{ allow }]);
+  const published = await api.call('POST', '/endpoints/e/publish', { ports: ['81:81'], allow: ['10.0.0.9'] });
+  expect(published.body.ports).toMatchObject([{ allow }, { allow: ['10.0.0.9/32'] }]);
+  const unpublished = await api.call('DELETE', '/endpoints/e/publish', { ports: ['81:81'], allow: [] });
+  expect([unpublished.status, unpublished.body.field]).toEqual([400, 'allow']);
+});
+
+it('has both families on a network with IPv6', async () => {
+  const subnets = [{ cidr: '10.7.0.0/24' }, { cidr: 'fd00:7::/64' }];
+  expect((await api.call('POST', '/networks', { name: 'six', subnets })).body.ipv6).toBe(true);
+  const request = { name: 'e', network: 'six', ipv6: 'fd00:7::9', ports: ['[::1]:80:80', '80:80/sctp'] };
+  const { status, body } = await api.call('POST', '/endpoints', request);
+  expect(status).toBe(201);
+  expect(body).toMatchObject({
+    ipv4: '10.7.0.2',
+    ipv6: 'fd00:7::9',
+    ports: [
+      { hostIp: '::1', protocol: 'tcp' },
+      { hostIp: '', protocol: 'sctp' },
+    ],
+  });
 });
 
 it('shows a row that failed later', async () => {

@@ -72,7 +72,14 @@ it.each([
   ],
   ['an overlap', { name: 'x', subnets: [{ cidr: '10.64.0.0/16' }] }, 409, 'overlap', 'subnets[0].cidr'],
   ['a bad name', { name: '-x' }, 400, 'invalid_argument', 'name'],
-  ['IPv6', { name: 'x', ipv6: true }, 400, 'unsupported', 'ipv6'],
+  ['IPv6 on a host network', { name: 'x', driver: 'host', ipv6: true }, 400, 'invalid_argument', 'ipv6'],
+  [
+    'a loopback subnet',
+    { name: 'x', subnets: [{ cidr: '::1/128' }] },
+    400,
+    'invalid_argument',
+    'subnets[0].cidr',
+  ],
 ])('refuses %s', async (_what, body, status, code, field) => {
   await api.call('POST', '/networks', { name: 'there' });
   const answer = await api.call('POST', '/networks', body);

@@ -78,6 +78,27 @@ it('connects and disconnects', async () => {
   ]);
 });
 
+it('takes addresses of both families, sources and SCTP', async () => {
+  await t.ok('network create six --subnet 10.7.0.0/24 --subnet fd00:7::/64');
+  await t.ok('sandbox create web');
+  await t.ok(
+    'connect six web --ip6 fd00:7::9 -p [::1]:80:80 -p 3868:3868/sctp --allow 10.0.0.0/8 --allow fd00::/8',
+  );
+  const allow = ['10.0.0.0/8', 'fd00::/8'];
+  expect(t.model.endpoint('six.web')).toMatchObject({
+    ipv6: 'fd00:7::9',
+    ports: [
+      { hostIp: '::1', hostPort: 80, allow },
+      { protocol: 'sctp', hostPort: 3868, allow },
+    ],
+  });
+  expect(await t.ok('publish six.web [::]:81:81 --allow 192.0.2.7')).toBe('[::]:81->81/tcp\n');
+  expect(t.model.endpoint('six.web').ports[2]?.allow).toEqual(['192.0.2.7/32']);
+  expect(await t.ok('endpoint ls')).toMatch(/10\.7\.0\.2, fd00:7::9 .*\[::1\]:80->80\/tcp, /);
+  await t.ok('unpublish six.web [::]:81:81');
+  expect(t.model.endpoint('six.web').ports).toHaveLength(2);
+});
+
 it('takes names that a path would misread', async () => {
   const { code, err } = await t.cli('endpoint inspect a/b?c#d');
   expect([code, err]).toEqual([
@@ -92,6 +113,9 @@ it.each([
   ['endpoint create x --network net -p 8080:80', '8080'],
   ['endpoint create x --network net -p 1-3:1-2', '1-3:1-2'],
   ['endpoint create x --network net -p 80/sctp', 'sctp'],
+  ['endpoint create x --network net --ip6 fd00::2', "network 'net' has no IPv6"],
+  ['endpoint create x --network net -p 80 --allow office', "allowed source 'office'"],
+  ['publish e 81:81 --allow 10.0.0.1/8', 'write 10.0.0.0/8'],
   ['endpoint create e --network net', "'e' exists"],
   ['endpoint join e nix', "no sandbox is called 'nix'"],
   ['unpublish e 1:1', 'does not publish'],

@@ -41,6 +41,9 @@ describe('host ports', () => {
     ['one address beside every', { first: 8000, hostIp: '192.0.2.9' }, 'a'],
     ['every address beside one', { first: 9000 }, 'b'],
     ['0.0.0.0 beside one', { first: 9000, hostIp: '0.0.0.0' }, 'b'],
+    [':: beside one of IPv4', { first: 9000, hostIp: '::' }, null],
+    [':: beside every', { first: 8000, hostIp: '::' }, 'a'],
+    ['SCTP beside TCP', { first: 8000, protocol: 'sctp' }, null],
     ['the same address', { first: 9000, hostIp: '192.0.2.1' }, 'b'],
     ['another address', { first: 9000, hostIp: '192.0.2.2' }, null],
   ])('%s', async (_, part, holder) => {
@@ -65,6 +68,17 @@ describe('host ports', () => {
     ['::ffff:192.0.2.1', '192.0.2.1', true],
     ['::1', '192.0.2.1', false],
     ['::1', '', true],
+    ['0.0.0.0', '0.0.0.0', true],
+    ['0.0.0.0', '::', false],
+    ['0.0.0.0', '2001:db8::1', false],
+    ['::', '::', true],
+    ['::', '0.0.0.0', true],
+    ['::1', '::', true],
+    ['::1', '::1', true],
+    ['::1', '0.0.0.0', false],
+    ['127.0.0.1', '::', false],
+    ['::ffff:c000:201', '192.0.2.1', true],
+    ['::ffff:c000:201', '::', false],
   ])('a socket on %s and a publish on %j: conflict %s', async (address, hostIp, conflict) => {
     const ports = new PortAllocator();
     const run = () => ports.claim(request({ first: 70, count: 20, hostIp }), [{ address, port: 80 }], name);
@@ -76,6 +90,17 @@ describe('host ports', () => {
     expect(error.code).toBe('port_taken');
     expect(error.message).toMatch(/80\/tcp is held by a process of this host/);
     expect(error.hint).toContain('ss -tlnp');
+  });
+
+  test('a socket on :: that takes no IPv4 leaves that alone', () => {
+    const ports = new PortAllocator();
+    const sockets = [{ address: '::', port: 80, v6only: true }];
+    for (const hostIp of ['', '::', '2001:db8::1']) {
+      expect(() => ports.claim(request({ hostIp }), sockets, name)).toThrow(/held by a process/);
+    }
+    for (const hostIp of ['0.0.0.0', '192.0.2.1']) {
+      ports.release(ports.claim(request({ hostIp }), sockets, name));
+    }
   });
 
   test('of ephemeral requests avoid publishes and sockets, and rest after use', () => {
@@ -124,7 +149,7 @@ describe('host ports', () => {
   });
 
   test('are never held twice, and free again once released (model-based)', () => {
-    const ips = ['', '0.0.0.0', '192.0.2.1', '192.0.2.2'];
+    const ips = ['', '0.0.0.0', '192.0.2.1', '192.0.2.2', '::', '2001:db8::1'];
     const base = EPHEMERAL.last - 40;
     const command = fc.record({
       release: fc.boolean(),
@@ -138,10 +163,15 @@ describe('host ports', () => {
       address: fc.constantFrom('0.0.0.0', '::', '192.0.2.1'),
       port: fc.integer({ min: base, max: EPHEMERAL.last }),
     });
-    const any = (ip: string) => ip === '' || ip === '0.0.0.0';
-    const meet = (x: string, y: string) => any(x) || any(y) || x === y;
-    const overSocket = (s: HostSocket, ip: string) =>
-      any(ip) || s.address !== '192.0.2.1' || ip === '192.0.2.1';
+    const covers: Record<string, string[]> = {
+      '': ips,
+      '0.0.0.0': ['0.0.0.0', '192.0.2.1', '192.0.2.2'],
+      '::': ['::', '2001:db8::1'],
+    };
+    const addresses = (ip: string) => (covers[ip] ?? [ip]).filter((one) => !(one in covers));
+    const meet = (x: string, y: string) => addresses(x).some((one) => addresses(y).includes(one));
+    // A socket on :: takes IPv4 as well.
+    const overSocket = (s: HostSocket, ip: string) => meet(s.address === '::' ? '' : s.address, ip);
     fc.assert(
       fc.property(
         fc.array(socket, { maxLength: 4 }),

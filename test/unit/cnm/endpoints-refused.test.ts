@@ -31,7 +31,8 @@ describe('is refused', () => {
     ['an address in use', { ipv4: '10.64.0.2' }, 'address_taken', 'ipv4', /endpoint 'first'/],
     ['the network address', { ipv4: '10.64.0.0' }, 'invalid_argument', 'ipv4', /network address/],
     ['the broadcast address', { ipv4: '10.64.0.255' }, 'invalid_argument', 'ipv4', /broadcast address/],
-    ['an IPv6 address', { ipv6: 'fd00::2' }, 'unsupported', 'ipv6', /IPv6/],
+    ['an IPv6 address', { ipv6: 'fd00::2' }, 'invalid_argument', 'ipv6', /network 'web' has no IPv6/],
+    ['an IPv4 address as IPv6', { ipv6: '10.64.0.9' }, 'invalid_argument', 'ipv6', /not an IPv6 address/],
     ['a MAC that is none', { mac: '02:42' }, 'invalid_argument', 'mac', /'02:42'/],
     ['a multicast MAC', { mac: '01:00:5e:00:00:01' }, 'invalid_argument', 'mac', /not the MAC/],
     ['a MAC in use', { mac: '02:42:0a:40:00:02' }, 'address_taken', 'mac', /endpoint 'first'/],
@@ -43,8 +44,8 @@ describe('is refused', () => {
       'ports[0]',
       /11 host ports for 1/,
     ],
-    ['an IPv6 host address', { ports: ['[::1]:80:80'] }, 'unsupported', 'ports[0]', /IPv6/],
-    ['sctp', { ports: ['80:80/sctp'] }, 'unsupported', 'ports[0]', /sctp/],
+    ['an IPv6 host address', { ports: ['[::1]:80:80'] }, 'invalid_argument', 'ports[0]', /IPv6/],
+    ['sctp', { ports: ['81', '81:80/sctp'] }, 'invalid_argument', 'ports[1]', /SCTP/],
     ['a port in use', { ports: ['9000:90'] }, 'port_taken', 'ports', /endpoint 'first'/],
     [
       'a port in use, behind one that is free',
@@ -55,7 +56,7 @@ describe('is refused', () => {
     ],
     ['a port of a process', { ports: ['2222:22'] }, 'port_taken', 'ports', /process/],
     ['a port twice', { ports: ['81:80', '81:81'] }, 'port_taken', 'ports', /endpoint 'e'/],
-    ['a mapping twice', { ports: ['81:80', '0.0.0.0:81:80'] }, 'conflict', 'ports[1]', /already/],
+    ['a mapping twice', { ports: ['81:80', '81:80/tcp'] }, 'conflict', 'ports[1]', /already/],
     ['an alias that is none', { aliases: ['ok', 'not ok'] }, 'invalid_argument', 'aliases[1]', /'not ok'/],
   ];
   test.each(cases)('%s', async (_, request, code, field, message) => {

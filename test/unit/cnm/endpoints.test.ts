@@ -64,7 +64,19 @@ describe('an endpoint', () => {
       },
       { kind: 'neighbour', link: bridge, address: '10.64.0.2', mac },
       { kind: 'fdb', link, mac },
-      { kind: 'dp-endpoint', ...place, net: 1, member: 1, sandbox: 1, mac, ipv4: '10.64.0.2', link },
+      {
+        kind: 'dp-endpoint',
+        ...place,
+        net: 1,
+        member: 1,
+        sandbox: 1,
+        mac,
+        ipv4: '10.64.0.2',
+        ipv6: null,
+        link,
+        maxFlows: null,
+        newFlowsPerSecond: null,
+      },
       { kind: 'attachment', link, hook: 'endpoint_ingress' },
       {
         kind: 'publish',
@@ -76,6 +88,8 @@ describe('an endpoint', () => {
         hostPortEnd: 8080,
         port: 80,
         ipv4: '10.64.0.2',
+        ipv6: null,
+        allow: [],
       },
       {
         kind: 'publish',
@@ -87,6 +101,8 @@ describe('an endpoint', () => {
         hostPortEnd: 9009,
         port: 90,
         ipv4: '10.64.0.2',
+        ipv6: null,
+        allow: [],
       },
     ]);
     expect(bench.model.sandbox('a').endpoints).toEqual(['e']);

@@ -16,6 +16,7 @@ import {
 } from '../../../src/base/addresses.js';
 import { SluiceError } from '../../../src/base/errors.js';
 import { AddressPool } from '../../../src/cnm/ipam/pool.js';
+import { Pools } from '../../../src/cnm/ipam/pools.js';
 import { chooseSubnet, DEFAULT_POOLS, hostPrefixes, parsePool } from '../../../src/cnm/ipam/subnets.js';
 import { failure } from '../support/model.js';
 
@@ -156,8 +157,36 @@ describe('pools', () => {
     expect(await failure(() => parsePool(text))).toMatchObject({ code: 'invalid_argument', field: 'pool' });
   });
 
-  test('of IPv6 come later', async () => {
-    expect((await failure(() => parsePool('fd00::/48,64'))).code).toBe('unsupported');
+  test('of IPv6 give subnets as those of IPv4 do', () => {
+    const pools = [parsePool('fd00:1::/62,64')];
+    expect(pools).toEqual([{ prefix: p('fd00:1::/62'), size: 64 }]);
+    const taken = ['fd00:1::/64', 'fd00:1:0:1::5/128', '10.0.0.0/8'].map(p);
+    expect(formatPrefix(chooseSubnet(pools, taken))).toBe('fd00:1:0:2::/64');
+    expect(() => chooseSubnet(pools, [p('fd00::/16')])).toThrow(/IPv6 address pools/);
+  });
+
+  test('of a family are those given, or its defaults; of IPv6 a /48 of the node’s own', () => {
+    const own = new Pools([]);
+    const [ula] = own.of(6);
+    expect(own.of(4)).toEqual(DEFAULT_POOLS.map(parsePool));
+    expect(ula).toMatchObject({ size: 64, prefix: { length: 48 } });
+    expect(contains(p('fd00::/8'), ula?.prefix as Prefix)).toBe(true);
+    expect(own.ula).toBe(formatPrefix(ula?.prefix as Prefix));
+    expect(new Pools([]).ula).not.toBe(own.ula);
+    const ipv4 = new Pools(['10.0.0.0/8,24']);
+    expect([ipv4.of(4).length, ipv4.usesUla(6)]).toEqual([1, true]);
+    const ipv6 = new Pools(['fd00:1::/48,64']);
+    expect(ipv6.of(4)).toEqual(DEFAULT_POOLS.map(parsePool));
+    expect([ipv6.of(6), ipv6.usesUla(6)]).toEqual([[parsePool('fd00:1::/48,64')], false]);
+  });
+
+  test('of one subnet are handed out from 2 on, whatever its size', () => {
+    const addresses = pool('fd00:1::/64', 'fd00:1::1');
+    expect(formatAddress(addresses.allocate('x'))).toBe('fd00:1::2');
+    addresses.claim(a('fd00:1::3'), 'y', name, 'ipv6');
+    expect(formatAddress(addresses.allocate('x'))).toBe('fd00:1::4');
+    expect(() => addresses.claim(a('fd00:1::'), 'y', name, 'ipv6')).toThrow(/subnet-router anycast/);
+    expect(() => addresses.claim(a('fd00:1::1'), 'y', name, 'ipv6')).toThrow(/gateway/);
   });
 
   test('give their lowest free block, one pool after the other', async () => {
@@ -176,10 +205,27 @@ describe('pools', () => {
 
   test('skip what is routed or the host’s own, default routes excepted', () => {
     const host = {
-      cidrs: ['0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1', '::/0', '10.64.0.0/23', '10.64.3.128/25', 'fd00::/64'],
+      cidrs: [
+        '0.0.0.0/0',
+        '0.0.0.0/1',
+        '128.0.0.0/1',
+        '::/0',
+        '2000::/3',
+        'fe80::/64',
+        'ff00::/8',
+        '10.64.0.0/23',
+        '10.64.3.128/25',
+        'fd00::/64',
+      ],
       addresses: ['10.64.2.9', 'fe80::1'],
     };
     expect(formatPrefix(chooseSubnet(DEFAULT_POOLS.map(parsePool), hostPrefixes(host)))).toBe('10.64.4.0/24');
+    expect(hostPrefixes(host).map(formatPrefix)).toEqual([
+      '10.64.0.0/23',
+      '10.64.3.128/25',
+      'fd00::/64',
+      '10.64.2.9/32',
+    ]);
     const all = hostPrefixes({ cidrs: ['10.0.0.0/8'], addresses: [] });
     expect(formatPrefix(chooseSubnet(DEFAULT_POOLS.map(parsePool), all))).toBe('172.16.0.0/24');
   });

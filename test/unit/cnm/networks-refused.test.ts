@@ -16,16 +16,82 @@ describe('is refused', () => {
     ['an unknown driver', { driver: 'brigde' }, 'invalid_argument', 'driver', /no driver 'brigde'/],
     ['overlay', { driver: 'overlay' }, 'unsupported', 'driver', /overlay/],
     ['macvlan', { driver: 'macvlan' }, 'unsupported', 'driver', /macvlan/],
-    ['internal', { internal: true }, 'unsupported', 'internal', /internal/],
-    ['ipv6', { ipv6: true }, 'unsupported', 'ipv6', /IPv6/],
-    ['an IPAM driver', { ipamDriver: 'dhcp' }, 'unsupported', 'ipamDriver', /dhcp/],
-    ['an IPv6 subnet', { subnets: [{ cidr: 'fd00::/64' }] }, 'unsupported', 'subnets[0].cidr', /fd00::\/64/],
     [
-      'a second IPv6 subnet',
-      { subnets: [{ cidr: '10.0.0.0/24' }, { cidr: 'fd00::/64' }] },
-      'unsupported',
+      'an internal host network',
+      { driver: 'host', internal: true },
+      'invalid_argument',
+      'internal',
+      /host network/,
+    ],
+    ['a null network with IPv6', { driver: 'null', ipv6: true }, 'invalid_argument', 'ipv6', /null network/],
+    ['an IPAM driver', { ipamDriver: 'dhcp' }, 'unsupported', 'ipamDriver', /dhcp/],
+    [
+      'an IPv6 subnet of a network without IPv6',
+      { ipv6: false, subnets: [{ cidr: 'fd00::/64' }] },
+      'invalid_argument',
+      'ipv6',
+      /without IPv6/,
+    ],
+    [
+      'two IPv6 subnets',
+      { subnets: [{ cidr: 'fd00::/64' }, { cidr: '10.0.0.0/24' }, { cidr: 'fd00:0:0:1::/64' }] },
+      'invalid_argument',
+      'subnets[2]',
+      /one subnet per/,
+    ],
+    ...(
+      [
+        ['fd00::1/64', /behind its prefix/],
+        ['fd00::/129', /not a subnet/],
+        ['fd00::2/127', /no room/],
+        ['fd00::2/128', /no room/],
+        ['ff02::/64', /ff00::\/8, .*multicast/],
+        ['fe80::/64', /fe80::\/10, .*link-local/],
+        ['::/64', /::1\/128, .*loopback/],
+        ['::ffff:a00:0/120', /::ffff:0:0\/96, .*IPv4/],
+        ['::/0', /no host can use/],
+      ] as const
+    ).map(([cidr, why]): [string, Partial<NetworkCreate>, string, string, RegExp] => [
+      `the subnet ${cidr}`,
+      { subnets: [{ cidr }] },
+      'invalid_argument',
+      'subnets[0].cidr',
+      why,
+    ]),
+    [
+      'an IPv6 subnet in the host’s routes',
+      { subnets: [{ cidr: '10.0.0.0/24' }, { cidr: '2001:db8:1:2::/64' }] },
+      'overlap',
       'subnets[1].cidr',
-      /fd00/,
+      /2001:db8:1::\/48, which this host routes/,
+    ],
+    [
+      'an IPv6 subnet of another network',
+      { subnets: [{ cidr: 'fd00:5::/32' }] },
+      'overlap',
+      'subnets[0].cidr',
+      /fd00:5::\/64 of network 'six'/,
+    ],
+    [
+      'an IPv4 gateway for an IPv6 subnet',
+      { subnets: [{ cidr: 'fd00::/64', gateway: '10.0.0.1' }] },
+      'invalid_argument',
+      'subnets[0].gateway',
+      /outside/,
+    ],
+    [
+      'the subnet-router anycast address as gateway',
+      { subnets: [{ cidr: 'fd00::/64', gateway: 'fd00::' }] },
+      'invalid_argument',
+      'subnets[0].gateway',
+      /anycast/,
+    ],
+    [
+      'an MTU too small for IPv6',
+      { ipv6: true, options: { mtu: '1279' } },
+      'invalid_argument',
+      'options.mtu',
+      /1279 is too small for IPv6/,
     ],
     [
       'two IPv4 subnets',
@@ -175,13 +241,28 @@ describe('is refused', () => {
       'options.mut',
       /'mut' is not an option/,
     ],
-    ['icc', { options: { icc: 'false' } }, 'unsupported', 'options.icc', /icc/],
+    ['icc', { options: { icc: 'no' } }, 'invalid_argument', 'options.icc', /neither true nor false/],
+    [
+      'icc in both spellings',
+      { options: { icc: 'true', 'com.docker.network.bridge.enable_icc': 'false' } },
+      'invalid_argument',
+      'options.icc',
+      /contradict/,
+    ],
     [
       'host-access',
-      { options: { 'host-access': 'false' } },
-      'unsupported',
+      { options: { 'host-access': '' } },
+      'invalid_argument',
       'options.host-access',
-      /host-access/,
+      /neither true nor false/,
+    ],
+    ['no flows', { options: { 'max-flows': '0' } }, 'invalid_argument', 'options.max-flows', /not a limit/],
+    [
+      'too many new flows',
+      { options: { 'max-new-flows': '4294967296' } },
+      'invalid_argument',
+      'options.max-new-flows',
+      /not a limit/,
     ],
     ['parent', { options: { parent: 'eth0' } }, 'unsupported', 'options.parent', /parent/],
     ['a small MTU', { options: { mtu: '67' } }, 'invalid_argument', 'options.mtu', /not an MTU/],
@@ -232,9 +313,10 @@ describe('is refused', () => {
     ],
   ];
   test.each(cases)('%s', async (_, request, code, field, message) => {
-    bench.host.cidrs = ['198.51.100.0/24'];
+    bench.host.cidrs = ['198.51.100.0/24', '2001:db8:1::/48', 'fe80::/64', '::/0'];
     bench.host.addresses = ['203.0.113.7'];
     await create({ name: 'first' });
+    await create({ name: 'six', subnets: [{ cidr: '192.0.2.0/24' }, { cidr: 'fd00:5::/64' }] });
     const before = await snapshot(bench);
     const error = await failure(create(request));
     expect(error).toMatchObject({ code, field });
@@ -243,7 +325,7 @@ describe('is refused', () => {
     expect(await snapshot(bench)).toBe(before);
     // Nothing was kept: the next one gets what it would have got.
     expect((await create({ name: 'next' })).subnets[0]?.cidr).toBe('10.64.1.0/24');
-    expect(bench.realizer.rows('dp-network').map(({ net }) => net)).toEqual([1, 2]);
+    expect(bench.realizer.rows('dp-network').map(({ net }) => net)).toEqual([1, 2, 3]);
   });
 
   test('a bridge that another network has', async () => {

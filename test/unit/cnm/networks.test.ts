@@ -33,7 +33,18 @@ describe('a bridge network', () => {
     const mac = `02:${id.slice(0, 10).replace(/(..)(?=.)/g, '$1:')}`;
     expect(bench.realizer.owners.get(`network/${id}`)).toEqual([
       { kind: 'bridge', link, mac, mtu: null, addresses: ['10.64.0.1/24'] },
-      { kind: 'dp-network', net: 1, link, mac, gateway4: '10.64.0.1', masquerade: true },
+      {
+        kind: 'dp-network',
+        net: 1,
+        link,
+        mac,
+        gateway4: '10.64.0.1',
+        gateway6: null,
+        masquerade: true,
+        internal: false,
+        icc: true,
+        hostAccess: true,
+      },
       { kind: 'attachment', link, hook: 'bridge_egress' },
     ]);
   });
@@ -61,6 +72,48 @@ describe('a bridge network', () => {
       create({ name: 'x', options: { mtu: '1400', 'com.docker.network.driver.mtu': '1300' } }),
     );
     expect(error).toMatchObject({ code: 'invalid_argument', field: 'options.mtu' });
+  });
+
+  test.each<[Partial<NetworkCreate>, object]>([
+    [{ options: { icc: 'false' } }, { icc: false, hostAccess: true, internal: false }],
+    [{ options: { 'com.docker.network.bridge.enable_icc': 'false' } }, { icc: false }],
+    [{ options: { 'host-access': 'false' } }, { icc: true, hostAccess: false, internal: false }],
+    [{ internal: true }, { internal: true, hostAccess: false, gateway4: '10.64.0.1' }],
+    [
+      { internal: true, options: { 'host-access': 'true' } },
+      { internal: true, hostAccess: false },
+    ],
+  ])('is isolated as %j asks', async (request, row) => {
+    expect((await create(request)).internal).toBe(request.internal ?? false);
+    expect(bench.realizer.rows('dp-network')).toMatchObject([row]);
+    expect(bench.realizer.rows('bridge')).toMatchObject([{ addresses: ['10.64.0.1/24'] }]);
+  });
+
+  test('limits the flows of each container', async () => {
+    await create({ options: { 'max-flows': '1000', 'max-new-flows': '50' } });
+    await made(bench.model.createSandbox({ name: 'a' }));
+    await made(bench.model.connect('a', { network: 'web' }));
+    expect(bench.realizer.rows('dp-endpoint')).toMatchObject([{ maxFlows: 1000, newFlowsPerSecond: 50 }]);
+  });
+
+  test('without a way out gives no default route and publishes nothing', async () => {
+    await create({ internal: true });
+    await create({ name: 'out' });
+    await made(bench.model.createSandbox({ name: 'a' }));
+    await made(bench.model.connect('a', { network: 'web' }));
+    expect(bench.realizer.rows('port').map(({ gateways }) => gateways)).toEqual([[]]);
+    await made(bench.model.connect('a', { network: 'out' }));
+    expect(bench.realizer.rows('port').map(({ gateways }) => gateways)).toEqual([[], ['10.64.1.1']]);
+    const before = await snapshot(bench);
+    for (const run of [
+      () => bench.model.publish('web.a', ['80:80']),
+      () => bench.model.createEndpoint({ name: 'e', network: 'web', ports: ['80:80'] }),
+    ]) {
+      const error = await failure(run());
+      expect(error).toMatchObject({ code: 'invalid_argument', field: 'ports' });
+      expect(error.message).toContain("internal network 'web'");
+    }
+    expect(await snapshot(bench)).toBe(before);
   });
 
   test('gets the next free subnet, and the lowest again once it is free', async () => {

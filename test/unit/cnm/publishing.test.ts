@@ -61,7 +61,12 @@ describe('publish', () => {
 
   test.each([
     ['a mapping that is there', ['8080:80'], 'conflict', "endpoint 'a' publishes 8080:80/tcp already"],
-    ['the same in other words', ['0.0.0.0:8080:80/tcp'], 'conflict', 'already'],
+    ['the same in other words', ['8080-8080:80/TCP'], 'conflict', 'already'],
+    ['the same on every IPv4 address', ['0.0.0.0:8080:80/tcp'], 'port_taken', "endpoint 'a'"],
+    ['an IPv6 address without having one', ['[2001:db8::1]:8081:81'], 'invalid_argument', 'no IPv6 address'],
+    ['every IPv6 address without having one', ['[::]:8081:81'], 'invalid_argument', 'no IPv6 address'],
+    ['SCTP on another port', ['8080:80/sctp'], 'invalid_argument', 'SCTP port is published on'],
+    ['SCTP on whatever port', ['80/sctp'], 'invalid_argument', 'SCTP port is published on'],
     ['the same host port for another one', ['8080:81'], 'port_taken', "endpoint 'a'"],
     ['a host port of another endpoint', ['9090:80'], 'port_taken', "endpoint 'b'"],
     ['a range around it', ['9000-9100:1000-1100'], 'port_taken', '9090/tcp'],
@@ -78,6 +83,80 @@ describe('publish', () => {
     expect(await snapshot(bench)).toBe(before);
   });
 
+  test('tells every address from every address of one family', async () => {
+    await made(bench.model.createNetwork({ name: 'six', ipv6: true }));
+    await made(bench.model.createSandbox({ name: 'c' }));
+    await made(bench.model.connect('c', { network: 'six', name: 'c' }));
+    await publish(
+      'c',
+      '0.0.0.0:8080:80',
+      '[::]:8080:80',
+      '8081:80',
+      '[2001:DB8:0::1]:8082:80',
+      '[::1]:8082:80',
+    );
+    const texts = ['0.0.0.0', '::', '', '2001:db8::1', '::1'];
+    expect(bench.model.endpoint('c').ports.map(({ hostIp }) => hostIp)).toEqual(texts);
+    expect(bench.realizer.rows('publish').map(({ hostIp }) => hostIp)).toEqual(
+      texts.map((text) => (text === '' ? null : text)),
+    );
+    const ipv6 = bench.model.endpoint('c').ipv6;
+    expect(bench.realizer.rows('publish').map((row) => row.ipv6)).toEqual(Array(5).fill(ipv6));
+    expect((await failure(bench.model.publish('a', ['8082:80']))).code).toBe('port_taken');
+    await unpublish('c', '[::]:8080:80');
+    expect(bench.model.endpoint('c').ports.map(({ hostIp }) => hostIp)).toEqual([
+      '0.0.0.0',
+      '',
+      '2001:db8::1',
+      '::1',
+    ]);
+  });
+
+  test('takes SCTP on the same port, whoever has that of TCP', async () => {
+    await publish('a', '8080:80');
+    await publish('b', '8080:8080/sctp', '3000-3009:3000-3009/sctp');
+    expect(published('b')).toEqual([' 8080-8080 8080-8080 sctp', ' 3000-3009 3000-3009 sctp']);
+    expect((await failure(bench.model.publish('a', ['8080:8080/sctp']))).code).toBe('port_taken');
+    await unpublish('b', '8080/sctp');
+  });
+
+  test('keeps the sources that may use a port with it', async () => {
+    const allow = ['192.0.2.0/24', '198.51.100.7', '2001:DB8::/32', '192.0.2.0/24', '2001:db8::1'];
+    await made(bench.model.publish('a', ['8080:80', '8081:81'], false, allow));
+    await publish('a', '8082:82');
+    const read = ['192.0.2.0/24', '198.51.100.7/32', '2001:db8::/32', '2001:db8::1/128'];
+    expect(bench.model.endpoint('a').ports.map((port) => port.allow)).toEqual([read, read, []]);
+    expect(bench.realizer.rows('publish').map((row) => row.allow)).toEqual([read, read, []]);
+    await made(
+      bench.model.createEndpoint({ name: 'e', network: 'web', ports: ['83'], allow: ['10.0.0.0/8'] }),
+    );
+    expect(bench.model.endpoint('e').ports[0]?.allow).toEqual(['10.0.0.0/8']);
+    const again = await startModel({ store: bench.store, host: bench.host });
+    expect(again.model.endpoint('a').ports.map((port) => port.allow)).toEqual([read, read, []]);
+  });
+
+  test.each([
+    [['192.0.2.1/24'], 'allow[0]', /behind its prefix/],
+    [['192.0.2.0/24', 'office'], 'allow[1]', /'office' is not a range/],
+    [[''], 'allow[0]', /not a range/],
+    [['10.0.0.0/33'], 'allow[0]', /not a range/],
+    [['::ffff:10.0.0.0/104'], 'allow[0]', /stands for IPv4/],
+    [Array.from({ length: 17 }, (_, i) => `10.0.${i}.0/24`), 'allow', /17 allowed sources, 16 at most/],
+  ])('refuses the sources %j', async (allow, field, message) => {
+    const before = await snapshot(bench);
+    const error = await failure(bench.model.publish('a', ['8080:80'], false, allow));
+    expect(error).toMatchObject({ code: 'invalid_argument', field });
+    expect(error.message).toMatch(message);
+    expect(await snapshot(bench)).toBe(before);
+  });
+
+  test('refuses sources without ports', async () => {
+    const error = await failure(
+      bench.model.createEndpoint({ name: 'e', network: 'web', allow: ['10.0.0.0/8'] }),
+    );
+    expect(error).toMatchObject({ code: 'invalid_argument', field: 'allow' });
+  });
+
   test('reserves for an endpoint that has not joined', async () => {
     await made(bench.model.leave('b'));
     await publish('b', '9090:80');
@@ -92,7 +171,15 @@ describe('publish', () => {
     await publish('a', '10000-19999:20000-29999');
     expect(performance.now() - start).toBeLessThan(50);
     expect(bench.model.endpoint('a').ports).toEqual([
-      { hostIp: '', hostPort: 10000, hostPortEnd: 19999, port: 20000, portEnd: 29999, protocol: 'tcp' },
+      {
+        hostIp: '',
+        hostPort: 10000,
+        hostPortEnd: 19999,
+        port: 20000,
+        portEnd: 29999,
+        protocol: 'tcp',
+        allow: [],
+      },
     ]);
     expect(bench.realizer.rows('publish')).toHaveLength(1);
     // Once warm, planning and allocating take microseconds.

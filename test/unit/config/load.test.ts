@@ -34,7 +34,16 @@ describe('command line', () => {
   it('reads every kind of option', () => {
     const config = run(
       ...['--socket', '/tmp/s', '--uplink', 'eth0', '--uplink=eth1.100', '--pool', '10.0.0.0/8,24'],
-      ...['--pool', '192.168.0.0/16,26', '--metrics', '[::1]:9000', '--node-ip', '192.0.2.1'],
+      ...[
+        '--pool',
+        '192.168.0.0/16,26',
+        '--pool',
+        'fd00::/48,64',
+        '--metrics',
+        '[::1]:9000',
+        '--node-ip',
+        '192.0.2.1',
+      ],
       ...[
         '--timeout-tcp-established',
         '3h',
@@ -53,7 +62,7 @@ describe('command line', () => {
       conntrackMax: 100_000,
     });
     expect(config.timeouts.tcp_established).toBe(10_800);
-    expect(config.pools).toEqual(['10.0.0.0/8,24', '192.168.0.0/16,26']);
+    expect(config.pools).toEqual(['10.0.0.0/8,24', '192.168.0.0/16,26', 'fd00::/48,64']);
     expect(run('--no-metrics').metrics).toBeNull();
   });
 
@@ -73,6 +82,7 @@ describe('command line', () => {
     [['--uplink', 'a/b'], "--uplink: 'a/b' is not an interface name"],
     [['--node-ip', '300.1.1.1'], '--node-ip'],
     [['--pool', '10.0.0.1/8,24'], '--pool'],
+    [['--pool', 'fd00::/48,127'], '--pool: a /127 cannot be cut from fd00::/48'],
     [['--pool', '10.0.0.0/24,8'], '--pool: a /8 cannot be cut from 10.0.0.0/24'],
     [['--metrics', 'localhost'], "--metrics: 'localhost' is not HOST:PORT"],
     [['--timeout-icmp', '0'], '--timeout-icmp'],

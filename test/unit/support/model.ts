@@ -180,7 +180,7 @@ export async function failure(run: Promise<unknown> | (() => unknown)): Promise<
 
 /** All that a failed or dry change must leave alone. */
 export async function snapshot({ model, realizer, store }: Bench): Promise<string> {
-  const entries = (await store.list('')).filter(({ key }) => key !== 'generation');
+  const entries = (await store.list('')).filter(({ key }) => key !== 'generation' && key !== 'ula');
   return JSON.stringify({
     networks: model.networks(),
     sandboxes: model.sandboxes(),

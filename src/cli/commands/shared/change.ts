@@ -29,6 +29,7 @@ export function endpointFields({ options }: Call) {
     ipv6: options.text('ip6'),
     mac: options.text('mac'),
     ports: [...options.list('publish')],
+    allow: [...options.list('allow')],
     aliases: [...options.list('alias')],
     labels: options.pairs('label'),
   });
