@@ -13,6 +13,7 @@ export function bareDriver(name: string, why: { ports: string; hint: string }): 
     name,
     single: true,
     alone: true,
+    addressed: false,
     dataplane: false,
     validateNetwork({ subnets = [], options = {} }) {
       if (subnets.length > 0) refuse('subnets', `a ${name} network has no subnets`, 'leave the subnet out');
@@ -27,6 +28,7 @@ export function bareDriver(name: string, why: { ports: string; hint: string }): 
         refuse('mac', `an endpoint ${on} has no interface of its own`, 'leave the MAC out');
     },
     linkName: () => null,
+    parent: () => null,
     defaultHostIp: () => '',
     planNetwork: () => [],
     planEndpoint: () => [],

@@ -14,6 +14,7 @@ export const bridgeDriver: Driver = {
   name: 'bridge',
   single: false,
   alone: false,
+  addressed: true,
   dataplane: true,
 
   validateNetwork({ options = {} }) {
@@ -34,6 +35,8 @@ export const bridgeDriver: Driver = {
   linkName(id, options) {
     return parseBridgeOptions(options).link ?? `slb${id.slice(0, 11)}`;
   },
+
+  parent: () => null,
 
   defaultHostIp(network) {
     return parseBridgeOptions(network.options).hostIp;
