@@ -71,6 +71,8 @@ describe('on the LAN', () => {
     });
     expect(link.ifalias).toMatch(/^sluice:[0-9a-f]{12}:macvlan:eth0$/);
     expect(macvlansIn(b.host)).toEqual([]);
+    const { uplinks } = b.list<{ uplinks: { link: string }[] }>('status');
+    expect(uplinks.map((uplink) => uplink.link).sort()).toEqual(['up0', 'up1']);
 
     b.offloadsOff(b.ext1, 'eth0');
     b.offloadsOff(b.host, 'up0');
