@@ -58,7 +58,7 @@ export const COMMANDS: readonly CommandSpec[] = [
         long: '--driver',
         value: 'DRIVER',
         help: 'bridge (default), overlay, macvlan, host, null or a plugin',
-        complete: ['bridge', 'host', 'null'],
+        complete: ['bridge', 'macvlan', 'host', 'null'],
       },
       { long: '--subnet', value: 'CIDR', help: 'one per address family', repeatable: true },
       { long: '--gateway', value: 'IP', help: 'of the subnet of its family', repeatable: true },

@@ -42,11 +42,11 @@ export function buildEndpoint(
   );
   change.onDone(() => state.setPending(id, null));
   const refuse = (text: string, holder: string): SluiceError => taken(text, state.nameOfEndpoint(holder));
-  claim(context, change, endpointClaims({ name, network: network.id, mac: '' }), id, refuse);
+  claim(context, change, endpointClaims({ name, network: network.id, mac: '' }, network), id, refuse);
   let ipv4: string | null = null;
   let ipv6: string | null = null;
   let mac = '';
-  if (driver.dataplane) {
+  if (driver.addressed) {
     ipv4 = takeAddress(context, change, id, request.ipv4, network, 4) as string;
     ipv6 = takeAddress(context, change, id, request.ipv6, network, 6);
     mac = chooseMac(context, id, request.mac, ipv4, network);
@@ -133,7 +133,7 @@ function chooseMac(
 export function forgetEndpoint(context: Context, record: EndpointRecord): void {
   const { state } = context;
   state.deleteEndpoint(record);
-  for (const text of endpointClaims(record)) state.claims.delete(text);
+  for (const text of endpointClaims(record, state.networks.of(record.network))) state.claims.delete(text);
   for (const text of [record.ipv4, record.ipv6]) {
     const address = text === null ? null : parseAddress(text);
     if (address) state.space(record.network).addresses[address.family]?.release(address);
@@ -148,6 +148,12 @@ function taken(text: string, holder: string | null): SluiceError {
     return new SluiceError('conflict', `an endpoint '${words[2]}' exists already`, {
       field: 'name',
       hint: 'choose another name, or remove that endpoint',
+    });
+  }
+  if (words[0] === 'parent') {
+    return new SluiceError('conflict', `endpoint '${holder}' has this network's parent for itself`, {
+      field: 'network',
+      hint: 'a macvlan network of mode passthru takes one endpoint: remove that one, or use another mode',
     });
   }
   const who = holder === null ? "the network's bridge" : `endpoint '${holder}'`;

@@ -8,6 +8,7 @@ import type { Change } from './change.js';
 import { type Context, gone, makeChange, ownerOf, step } from './context.js';
 import { findDriver } from './drivers/registry.js';
 import { addJoin, addLeave, lookAtSandbox, planEndpoint } from './joining.js';
+import { reserveHostAddresses } from './parents.js';
 import { formatPortMapping } from './portspec.js';
 import { allocatePorts, lookAtSockets, matchPorts, parsePorts, releasePorts } from './publishing.js';
 import type { EndpointRecord, SandboxRecord } from './records.js';
@@ -28,7 +29,10 @@ export class Endpoints {
     const { id, name } = state.networks.resolve(request.network, 'network');
     return locks.with(id, 'shared', async () => {
       const network = state.networks.get(id) ?? missing('network', name);
-      const sockets = await lookAtSockets(this.#context.host, specs);
+      const [sockets] = await Promise.all([
+        lookAtSockets(this.#context.host, specs),
+        reserveHostAddresses(this.#context, network),
+      ]);
       return makeChange(
         this.#context,
         `endpoint '${request.name}' could not be created`,
@@ -137,6 +141,7 @@ export class Endpoints {
       const [sockets, facts] = await Promise.all([
         lookAtSockets(host, specs),
         lookAtSandbox(this.#context, sandbox, true),
+        reserveHostAddresses(this.#context, network),
       ]);
       const what = `sandbox '${sandboxName}' could not be connected to network '${networkName}'`;
       return makeChange(this.#context, what, dryRun, (change) => {

@@ -12,12 +12,26 @@ export interface HostSocket {
   readonly v6only?: boolean;
 }
 
+export interface HostLink {
+  /** `veth`, `bridge`, `vlan`…; null for a device without link operations. */
+  readonly kind: string | null;
+  /** It has Ethernet frames and is not the loopback interface. */
+  readonly ethernet: boolean;
+  /** The bridge or bond that it is a port of. */
+  readonly master: string | null;
+}
+
 export interface HostView {
   /**
    * `cidrs`: destinations of the host's routes, both families, default routes
-   * excepted. `addresses`: the host's own, without prefix length.
+   * excepted. `addresses`: the host's own, without prefix length. `except`: a
+   * link whose routes and addresses are left out.
    */
-  addressesAndRoutes(): Promise<{ readonly cidrs: readonly string[]; readonly addresses: readonly string[] }>;
+  addressesAndRoutes(
+    except?: string,
+  ): Promise<{ readonly cidrs: readonly string[]; readonly addresses: readonly string[] }>;
+  /** The link of that name in the daemon's namespace; null: there is none. */
+  link(name: string): Promise<HostLink | null>;
   /** Whether anything at all is at `path`. */
   pathExists(path: string): Promise<boolean>;
   /** Whether `path` is a network namespace (absent: false). */

@@ -182,15 +182,16 @@ function takePlace(
   const generation = state.generations.next();
   change.storeForGood(GENERATION_KEY, state.generations.last);
   const base = { sandbox: sandbox.id, generation };
-  if (!findDriver(state.networks.of(endpoint.network).driver).dataplane) {
-    return { ...base, interface: null, slot: null, member: null };
-  }
+  const { addressed, dataplane } = findDriver(state.networks.of(endpoint.network).driver);
+  if (!addressed) return { ...base, interface: null, slot: null, member: null };
+  const taken = [...facts.links, ...inside.flatMap(({ join }) => join?.interface ?? [])];
+  if (!dataplane) return { ...base, interface: freeInterface(taken), slot: null, member: null };
   const { members } = state.space(endpoint.network);
   change.mark(state.slots.mark());
   change.mark(members.mark());
   return {
     ...base,
-    interface: freeInterface([...facts.links, ...inside.flatMap(({ join }) => join?.interface ?? [])]),
+    interface: freeInterface(taken),
     slot: change.allocated(
       () => state.slots.allocate(),
       (slot) => state.slots.release(slot),

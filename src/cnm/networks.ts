@@ -15,6 +15,7 @@ import {
   parseIpRange,
   parseSubnet,
 } from './ipam/subnets.js';
+import { checkPlace, lookAtParent } from './parents.js';
 import { type NetworkRecord, ULA_KEY } from './records.js';
 import type { Row } from './rows.js';
 import { networkClaims, networkSpace } from './state.js';
@@ -32,8 +33,8 @@ export class Networks {
     const { state, host } = this.#context;
     checkName(request.name);
     const driver = findDriver(request.driver ?? DEFAULT_DRIVER);
-    refuseIpam(request);
     driver.validateNetwork(request);
+    refuseIpam(request);
     const id = newId();
     const link = driver.linkName(id, request.options ?? {});
     if (link !== null && (await host.linkExists(link)) && !state.claims.has(`link ${link}`)) {
@@ -42,7 +43,9 @@ export class Networks {
         hint: 'choose another name for the bridge',
       });
     }
-    const routes = driver.dataplane ? hostPrefixes(await host.addressesAndRoutes()) : [];
+    const parent = driver.parent(request.options ?? {});
+    const facts = parent && (await lookAtParent(this.#context, parent));
+    const routes = driver.addressed ? hostPrefixes(await host.addressesAndRoutes(parent?.link)) : [];
 
     return makeChange(this.#context, `network '${request.name}' could not be created`, dryRun, (change) => {
       const base = {
@@ -58,14 +61,17 @@ export class Networks {
       claim(this.#context, change, networkClaims(base), id, (text, holder) =>
         taken(text, state.networks.get(holder)?.name),
       );
-      if (!driver.dataplane) return this.#store(change, { ...base, ipv6: false, subnets: [], net: null });
+      if (!driver.addressed) return this.#store(change, { ...base, ipv6: false, subnets: [], net: null });
 
       const subnets = this.#subnets(change, request, routes);
+      if (facts) checkPlace(state, facts, subnets[0] as Subnet);
       change.mark(state.netNumbers.mark());
-      const net = change.allocated(
-        () => state.netNumbers.allocate(),
-        (number) => state.netNumbers.release(number),
-      );
+      const net = !driver.dataplane
+        ? null
+        : change.allocated(
+            () => state.netNumbers.allocate(),
+            (number) => state.netNumbers.release(number),
+          );
       const record = { ...base, ipv6: subnets.length > 1, subnets, net };
       change.allocated(
         () => state.spaces.set(id, networkSpace(record)),

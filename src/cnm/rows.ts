@@ -62,6 +62,26 @@ export interface PortRow {
   readonly ipv6: boolean;
 }
 
+export type MacvlanMode = 'bridge' | 'private' | 'vepa' | 'passthru';
+
+/** A macvlan link in a sandbox, on a link of the host. */
+export interface MacvlanRow {
+  readonly kind: 'macvlan';
+  readonly parent: string;
+  readonly mode: MacvlanMode;
+  /** Path of the sandbox's namespace, and the link's name inside (`eth0`). */
+  readonly netns: string;
+  readonly interface: string;
+  readonly mac: string;
+  /** Bytes; null: the parent's. */
+  readonly mtu: number | null;
+  /** CIDR. */
+  readonly addresses: readonly string[];
+  /** Default gateways; only on the endpoint that holds the default route. */
+  readonly gateways: readonly string[];
+  readonly ipv6: boolean;
+}
+
 /** A permanent neighbour entry of the host. */
 export interface NeighbourRow {
   readonly kind: 'neighbour';
@@ -175,6 +195,7 @@ export type Row =
   | SandboxFilesRow
   | BridgeRow
   | PortRow
+  | MacvlanRow
   | NeighbourRow
   | FdbRow
   | DataplaneNetworkRow
@@ -196,6 +217,8 @@ export function rowKey(row: Row): string {
     case 'port':
     case 'uplink':
       return row.link;
+    case 'macvlan':
+      return `${row.netns}/${row.interface}`;
     case 'neighbour':
       return `${row.link}/${row.address}`;
     case 'fdb':
@@ -224,6 +247,7 @@ export const ROW_ORDER: readonly RowKind[] = [
   'bridge',
   'dp-network',
   'port',
+  'macvlan',
   'neighbour',
   'fdb',
   'dp-endpoint',

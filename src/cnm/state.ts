@@ -118,7 +118,7 @@ export class State {
       const key = `endpoints/${record.id}`;
       const network = this.networks.get(record.network);
       if (!network) throw damaged(key, 'its network is missing');
-      this.#claimAll(key, record.id, endpointClaims(record));
+      this.#claimAll(key, record.id, endpointClaims(record, network));
       const space = this.spaces.get(network.id);
       for (const text of [record.ipv4, record.ipv6]) {
         if (text === null) continue;
@@ -171,12 +171,15 @@ export function sandboxClaims({ name, netns }: Pick<SandboxRecord, 'name' | 'net
   return [`name sandbox ${name}`, `namespace ${netns}`];
 }
 
-export function endpointClaims({
-  name,
-  network,
-  mac,
-}: Pick<EndpointRecord, 'name' | 'network' | 'mac'>): string[] {
-  return [`name endpoint ${name}`, ...(mac === '' ? [] : [macClaim(network, mac)])];
+export function endpointClaims(
+  { name, network, mac }: Pick<EndpointRecord, 'name' | 'network' | 'mac'>,
+  { driver, options }: Pick<NetworkRecord, 'driver' | 'options'>,
+): string[] {
+  return [
+    `name endpoint ${name}`,
+    ...(findDriver(driver).parent(options)?.exclusive ? [`parent ${network}`] : []),
+    ...(mac === '' ? [] : [macClaim(network, mac)]),
+  ];
 }
 
 export function macClaim(network: string, mac: string): string {

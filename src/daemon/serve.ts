@@ -128,10 +128,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     xdp: config.xdp,
     wanted: (name) => tables.wants('port', name) || tables.wants('bridge', name),
     onMtu: () => {
-      reconciler.invalidate(
-        (row) => (row.kind === 'bridge' || row.kind === 'port') && row.mtu === null,
-        null,
-      );
+      reconciler.invalidate((row) => 'mtu' in row && row.mtu === null, null);
       keeper.soon();
     },
     clock,

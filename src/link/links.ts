@@ -35,7 +35,11 @@ export interface LinkInfo {
   /** ifindex of the device below or of the veth peer, perhaps in another namespace; 0: none. */
   readonly linkIndex: number;
   readonly alias: string;
+  /** Of a macvlan link. */
+  readonly macvlanMode?: MacvlanMode;
 }
+
+export type MacvlanMode = keyof typeof k.MACVLAN_MODE;
 
 export interface BridgePortFlags {
   learning: boolean;
@@ -45,6 +49,8 @@ export interface BridgePortFlags {
 }
 
 export interface LinkSettings {
+  /** Only while it is down. */
+  name?: string;
   up?: boolean;
   mtu?: number;
   /** ifindex of the master; 0 releases. */
@@ -62,6 +68,16 @@ export interface VethCreate {
   name: string;
   mtu: number;
   peer: { name: string; mac: string; mtu: number };
+}
+
+export interface MacvlanCreate {
+  name: string;
+  /** ifindex of the link below it. */
+  parent: number;
+  mode: MacvlanMode;
+  /** In mode passthru the kernel gives it the parent's instead. */
+  mac: string;
+  mtu: number;
 }
 
 /** struct ifinfomsg, include/uapi/linux/rtnetlink.h */
@@ -102,7 +118,8 @@ export function decodeLink(message: Buffer): LinkInfo {
   const flags = readU32(fixed, 8);
   const address = attributes.get(k.IFLA.ADDRESS);
   const linkInfo = attributes.get(k.IFLA.LINKINFO);
-  const kind = linkInfo && decodeAttributes(linkInfo).get(k.IFLA_INFO.KIND);
+  const info = linkInfo && decodeAttributes(linkInfo);
+  const kind = textOf(info?.get(k.IFLA_INFO.KIND)) || null;
   const number = (type: number): number => {
     const value = attributes.get(type);
     return value === undefined ? 0 : readU32(value, 0);
@@ -110,7 +127,7 @@ export function decodeLink(message: Buffer): LinkInfo {
   return {
     ifindex: readU32(fixed, 4),
     name: textOf(attributes.get(k.IFLA.IFNAME)),
-    kind: kind ? textOf(kind) : null,
+    kind,
     mac: address?.length === 6 ? macText(address) : null,
     mtu: number(k.IFLA.MTU),
     up: (flags & k.IFF_UP) !== 0,
@@ -120,7 +137,16 @@ export function decodeLink(message: Buffer): LinkInfo {
     master: number(k.IFLA.MASTER),
     linkIndex: number(k.IFLA.LINK),
     alias: textOf(attributes.get(k.IFLA.IFALIAS)),
+    ...(kind === 'macvlan' ? macvlanMode(info?.get(k.IFLA_INFO.DATA)) : {}),
   };
+}
+
+function macvlanMode(data: Buffer | undefined): { macvlanMode?: MacvlanMode } {
+  const value = data && decodeAttributes(data).get(k.IFLA_MACVLAN_MODE);
+  const number = value && readU32(value, 0);
+  const names = Object.keys(k.MACVLAN_MODE) as MacvlanMode[];
+  const mode = names.find((name) => k.MACVLAN_MODE[name] === number);
+  return mode === undefined ? {} : { macvlanMode: mode };
 }
 
 /** STP and multicast snooping are off: they delay or hide traffic and nothing here loops. */
@@ -169,6 +195,25 @@ export function createVeth(veth: VethCreate, netnsFd: number): Buffer {
   return encodeMessage(k.RTM.NEWLINK, CREATE, ifinfo(0), attributes);
 }
 
+/** Born in the namespace of `netnsFd`, an open file of this process; its parent is in the socket's. */
+export function createMacvlan(link: MacvlanCreate, netnsFd: number): Buffer {
+  const attributes: Attribute[] = [
+    [k.IFLA.IFNAME, text(link.name)],
+    [k.IFLA.ADDRESS, macBytes(link.mac)],
+    [k.IFLA.MTU, u32(link.mtu)],
+    [k.IFLA.LINK, u32(link.parent)],
+    [k.IFLA.NET_NS_FD, u32(netnsFd)],
+    [
+      k.IFLA.LINKINFO,
+      [
+        [k.IFLA_INFO.KIND, text('macvlan')],
+        [k.IFLA_INFO.DATA, [[k.IFLA_MACVLAN_MODE, u32(k.MACVLAN_MODE[link.mode])]]],
+      ],
+    ],
+  ];
+  return encodeMessage(k.RTM.NEWLINK, CREATE, ifinfo(0), attributes);
+}
+
 function familySettings(settings: LinkSettings): Attribute[] {
   const families: Attribute[] = [];
   if (settings.forwarding4 !== undefined) {
@@ -199,6 +244,7 @@ function portSettings(port: BridgePortFlags): Attribute[] {
 export function setLink(ifindex: number, settings: LinkSettings): Buffer {
   const attributes: Attribute[] = [];
   const families = familySettings(settings);
+  if (settings.name !== undefined) attributes.push([k.IFLA.IFNAME, text(settings.name)]);
   if (settings.mtu !== undefined) attributes.push([k.IFLA.MTU, u32(settings.mtu)]);
   if (settings.master !== undefined) attributes.push([k.IFLA.MASTER, u32(settings.master)]);
   if (settings.mac !== undefined) attributes.push([k.IFLA.ADDRESS, macBytes(settings.mac)]);

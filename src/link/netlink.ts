@@ -15,7 +15,7 @@ import { NETLINK_ROUTE, RTM } from './uapi.js';
 
 export type { AddressInfo, FdbInfo, NeighbourInfo, RouteInfo, RouteSpec } from './addressing.js';
 export type { AdvertisedRoute } from './advertised.js';
-export type { BridgePortFlags, LinkInfo, LinkSettings } from './links.js';
+export type { BridgePortFlags, LinkInfo, LinkSettings, MacvlanMode } from './links.js';
 
 export class Netlink {
   readonly #native: NetNative;
@@ -69,13 +69,12 @@ export class Netlink {
     mtu: number;
     peer: l.VethCreate['peer'] & { netns: string };
   }): Promise<l.LinkInfo> {
-    // O_NONBLOCK: the path of a FIFO would wait for a writer.
-    const netns = openSync(veth.peer.netns, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      return await this.#create(veth.name, l.createVeth(veth, netns));
-    } finally {
-      closeSync(netns);
-    }
+    return withNetns(veth.peer.netns, (fd) => this.#create(veth.name, l.createVeth(veth, fd)));
+  }
+
+  /** In the namespace at `netns` from the start; down, as the kernel makes it. */
+  createMacvlan({ netns, ...link }: l.MacvlanCreate & { netns: string }): Promise<void> {
+    return withNetns(netns, (fd) => this.#change('RTM_NEWLINK', l.createMacvlan(link, fd)));
   }
 
   /** Made and looked at in one exchange. */
@@ -180,5 +179,15 @@ export class Netlink {
 
   deleteFdb(ifindex: number, mac: string): Promise<void> {
     return this.#change('RTM_DELNEIGH', a.changeFdb(false, ifindex, mac));
+  }
+}
+
+async function withNetns<T>(path: string, task: (fd: number) => Promise<T>): Promise<T> {
+  // O_NONBLOCK: the path of a FIFO would wait for a writer.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    return await task(fd);
+  } finally {
+    closeSync(fd);
   }
 }

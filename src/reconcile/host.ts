@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, statSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
-import type { HostSocket, HostView } from '../cnm/host.js';
+import type { HostLink, HostSocket, HostView } from '../cnm/host.js';
 import { isErrno } from './files.js';
 import type { HostSockets, NetlinkApi, NetnsApi } from './kernel.js';
+import { layerOf } from './layer.js';
 
 /** RT_TABLE_LOCAL: the host's own addresses, which `addresses` tells of. */
 const LOCAL = 255;
@@ -20,12 +21,33 @@ export class KernelHostView implements HostView {
     this.#sockets = sockets;
   }
 
-  async addressesAndRoutes(): Promise<{ cidrs: string[]; addresses: string[] }> {
-    const [routes, addresses] = await Promise.all([this.#netlink.routes(), this.#netlink.addresses()]);
+  async addressesAndRoutes(except?: string): Promise<{ cidrs: string[]; addresses: string[] }> {
+    const [routes, addresses, link] = await Promise.all([
+      this.#netlink.routes(),
+      this.#netlink.addresses(),
+      except === undefined ? undefined : this.#netlink.linkByName(except),
+    ]);
     const cidrs = routes
       .filter((r) => r.dst !== null && r.table !== LOCAL && r.type === 'unicast')
+      .filter((r) => r.ifindex !== link?.ifindex)
       .map((r) => r.dst as string);
-    return { cidrs: [...new Set(cidrs)], addresses: addresses.map((a) => a.address) };
+    const own = addresses.filter((a) => a.ifindex !== link?.ifindex);
+    return { cidrs: [...new Set(cidrs)], addresses: own.map((a) => a.address) };
+  }
+
+  async link(name: string): Promise<HostLink | null> {
+    const link = await this.#netlink.linkByName(name);
+    if (link === undefined) return null;
+    return {
+      kind: link.kind,
+      ethernet: !link.loopback && layerOf(link) === 'ethernet',
+      master: link.master === 0 ? null : await this.#masterOf(link.master),
+    };
+  }
+
+  async #masterOf(ifindex: number): Promise<string> {
+    const links = await this.#netlink.links();
+    return links.find((link) => link.ifindex === ifindex)?.name ?? `interface ${ifindex}`;
   }
 
   async pathExists(path: string): Promise<boolean> {

@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-export type MarkKind = 'netns' | 'link';
+export type MarkKind = 'netns' | 'link' | 'macvlan';
 
 export class Identity {
   /** 12 hexadecimal digits. */

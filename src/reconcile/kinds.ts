@@ -10,6 +10,7 @@ import { DataplaneEndpointOps } from './ops/dp-endpoint.js';
 import { DataplaneNetworkOps } from './ops/dp-network.js';
 import { FdbOps } from './ops/fdb.js';
 import { HostAddressOps } from './ops/host-address.js';
+import { MacvlanOps } from './ops/macvlan.js';
 import { NeighbourOps } from './ops/neighbour.js';
 import { NetnsOps } from './ops/netns.js';
 import { PortOps } from './ops/port.js';
@@ -72,6 +73,7 @@ function linkOps(kernel: LinkKernel) {
     'sandbox-files': new SandboxFilesOps(identity),
     bridge: new BridgeOps(kernel),
     port: new PortOps(kernel),
+    macvlan: new MacvlanOps(kernel),
     neighbour: new NeighbourOps(netlink, links, tables),
     fdb: new FdbOps(netlink, links, tables),
     attachment: new AttachmentOps(kernel),

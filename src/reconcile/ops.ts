@@ -57,7 +57,7 @@ type Stage = 'raise' | readonly RowKind[];
 export const UP: readonly Stage[] = [
   ['netns'],
   ['sandbox-files', 'bridge'],
-  ['dp-network', 'port'],
+  ['dp-network', 'port', 'macvlan'],
   ['neighbour', 'fdb', 'dp-endpoint', 'uplink', 'host-address'],
   ['attachment'],
   'raise',
@@ -71,7 +71,7 @@ export const UP: readonly Stage[] = [
 export const DOWN: readonly (readonly RowKind[])[] = [
   ['publish'],
   ['host-address', 'uplink', 'dp-endpoint', 'fdb', 'neighbour'],
-  ['port'],
+  ['port', 'macvlan'],
   ['dp-network'],
   ['bridge'],
   ['attachment'],

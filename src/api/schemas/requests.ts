@@ -13,7 +13,7 @@ const flag = (description: string) => Type.Optional(Type.Boolean({ description }
 export const NetworkCreateSchema = Type.Object(
   {
     name: Type.String(),
-    driver: text('bridge (default), host, null'),
+    driver: text('bridge (default), macvlan, host, null'),
     subnets: Type.Optional(
       Type.Array(
         Type.Object(

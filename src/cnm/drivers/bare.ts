@@ -13,6 +13,7 @@ export function bareDriver(name: string, why: { ports: string; hint: string }): 
     name,
     single: true,
     alone: true,
+    addressed: false,
     dataplane: false,
     validateNetwork({ subnets = [], ipv6, internal, options = {} }) {
       if (ipv6) refuse('ipv6', `a ${name} network has no addresses of its own`, 'leave IPv6 out');
@@ -31,6 +32,7 @@ export function bareDriver(name: string, why: { ports: string; hint: string }): 
         refuse('mac', `an endpoint ${on} has no interface of its own`, 'leave the MAC out');
     },
     linkName: () => null,
+    parent: () => null,
     defaultHostIp: () => '',
     planNetwork: () => [],
     planEndpoint: () => [],

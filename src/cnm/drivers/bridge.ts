@@ -14,6 +14,7 @@ export const bridgeDriver: Driver = {
   name: 'bridge',
   single: false,
   alone: false,
+  addressed: true,
   dataplane: true,
 
   validateNetwork({ subnets = [], ipv6, options = {} }) {
@@ -47,6 +48,8 @@ export const bridgeDriver: Driver = {
   linkName(id, options) {
     return parseBridgeOptions(options).link ?? `slb${id.slice(0, 11)}`;
   },
+
+  parent: () => null,
 
   defaultHostIp(network) {
     return parseBridgeOptions(network.options).hostIp;

@@ -8,6 +8,13 @@ import type { EndpointRecord, JoinRecord, NetworkRecord, SandboxRecord } from '.
 import type { Row } from '../rows.js';
 import type { EndpointCreate, NetworkCreate } from '../types.js';
 
+/** The host's link that a network is on. */
+export interface Parent {
+  readonly link: string;
+  /** It serves no other network, and that one has one endpoint. */
+  readonly exclusive: boolean;
+}
+
 /** A joined endpoint and all that its rows depend on. */
 export interface EndpointContext {
   readonly network: NetworkRecord;
@@ -24,7 +31,9 @@ export interface Driver {
   readonly single: boolean;
   /** Its endpoint is the only one of its sandbox. */
   readonly alone: boolean;
-  /** Its networks have subnets, its endpoints addresses, links and a place in the dataplane. */
+  /** Its networks have subnets, its endpoints addresses and links inside their sandboxes. */
+  readonly addressed: boolean;
+  /** Its networks and endpoints have a place in the dataplane, and links of the host. */
   readonly dataplane: boolean;
   /** Throws SluiceError for what the driver cannot do; subnets aside. */
   validateNetwork(request: NetworkCreate): void;
@@ -34,6 +43,8 @@ export interface Driver {
   validateJoin(network: NetworkRecord, sandbox: SandboxRecord): void;
   /** The host's link of a network, asked for or derived from its id; null: none. */
   linkName(id: string, options: Readonly<Record<string, string>>): string | null;
+  /** null: its networks are on no link of the host that was there before. */
+  parent(options: Readonly<Record<string, string>>): Parent | null;
   /** Publishes without a host address get this one; '' is every address. */
   defaultHostIp(network: NetworkRecord): string;
   planNetwork(network: NetworkRecord): Row[];

@@ -4,7 +4,7 @@ import { SluiceError } from '../../base/errors.js';
 import { isInterfaceName } from '../../base/names.js';
 import { checkHostIp4 } from '../hostip.js';
 
-const MTU = 'com.docker.network.driver.mtu';
+export const MTU = 'com.docker.network.driver.mtu';
 const BRIDGE_NAME = 'com.docker.network.bridge.name';
 const MASQUERADE = 'com.docker.network.bridge.enable_ip_masquerade';
 const HOST_BINDING = 'com.docker.network.bridge.host_binding_ipv4';
@@ -24,9 +24,6 @@ const KNOWN: readonly string[] = [
   HOST_BINDING,
 ];
 
-/** Of the public interface, but not in this version. */
-const LATER: readonly string[] = ['parent'];
-
 export interface BridgeOptions {
   /** null: the lowest of the uplinks. */
   readonly mtu: number | null;
@@ -45,17 +42,11 @@ export interface BridgeOptions {
   readonly newFlowsPerSecond: number | null;
 }
 
-type Options = Readonly<Record<string, string>>;
+export type Options = Readonly<Record<string, string>>;
 
 export function parseBridgeOptions(options: Options): BridgeOptions {
   for (const key of Object.keys(options)) {
     if (KNOWN.includes(key)) continue;
-    if (LATER.includes(key)) {
-      throw new SluiceError('unsupported', `network option '${key}' is not supported yet`, {
-        field: `options.${key}`,
-        hint: 'leave it out',
-      });
-    }
     throw new SluiceError('invalid_argument', `'${key}' is not an option of a bridge network`, {
       field: `options.${key}`,
       hint: `the options are ${KNOWN.join(', ')}`,
@@ -83,9 +74,9 @@ export function refuseOptions(driver: string, options: Options): void {
   });
 }
 
-type Parser<T> = (text: string, refuse: (why: string, hint: string) => never) => T;
+export type Parser<T> = (text: string, refuse: (why: string, hint: string) => never) => T;
 
-function parsed<T>(options: Options, key: string, parse: Parser<T>): T | undefined {
+export function parsed<T>(options: Options, key: string, parse: Parser<T>): T | undefined {
   const text = options[key];
   if (text === undefined) return undefined;
   return parse(text, (why, hint) => {
@@ -97,7 +88,7 @@ function parsed<T>(options: Options, key: string, parse: Parser<T>): T | undefin
 }
 
 /** Two spellings of one option may both be there if they say the same. */
-function either<T>(options: Options, key: string, docker: string, parse: Parser<T>): T | undefined {
+export function either<T>(options: Options, key: string, docker: string, parse: Parser<T>): T | undefined {
   const ours = parsed(options, key, parse);
   const theirs = parsed(options, docker, parse);
   if (ours !== undefined && theirs !== undefined && ours !== theirs) {
@@ -110,7 +101,7 @@ function either<T>(options: Options, key: string, docker: string, parse: Parser<
 }
 
 /** 68 is the least that IPv4 works with (RFC 791), 65535 the most the kernel's veth takes. */
-const parseMtu: Parser<number> = (text, refuse) => {
+export const parseMtu: Parser<number> = (text, refuse) => {
   const mtu = /^\d{1,5}$/.test(text) ? Number(text) : 0;
   return mtu >= 68 && mtu <= 65535 ? mtu : refuse(`'${text}' is not an MTU`, 'give 68 to 65535 bytes');
 };
@@ -130,7 +121,7 @@ const parseLimit: Parser<number> = (text, refuse) => {
     : refuse(`'${text}' is not a limit`, 'give a number of flows, 1 to 4294967295');
 };
 
-const parseLink: Parser<string> = (text, refuse) =>
+export const parseLink: Parser<string> = (text, refuse) =>
   isInterfaceName(text)
     ? text
     : refuse(

@@ -3,12 +3,13 @@ import { SluiceError } from '../../base/errors.js';
 import { bridgeDriver } from './bridge.js';
 import type { Driver } from './driver.js';
 import { hostDriver } from './host.js';
+import { macvlanDriver } from './macvlan.js';
 import { nullDriver } from './null.js';
 
-const DRIVERS: readonly Driver[] = [bridgeDriver, hostDriver, nullDriver];
+const DRIVERS: readonly Driver[] = [bridgeDriver, macvlanDriver, hostDriver, nullDriver];
 
 /** Of the public interface, but not in this version. */
-const LATER: readonly string[] = ['overlay', 'macvlan'];
+const LATER: readonly string[] = ['overlay'];
 
 export const DEFAULT_DRIVER = bridgeDriver.name;
 

@@ -23,6 +23,8 @@ export class AddressPool {
   readonly #last: bigint;
   /** Address to owner. */
   readonly #taken = new Map<bigint, string>();
+  /** Not given out, though nobody here has them. */
+  #reserved: ReadonlySet<bigint> = new Set();
   #next: bigint;
 
   constructor(subnet: Prefix, ipRange: Prefix | null, gateway: Address | null) {
@@ -41,20 +43,20 @@ export class AddressPool {
   /** Addresses that the automatic choice has left. */
   get free(): number {
     const inRange = (value: bigint): boolean => value >= this.#first && value <= this.#last;
-    const taken = [...this.#taken.keys()].filter(inRange).length;
-    const gateway = this.#gateway !== null && inRange(this.#gateway) ? 1 : 0;
-    return Number(this.#last - this.#first + 1n) - taken - gateway;
+    const taken = new Set([...this.#taken.keys(), ...this.#reserved]);
+    if (this.#gateway !== null) taken.add(this.#gateway);
+    return Number(this.#last - this.#first + 1n) - [...taken].filter(inRange).length;
   }
 
   /** The next free address; throws `pool_exhausted`. */
   allocate(owner: string): Address {
     let value = this.#next;
-    // Every step but the gateway's meets a taken address, so this bounds the walk.
+    // Every step but the gateway's meets a taken or reserved address, so this bounds the walk.
     const size = this.#last - this.#first + 1n;
-    const limit = this.#taken.size + 1;
+    const limit = this.#taken.size + this.#reserved.size + 1;
     for (let step = 0; step <= limit && BigInt(step) < size; step++) {
       if (value > this.#last) value = this.#first;
-      if (value !== this.#gateway && !this.#taken.has(value)) {
+      if (value !== this.#gateway && !this.#taken.has(value) && !this.#reserved.has(value)) {
         this.#taken.set(value, owner);
         this.#next = value + 1n;
         return { family: this.#subnet.family, value };
@@ -83,14 +85,22 @@ export class AddressPool {
       refuse(`is the ${nameOfFirst(this.#subnet)} address of ${formatPrefix(this.#subnet)}`);
     if (address.value > usable.last) refuse(`is the broadcast address of ${formatPrefix(this.#subnet)}`);
     const holder = this.#taken.get(address.value);
-    if (holder !== undefined || address.value === this.#gateway) {
-      const who = holder === undefined ? "the network's gateway" : `endpoint '${nameOf(holder)}'`;
+    const gateway = address.value === this.#gateway;
+    if (holder !== undefined || gateway || this.#reserved.has(address.value)) {
+      const other = gateway ? "the network's gateway" : 'this host';
+      const who = holder === undefined ? other : `endpoint '${nameOf(holder)}'`;
       throw new SluiceError('address_taken', `${text} belongs to ${who}`, {
         field,
         hint: 'choose another address, or none for an automatic one',
       });
     }
     this.#taken.set(address.value, owner);
+  }
+
+  /** Replaces what is reserved; an endpoint that has such an address keeps it. */
+  reserve(addresses: readonly Address[]): void {
+    const { family } = this.#subnet;
+    this.#reserved = new Set(addresses.filter((a) => a.family === family).map(({ value }) => value));
   }
 
   /** Takes what the store says was taken. The search then begins behind the last one. */

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The sandbox's end of a port: what it is to be inside, and how to see that it is. */
+/** A sandbox's link, of a port or of its own: what it is to be inside, and how to see that it is. */
 import { isNativeError, SluiceError } from '../../base/errors.js';
 import type { PortRow } from '../../cnm/rows.js';
 import type { AddressInfo, LinkInfo, NetlinkApi, NetnsApi, RouteInfo } from '../kernel.js';
+import { inPool } from '../lanes.js';
 import { ifPresent } from './absent.js';
 import { changeAddresses, configured } from './addresses.js';
 import { disableIpv6, enableIpv6 } from './ipv6.js';
+
+/** What a link inside a sandbox is to have, whatever its kind. */
+export type InsideRow = Pick<PortRow, 'netns' | 'interface' | 'mac' | 'addresses' | 'gateways' | 'ipv6'>;
 
 export interface Inside {
   links: readonly LinkInfo[];
@@ -17,8 +21,20 @@ export interface Inside {
 const MAIN = 254;
 const LO = 1;
 
-/** null: there is no such namespace. */
-export async function readInside(netns: NetnsApi, path: string): Promise<Inside | null> {
+/** Namespaces read at a time in a pass. */
+const READ_WIDTH = 4;
+
+/** What is in the namespaces, without those that do not exist. */
+export async function readInsides(netns: NetnsApi, paths: Iterable<string>): Promise<Map<string, Inside>> {
+  const insides = new Map<string, Inside>();
+  await inPool([...new Set(paths)], READ_WIDTH, async (path) => {
+    const inside = await readInside(netns, path);
+    if (inside !== null) insides.set(path, inside);
+  });
+  return insides;
+}
+
+async function readInside(netns: NetnsApi, path: string): Promise<Inside | null> {
   if (!(await netns.isNetns(path))) return null;
   const inner = await netns.netlinkIn(path);
   try {
@@ -28,7 +44,7 @@ export async function readInside(netns: NetnsApi, path: string): Promise<Inside 
   }
 }
 
-export function settledInside(inside: Inside, row: PortRow, ifindex: number, mtu: number): boolean {
+export function settledInside(inside: Inside, row: InsideRow, ifindex: number, mtu: number): boolean {
   const link = inside.links.find((l) => l.ifindex === ifindex);
   return (
     link !== undefined &&
@@ -42,12 +58,12 @@ export function settledInside(inside: Inside, row: PortRow, ifindex: number, mtu
 }
 
 /**
- * `fresh`: the pair was just made and has nothing yet. `ours`: so was the
+ * `fresh`: the link was just made and has nothing yet. `ours`: so was the
  * namespace, with lo up and the defaults for its interfaces in place.
  */
 export async function configureInside(
   netns: NetnsApi,
-  row: PortRow,
+  row: InsideRow,
   ifindex: number,
   mtu: number,
   { fresh, ours }: { fresh: boolean; ours: boolean },
@@ -78,7 +94,7 @@ export async function configureInside(
   }
 }
 
-async function configureFresh(inner: NetlinkApi, row: PortRow, ifindex: number): Promise<void> {
+async function configureFresh(inner: NetlinkApi, row: InsideRow, ifindex: number): Promise<void> {
   try {
     await inner.configure(ifindex, row);
   } catch (e) {
@@ -87,7 +103,7 @@ async function configureFresh(inner: NetlinkApi, row: PortRow, ifindex: number):
 }
 
 /** A new interface has no addresses yet: what exists already is a default route. */
-function routeConflict(e: unknown, row: PortRow): unknown {
+function routeConflict(e: unknown, row: InsideRow): unknown {
   if (!isNativeError(e) || e.code !== 'EEXIST') return e;
   return new SluiceError('conflict', `${row.netns} has a default route already`, {
     hint: 'remove it, or join an endpoint of an internal network',
@@ -107,7 +123,7 @@ function sameGateways(have: readonly string[], wanted: readonly string[]): boole
 
 async function changeGateways(
   inner: NetlinkApi,
-  row: PortRow,
+  row: InsideRow,
   ifindex: number,
   have: readonly string[],
 ): Promise<void> {

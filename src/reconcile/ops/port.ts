@@ -3,12 +3,11 @@ import { SluiceError } from '../../base/errors.js';
 import type { PortRow } from '../../cnm/rows.js';
 import type { Identity } from '../identity.js';
 import type { LinkInfo, NetlinkApi, NetnsApi } from '../kernel.js';
-import { inPool } from '../lanes.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
 import type { Tables } from '../tables.js';
 import { ifPresent } from './absent.js';
-import { configureInside, type Inside, readInside, settledInside } from './inside.js';
+import { configureInside, readInsides, settledInside } from './inside.js';
 import { disableIpv6 } from './ipv6.js';
 
 export interface PortOptions {
@@ -21,9 +20,6 @@ export interface PortOptions {
   /** Of the daemon's own namespace; key as under /proc/sys. */
   writeSysctl(key: string, value: string): Promise<void>;
 }
-
-/** Namespaces read at a time in a pass. */
-const READ_WIDTH = 4;
 
 /** A veth pair: the host's end on the bridge, the other one in a sandbox with its addresses and routes. */
 export class PortOps implements Ops<PortRow> {
@@ -65,12 +61,10 @@ export class PortOps implements Ops<PortRow> {
   async read(): Promise<Actual<PortRow>> {
     const { links, identity, tables, netns } = this.#o;
     await links.refresh();
-    const inside = new Map<string, Inside>();
-    const paths = [...new Set([...tables.rows('port')].map((row) => row.netns))];
-    await inPool(paths, READ_WIDTH, async (path) => {
-      const state = await readInside(netns, path);
-      if (state !== null) inside.set(path, state);
-    });
+    const inside = await readInsides(
+      netns,
+      [...tables.rows('port')].map((row) => row.netns),
+    );
     return {
       holds: (row) => {
         const link = links.byName(row.link);

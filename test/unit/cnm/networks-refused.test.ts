@@ -15,7 +15,6 @@ describe('is refused', () => {
     ['a bad name', { name: '-x' }, 'invalid_argument', 'name', /'-x' is not a name/],
     ['an unknown driver', { driver: 'brigde' }, 'invalid_argument', 'driver', /no driver 'brigde'/],
     ['overlay', { driver: 'overlay' }, 'unsupported', 'driver', /overlay/],
-    ['macvlan', { driver: 'macvlan' }, 'unsupported', 'driver', /macvlan/],
     [
       'an internal host network',
       { driver: 'host', internal: true },
@@ -264,7 +263,13 @@ describe('is refused', () => {
       'options.max-new-flows',
       /not a limit/,
     ],
-    ['parent', { options: { parent: 'eth0' } }, 'unsupported', 'options.parent', /parent/],
+    [
+      'the parent of a bridge network',
+      { options: { parent: 'eth0' } },
+      'invalid_argument',
+      'options.parent',
+      /'parent' is not an option of a bridge network/,
+    ],
     ['a small MTU', { options: { mtu: '67' } }, 'invalid_argument', 'options.mtu', /not an MTU/],
     ['a large MTU', { options: { mtu: '65536' } }, 'invalid_argument', 'options.mtu', /not an MTU/],
     ['an MTU that is none', { options: { mtu: '1e3' } }, 'invalid_argument', 'options.mtu', /not an MTU/],

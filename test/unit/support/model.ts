@@ -2,7 +2,7 @@
 /** A model over a store in memory, a realizer that pretends, and a host that says what the test wants. */
 import { SluiceError } from '../../../src/base/errors.js';
 import { silentLog } from '../../../src/base/log.js';
-import type { HostSocket, HostView } from '../../../src/cnm/host.js';
+import type { HostLink, HostSocket, HostView } from '../../../src/cnm/host.js';
 import { CnmModel, type CnmOptions } from '../../../src/cnm/model.js';
 import {
   type Owner,
@@ -27,8 +27,21 @@ export class FakeHost implements HostView {
   own = '/proc/1/ns/net';
   resolv = 'nameserver 192.0.2.53\nsearch example.net\n';
 
-  async addressesAndRoutes() {
-    return { cidrs: this.cidrs, addresses: this.addresses };
+  /** Routes and addresses of links, by name; `cidrs` and `addresses` are those of the others. */
+  on = new Map<string, { cidrs: string[]; addresses: string[] }>();
+  /** What links are, where they are not free Ethernet devices. */
+  kinds = new Map<string, Partial<HostLink>>();
+
+  async addressesAndRoutes(except?: string) {
+    const of = [...this.on].flatMap(([name, facts]) => (name === except ? [] : [facts]));
+    return {
+      cidrs: [...this.cidrs, ...of.flatMap(({ cidrs }) => cidrs)],
+      addresses: [...this.addresses, ...of.flatMap(({ addresses }) => addresses)],
+    };
+  }
+  async link(name: string) {
+    if (!this.links.has(name)) return null;
+    return { kind: null, ethernet: true, master: null, ...this.kinds.get(name) };
   }
   async pathExists(path: string) {
     return this.paths.has(path) || this.namespaces.has(path);
