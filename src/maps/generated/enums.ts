@@ -95,3 +95,12 @@ export const port_table = {
   PORT_TABLE_SCTP: 2,
   PORT_TABLES: 3,
 } as const;
+
+export const socket_event = {
+  SOCKET_CONNECT: 0,
+  SOCKET_SENDMSG: 1,
+  SOCKET_RECVMSG: 2,
+  SOCKET_GETPEERNAME: 3,
+  SOCKET_BIND: 4,
+  SOCKET_EVENTS: 5,
+} as const;

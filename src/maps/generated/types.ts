@@ -111,6 +111,17 @@ export interface PublishAddr4Key {
   protocol: number;
 }
 
+export interface SocketPeer4 {
+  addr: string;
+  port: number;
+}
+
+export interface SocketPeer4Key {
+  cookie: bigint;
+  addr: string;
+  port: number;
+}
+
 export interface Traffic {
   packets: bigint;
   bytes: bigint;
