@@ -3,14 +3,14 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { SluiceError } from '../base/errors.js';
-import type { Hook } from '../cnm/rows.js';
+import type { Hook, SocketHook } from '../cnm/rows.js';
 import type { Config } from '../config/options.js';
 import type { KernelFeatures } from '../loader/features.js';
 import { type LoadedObject, loadObject, type Program } from '../loader/programs.js';
 import { encodeConfig } from '../maps/config.js';
 import { type DataplaneMaps, dataplaneMaps } from '../maps/dataplane.js';
 import type { BpfNative } from '../native/bpf.js';
-import type { Programs } from '../reconcile/kernel.js';
+import type { Programs, SocketPrograms } from '../reconcile/kernel.js';
 import type { Layer } from '../reconcile/layer.js';
 import { COLLECTOR, MAPS_DIR, OBJECTS } from './places.js';
 
@@ -49,11 +49,14 @@ export interface DataplaneOptions {
 /** Has every map; the others share them. */
 const FIRST: Hook = 'endpoint_ingress';
 const OTHERS: readonly Hook[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress'];
+/** Objects of the socket hooks, one for each kind of address that a program may name. */
+const SOCKETS = ['socket4', 'socket6'];
 
-export class Dataplane implements Programs {
+export class Dataplane implements Programs, SocketPrograms {
   readonly maps: DataplaneMaps;
   /** Maps that had another layout and lost their contents. */
   readonly recreated: readonly string[];
+  readonly cgroup: string | null;
   readonly #load: (name: string, layer: Layer) => Promise<LoadedObject>;
   readonly #objects = new Map<string, LoadedObject>();
   readonly #loading = new Map<string, Promise<Program>>();
@@ -79,12 +82,13 @@ export class Dataplane implements Programs {
 
     const first = await load(FIRST, 'ethernet');
     share = first.maps;
-    const names = [...OTHERS, COLLECTOR];
+    const names = [...OTHERS, ...SOCKETS, COLLECTOR];
     const objects = await Promise.all(names.map((name) => load(name, 'ethernet')));
     const maps = new Map([...objects.flatMap((o) => [...o.maps]), ...first.maps]);
     const dataplane = new Dataplane(
       load,
       dataplaneMaps(native, maps),
+      features.cgroupRoot,
       [first, ...objects].flatMap((o) => o.recreated),
     );
     for (const [i, name] of [FIRST, ...names].entries()) {
@@ -96,10 +100,12 @@ export class Dataplane implements Programs {
   private constructor(
     load: (name: string, layer: Layer) => Promise<LoadedObject>,
     maps: DataplaneMaps,
+    cgroup: string | null,
     recreated: readonly string[],
   ) {
     this.#load = load;
     this.maps = maps;
+    this.cgroup = cgroup;
     this.recreated = recreated;
   }
 
@@ -122,6 +128,15 @@ export class Dataplane implements Programs {
       this.#loading.set(key, loading);
     }
     return loading;
+  }
+
+  socketProgram(hook: SocketHook): Program {
+    return programOf(this.#objects.get(`socket${hook.at(-1)} ethernet`), hook);
+  }
+
+  /** From now on the socket hooks act, on sockets of this network namespace only. */
+  serveSocketsOf(cookie: bigint): void {
+    this.maps.socket_netns.set(0, cookie);
   }
 
   /** Sets the collector's clock going, or hands it over from an earlier version's programs to these. */

@@ -18,7 +18,7 @@ const TABLE = {
 } as const;
 const TABLES = port_table.PORT_TABLES;
 
-type PublishMaps = Pick<KernelMaps, 'publishes' | 'port_slots' | 'publish_addr4'>;
+type PublishMaps = Pick<KernelMaps, 'publishes' | 'port_slots' | 'publish_addr4' | 'publish_local4'>;
 type AddressKey = { addr: string; port: number; protocol: number };
 
 /**
@@ -63,8 +63,8 @@ export class PublishOps implements Ops<PublishRow> {
     const slots = new Uint32Array(TABLES * PORTS);
     for await (const [index, slot] of this.#maps.port_slots.used()) slots[index] = slot;
     const addresses = new Map<string, { key: AddressKey; id: number }>();
-    for await (const [key, id] of this.#maps.publish_addr4.entries())
-      addresses.set(addressText(key), { key, id });
+    for (const map of [this.#maps.publish_addr4, this.#maps.publish_local4])
+      for await (const [key, id] of map.entries()) addresses.set(addressText(key), { key, id });
 
     return {
       holds: (row) => {
@@ -111,7 +111,7 @@ export class PublishOps implements Ops<PublishRow> {
     if (keys.length > 0) {
       strays.push({
         what: `${keys.length} ports on one address`,
-        remove: () => this.#maps.publish_addr4.deleteBatch(keys),
+        remove: () => this.#forget(keys),
       });
     }
     for (const id of ids) {
@@ -161,7 +161,7 @@ export class PublishOps implements Ops<PublishRow> {
       slots.push([index, this.#slot(index)]);
       if (row.hostIp !== null) addresses.push([keyOf(row, port), row.id]);
     }
-    if (addresses.length > 0) this.#maps.publish_addr4.setBatch(addresses);
+    if (addresses.length > 0) this.#mapOf(row.hostIp).setBatch(addresses);
     this.#maps.port_slots.setBatch(slots);
   }
 
@@ -188,7 +188,7 @@ export class PublishOps implements Ops<PublishRow> {
       slots.push([index, this.#slot(index)]);
     }
     this.#maps.port_slots.setBatch(slots);
-    if (keys.length > 0) this.#maps.publish_addr4.deleteBatch(keys);
+    this.#forget(keys);
   }
 
   #closeUnknown(row: PublishRow): void {
@@ -198,14 +198,26 @@ export class PublishOps implements Ops<PublishRow> {
       const index = slotOf(row, port);
       if (row.hostIp !== null) {
         const key = keyOf(row, port);
-        if (!this.#byAddress.has(addressText(key)) && this.#maps.publish_addr4.get(key) === row.id)
+        if (!this.#byAddress.has(addressText(key)) && this.#mapOf(key.addr).get(key) === row.id)
           keys.push(key);
       } else if (((this.#maps.port_slots.get(index) ?? 0) & ID) === row.id) {
         slots.push([index, this.#slot(index)]);
       }
     }
     if (slots.length > 0) this.#maps.port_slots.setBatch(slots);
-    if (keys.length > 0) this.#maps.publish_addr4.deleteBatch(keys);
+    this.#forget(keys);
+  }
+
+  /** Packets must not find what is for the host's own loopback. */
+  #mapOf(address: string | null): KernelMaps['publish_addr4'] {
+    return address?.startsWith('127.') ? this.#maps.publish_local4 : this.#maps.publish_addr4;
+  }
+
+  #forget(keys: readonly AddressKey[]): void {
+    for (const map of [this.#maps.publish_addr4, this.#maps.publish_local4]) {
+      const own = keys.filter(({ addr }) => this.#mapOf(addr) === map);
+      if (own.length > 0) map.deleteBatch(own);
+    }
   }
 }
 

@@ -13,6 +13,7 @@ function maps() {
     publishes: new FakeMap<number, ReturnType<KernelMaps['publishes']['get']> & object>(),
     port_slots: new FakeMap<number, number>(0),
     publish_addr4: new FakeMap<{ addr: string; port: number; protocol: number }, number>(),
+    publish_local4: new FakeMap<{ addr: string; port: number; protocol: number }, number>(),
   };
 }
 

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Coalesced } from '../../base/coalesced.js';
+import { SluiceError } from '../../base/errors.js';
+import type { PublishRow } from '../../cnm/rows.js';
+import type { HostSocket } from '../../link/sockets.js';
+import type { HostSockets } from '../kernel.js';
+import type { Actual, Ops } from '../ops.js';
+import type { ReservedPorts } from '../reserved-ports.js';
+
+/**
+ * Published ports, kept free of the host's own sockets. From the moment that
+ * the slots are written no process can bind such a port; one that was quicker
+ * is found afterwards, so that no moment between is without a guard.
+ */
+export class GuardedPublishOps implements Ops<PublishRow> {
+  readonly #inner: Ops<PublishRow>;
+  readonly #sockets: Coalesced<readonly HostSocket[]>;
+  readonly #reserved: Pick<ReservedPorts, 'changed'>;
+
+  constructor(inner: Ops<PublishRow>, sockets: HostSockets, reserved: Pick<ReservedPorts, 'changed'>) {
+    this.#inner = inner;
+    this.#sockets = new Coalesced(sockets);
+    this.#reserved = reserved;
+  }
+
+  async update(row: PublishRow, was: readonly PublishRow[]): Promise<void> {
+    await this.#inner.update(row, was);
+    const holder = (await this.#sockets.run()).find((socket) => isInTheWay(socket, row));
+    if (holder !== undefined) {
+      await this.#inner.delete(row);
+      throw new SluiceError(
+        'port_taken',
+        `host port ${holder.port}/${row.protocol} is held by a process of this host, on ${holder.address}`,
+        { hint: `stop that process (ss -${row.protocol[0]}lnp shows it), or choose another host port` },
+      );
+    }
+    await this.#reserved.changed(row);
+    for (const old of was) await this.#reserved.changed(old);
+  }
+
+  expect(row: PublishRow): void {
+    this.#inner.expect?.(row);
+  }
+
+  async delete(row: PublishRow): Promise<void> {
+    await this.#inner.delete(row);
+    await this.#reserved.changed(row);
+  }
+
+  read(): Promise<Actual<PublishRow>> {
+    return this.#inner.read();
+  }
+}
+
+/** Whether the socket would receive what the publish wants. */
+function isInTheWay(socket: HostSocket, row: PublishRow): boolean {
+  const { protocol, port, v6only } = socket;
+  if (protocol !== row.protocol || port < row.hostPort || port > row.hostPortEnd) return false;
+  const address = socket.address.replace(/^::ffff:/, '');
+  if (address === '::') return !v6only;
+  if (address.includes(':')) return false;
+  return row.hostIp === null || address === '0.0.0.0' || address === row.hostIp;
+}
