@@ -46,11 +46,9 @@ export interface DataplaneOptions {
   features: KernelFeatures;
 }
 
-/** Has every map; the others share them. */
-const FIRST: Hook = 'endpoint_ingress';
-const OTHERS: readonly Hook[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress'];
-/** Objects of the socket hooks, one for each kind of address that a program may name. */
-const SOCKETS = ['socket4', 'socket6'];
+/** Loaded one after the other: between them these have every shared map. */
+const FIRST: readonly string[] = ['endpoint_ingress', 'socket4'];
+const OTHERS: readonly string[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress', 'socket6', COLLECTOR];
 
 export class Dataplane implements Programs, SocketPrograms {
   readonly maps: DataplaneMaps;
@@ -58,7 +56,7 @@ export class Dataplane implements Programs, SocketPrograms {
   readonly recreated: readonly string[];
   readonly cgroup: string | null;
   readonly #load: (name: string, layer: Layer) => Promise<LoadedObject>;
-  readonly #objects = new Map<string, LoadedObject>();
+  readonly #objects: Map<string, LoadedObject>;
   readonly #loading = new Map<string, Promise<Program>>();
 
   /** Programs for devices with Ethernet header; the few others come when first asked for. */
@@ -80,33 +78,30 @@ export class Dataplane implements Programs, SocketPrograms {
         }),
       });
 
-    const first = await load(FIRST, 'ethernet');
-    share = first.maps;
-    const names = [...OTHERS, ...SOCKETS, COLLECTOR];
-    const objects = await Promise.all(names.map((name) => load(name, 'ethernet')));
-    const maps = new Map([...objects.flatMap((o) => [...o.maps]), ...first.maps]);
-    const dataplane = new Dataplane(
-      load,
-      dataplaneMaps(native, maps),
-      features.cgroupRoot,
-      [first, ...objects].flatMap((o) => o.recreated),
-    );
-    for (const [i, name] of [FIRST, ...names].entries()) {
-      dataplane.#objects.set(`${name} ethernet`, [first, ...objects][i] as LoadedObject);
+    const objects = new Map<string, LoadedObject>();
+    const loaded = async (name: string): Promise<void> => {
+      objects.set(`${name} ethernet`, await load(name, 'ethernet'));
+    };
+    for (const name of FIRST) {
+      await loaded(name);
+      share = new Map([...objects.values()].flatMap((o) => [...o.maps]));
     }
-    return dataplane;
+    await Promise.all(OTHERS.map(loaded));
+    const maps = new Map([...objects.values()].reverse().flatMap((o) => [...o.maps]));
+    return new Dataplane(load, dataplaneMaps(native, maps), objects, features.cgroupRoot);
   }
 
   private constructor(
     load: (name: string, layer: Layer) => Promise<LoadedObject>,
     maps: DataplaneMaps,
+    objects: Map<string, LoadedObject>,
     cgroup: string | null,
-    recreated: readonly string[],
   ) {
     this.#load = load;
     this.maps = maps;
+    this.#objects = objects;
+    this.recreated = [...objects.values()].flatMap((o) => o.recreated);
     this.cgroup = cgroup;
-    this.recreated = recreated;
   }
 
   loaded(hook: Hook, layer: Layer): Program | undefined {
