@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { must, run } from '../support/process.js';
-import { EXT1, EXT2, HOST, HOST2, Testbed } from '../support/testbed.js';
+import { EXT1, EXT3, HOST, HOST2, Testbed } from '../support/testbed.js';
 
 const SCRIPT = join(import.meta.dirname, '../support/sockets.py');
 const RESERVED = 'net.ipv4.ip_local_reserved_ports';
@@ -212,23 +212,23 @@ describe('a forged packet to 127.0.0.1', () => {
   it.each(['0', '1'])('never arrives in the container, route_localnet %s', async (localnet) => {
     setSysctl(bed.host, 'net.ipv4.conf.all.route_localnet', localnet);
     try {
-      const inside = await bed.capture(box.ns, 'eth0', `host ${EXT2}`);
-      const outside = await bed.capture(bed.ext2, 'eth0', `src host ${EXT2}`);
-      const link = JSON.parse(must(bed.host, ['ip', '-j', 'link', 'show', 'up0'])) as [{ address: string }];
+      const inside = await bed.capture(box.ns, 'eth0', `host ${EXT3}`);
+      const atHost = await bed.capture(bed.host, 'up1', `src host ${EXT3}`);
+      const link = JSON.parse(must(bed.host, ['ip', '-j', 'link', 'show', 'up1'])) as [{ address: string }];
       const packet = (dst: string, to: string): string =>
-        `Ether(dst='${link[0].address}')/IP(src='${EXT2}',dst='${dst}')/${to}`;
+        `Ether(dst='${link[0].address}')/IP(src='${EXT3}',dst='${dst}')/${to}`;
       bed.inject(
-        bed.ext2,
+        bed.ext3,
         'eth0',
         packet('127.0.0.1', "TCP(sport=4000,dport=8080,flags='S')"),
         packet('127.0.0.1', "TCP(sport=4001,dport=8182,flags='S')"),
         packet('127.0.0.1', "UDP(sport=4002,dport=5300)/Raw(b'forged')"),
-        packet(HOST, "TCP(sport=4003,dport=8080,flags='S')"),
+        packet(HOST2, "TCP(sport=4003,dport=8080,flags='S')"),
       );
       // The last one shows that the others had their chance.
-      const arrived = (await inside.packets()).filter((p) => p.src === EXT2).map((p) => p.sport);
+      const arrived = (await inside.packets()).filter((p) => p.src === EXT3).map((p) => p.sport);
       expect(new Set(arrived)).toEqual(new Set([4003]));
-      expect((await outside.packets()).filter((p) => p.dst === '127.0.0.1')).toHaveLength(3);
+      expect((await atHost.packets()).filter((p) => p.dst === '127.0.0.1')).toHaveLength(3);
     } finally {
       setSysctl(bed.host, 'net.ipv4.conf.all.route_localnet', '0');
     }
