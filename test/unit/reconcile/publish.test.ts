@@ -39,6 +39,7 @@ function row(id: number, hostPort: number, more: Partial<PublishRow> = {}): Publ
 function expected(rows: readonly PublishRow[]) {
   const slots = new Map<string, number>();
   const addresses = new Map<string, number>();
+  const local = new Map<string, number>();
   for (const r of rows) {
     for (let port = r.hostPort; port <= r.hostPortEnd; port++) {
       const index = String((r.protocol === 'udp' ? 65536 : 0) + port);
@@ -47,20 +48,21 @@ function expected(rows: readonly PublishRow[]) {
         slots.set(index, (before | r.id) >>> 0);
       } else {
         slots.set(index, (before | BY_ADDRESS) >>> 0);
-        addresses.set(
+        (r.hostIp.startsWith('127.') ? local : addresses).set(
           JSON.stringify({ addr: r.hostIp, port, protocol: r.protocol === 'udp' ? 17 : 6 }),
           r.id,
         );
       }
     }
   }
-  return { slots, addresses, ids: new Set(rows.map((r) => String(r.id))) };
+  return { slots, addresses, local, ids: new Set(rows.map((r) => String(r.id))) };
 }
 
 function actual(m: ReturnType<typeof maps>) {
   return {
     slots: m.port_slots.dump(),
     addresses: m.publish_addr4.dump(),
+    local: m.publish_local4.dump(),
     ids: new Set(m.publishes.dump().keys()),
   };
 }
@@ -83,11 +85,16 @@ describe('publish', () => {
   });
 
   it('lets every address and single addresses share a port, in any order of coming and going', () => {
-    const rows = [row(1, 80), row(2, 80, { hostIp: '192.0.2.1' }), row(3, 80, { hostIp: '192.0.2.2' })];
+    const rows = [
+      row(1, 80),
+      row(2, 80, { hostIp: '192.0.2.1' }),
+      row(3, 80, { hostIp: '192.0.2.2' }),
+      row(4, 80, { hostIp: '127.0.0.1' }),
+    ];
     fc.assert(
       fc.property(
-        fc.shuffledSubarray(rows, { minLength: 3 }),
-        fc.shuffledSubarray(rows, { minLength: 3 }),
+        fc.shuffledSubarray(rows, { minLength: 4 }),
+        fc.shuffledSubarray(rows, { minLength: 4 }),
         (coming, going) => {
           const m = maps();
           const ops = new PublishOps(m);
@@ -160,7 +167,7 @@ describe('publish', () => {
   });
 
   it('reads back what is missing and what is left over, and prunes to what is wanted', async () => {
-    const address = fc.constantFrom(null, '192.0.2.1', '192.0.2.2');
+    const address = fc.constantFrom(null, '192.0.2.1', '192.0.2.2', '127.0.0.1');
     const arbitraryRow = fc
       .record({
         hostIp: address,
