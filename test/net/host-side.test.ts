@@ -57,7 +57,7 @@ let bed: Testbed;
 let box: { ns: string; ip: string };
 
 beforeAll(async () => {
-  bed = await Testbed.start();
+  bed = await Testbed.start({ daemonFlags: ['--metrics', '127.0.0.1:9477'] });
   bed.ok('network', 'create', 'web');
   const ports = ['8080:80', '5300:53/udp', '7000-7009:9000-9009', `${HOST}:8181:80`, '127.0.0.1:8182:80'];
   box = bed.container('box', 'web', ...ports.flatMap((port) => ['-p', port]));
@@ -245,6 +245,10 @@ describe('status and metrics', () => {
     expect(feature?.available).toBe(true);
     const modes = status.attachModes.filter(({ mode }) => mode === 'cgroup');
     expect(modes.map(({ hook }) => hook).sort()).toEqual(HOOKS);
+    const metrics = bed.curl(bed.host, 'http://127.0.0.1:9477/metrics').out;
+    for (const operation of ['connect', 'sendmsg', 'recvmsg', 'getpeername', 'bind']) {
+      expect(metrics).toMatch(new RegExp(`sluice_socket_operations_total.*"${operation}".* [1-9]`));
+    }
     expect(modes.every(({ link }) => feature?.using.endsWith(link))).toBe(true);
   });
 });

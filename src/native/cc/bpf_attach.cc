@@ -75,8 +75,9 @@ Napi::Value LinkInfo(const Napi::CallbackInfo& info) {
   result.Set("programId", link.prog_id);
   bool cgroup = link.type == BPF_LINK_TYPE_CGROUP;
   result.Set("ifindex", cgroup ? 0 : IfindexOf(link));
-  result.Set("cgroupId",
-             Napi::BigInt::New(info.Env(), static_cast<uint64_t>(cgroup ? link.cgroup.cgroup_id : 0)));
+  result.Set(
+      "cgroupId",
+      Napi::BigInt::New(info.Env(), static_cast<uint64_t>(cgroup ? link.cgroup.cgroup_id : 0)));
   return result;
 }
 
