@@ -187,8 +187,8 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   closers.add(() => model.stop());
   reconciler.load(new Map([[NODE, await follower.look()]]));
   closers.add(() => follower.stop());
-  const pass = await reconciler.fullPass();
   await reserved.repair();
+  const pass = await reconciler.fullPass();
   await dataplane.startCollector();
   keeper.start();
   closers.add(() => keeper.stop());

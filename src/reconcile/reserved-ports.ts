@@ -51,7 +51,7 @@ export class ReservedPorts {
 
   /** After a publish has come or gone. Changes of one moment are one write. */
   async changed({ hostPort, hostPortEnd }: Pick<PublishRow, 'hostPort' | 'hostPortEnd'>): Promise<void> {
-    // Before the first look there is a pass under way, with that look at its end.
+    // The first look, before anything is brought about, takes in all that is wanted.
     if (this.#range === null || hostPort > this.#range.last || hostPortEnd < this.#range.first) return;
     await this.#settling.run();
   }

@@ -208,6 +208,24 @@ describe('publish and unpublish', () => {
   });
 });
 
+describe('a process that contends for the port', () => {
+  it('and a publish never have it both', async () => {
+    const name = `web.${box.ns}`;
+    const rival = bed.background(bed.host, ['/usr/bin/python3', SCRIPT, 'contend', '8383', '60']);
+    await rival.says(/ready/);
+    let won = 0;
+    for (let round = 0; round < 40 && won < 6; round++) {
+      if (bed.cli('publish', name, '8383:80').code !== 0) continue;
+      won++;
+      expect(must(bed.host, ['ss', '-Hltn', 'sport', '=', ':8383'])).toBe('');
+      expect(sockets(bed.host, 'tcp', '127.0.0.1', '8383').body).toBe(GATEWAY);
+      bed.ok('unpublish', name, '8383:80');
+    }
+    expect(won).toBe(6);
+    await rival.stop('SIGKILL');
+  });
+});
+
 describe('a forged packet to 127.0.0.1', () => {
   it.each(['0', '1'])('never arrives in the container, route_localnet %s', async (localnet) => {
     setSysctl(bed.host, 'net.ipv4.conf.all.route_localnet', localnet);

@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a program of the host sees of its sockets, one JSON line each:
 tcp ADDRESS PORT [SOURCE], sendto ADDRESS PORT [SOURCE] [TIMES], connected ADDRESS PORT,
-bind tcp|udp ADDRESS PORT [v6only], automatic tcp|udp|connect COUNT.
+bind tcp|udp ADDRESS PORT [v6only], contend PORT SECONDS, automatic tcp|udp|connect COUNT.
 An ADDRESS with a colon takes an IPv6 socket. errno by name where a call fails."""
 import errno
 import json
 import socket
 import sys
+import time
 
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
@@ -60,6 +61,25 @@ def bind(kind, address, port, v6only=None):
     if kind == "tcp":
         sock.listen(1)
     return {"bound": named(sock.getsockname())}
+
+
+def contend(port, seconds):
+    """Takes and leaves the port again and again."""
+    print("ready", flush=True)
+    end = time.monotonic() + float(seconds)
+    taken = refused = 0
+    while time.monotonic() < end:
+        sock = socket.socket()
+        try:
+            sock.bind(("0.0.0.0", int(port)))
+            sock.listen(1)
+            taken += 1
+            time.sleep(0.002)
+        except OSError:
+            refused += 1
+        sock.close()
+        time.sleep(0.004)
+    return {"taken": taken, "refused": refused}
 
 
 def automatic(kind, count):

@@ -8,9 +8,10 @@ import type { Actual, Ops } from '../ops.js';
 import type { ReservedPorts } from '../reserved-ports.js';
 
 /**
- * Published ports, kept free of the host's own sockets. From the moment that
- * the slots are written no process can bind such a port; one that was quicker
- * is found afterwards, so that no moment between is without a guard.
+ * Published ports, kept free of the host's own sockets. Once the slots are
+ * written no process can bind such a port, and once it is reserved the kernel
+ * picks it for none; whoever was quicker is found after that, so that no moment
+ * is without a guard.
  */
 export class GuardedPublishOps implements Ops<PublishRow> {
   readonly #inner: Ops<PublishRow>;
@@ -25,6 +26,7 @@ export class GuardedPublishOps implements Ops<PublishRow> {
 
   async update(row: PublishRow, was: readonly PublishRow[]): Promise<void> {
     await this.#inner.update(row, was);
+    for (const changed of [row, ...was]) await this.#reserved.changed(changed);
     const holder = (await this.#sockets.run()).find((socket) => isInTheWay(socket, row));
     if (holder !== undefined) {
       await this.#inner.delete(row);
@@ -34,8 +36,6 @@ export class GuardedPublishOps implements Ops<PublishRow> {
         { hint: `stop that process (ss -${row.protocol[0]}lnp shows it), or choose another host port` },
       );
     }
-    await this.#reserved.changed(row);
-    for (const old of was) await this.#reserved.changed(old);
   }
 
   expect(row: PublishRow): void {

@@ -49,7 +49,7 @@ describe('a publish', () => {
     const { ops, done } = bench();
     await ops.update(ROW, []);
     await ops.delete(ROW);
-    expect(done).toEqual(['open 1', 'look', 'reserve 8080', 'close 1', 'reserve 8080']);
+    expect(done).toEqual(['open 1', 'reserve 8080', 'look', 'close 1', 'reserve 8080']);
   });
 
   it.each<[string, Partial<HostSocket>]>([
@@ -60,7 +60,7 @@ describe('a publish', () => {
   ])('is closed again where a socket %s was quicker', async (_, socket) => {
     const { ops, done } = bench([socket]);
     await expect(ops.update(ROW, [])).rejects.toMatchObject({ code: 'port_taken' });
-    expect(done).toEqual(['open 1', 'look', 'close 1']);
+    expect(done).toEqual(['open 1', 'reserve 8080', 'look', 'close 1']);
   });
 
   it.each<[string, Partial<HostSocket>, Partial<PublishRow>]>([
