@@ -253,6 +253,41 @@ describe('a forged packet to 127.0.0.1', () => {
   });
 });
 
+describe('a container that forges one', () => {
+  it('does not get through to a publish on loopback either', async () => {
+    const rogue = bed.container('rogue', 'web');
+    const inside = await bed.capture(box.ns, 'eth0', 'tcp dst port 80');
+    const [bridge] = JSON.parse(must(bed.host, ['ip', '-j', 'link', 'show', 'type', 'bridge'])) as [
+      { address: string },
+    ];
+    const syn = (dst: string, sport: number, dport: number): string =>
+      `Ether(dst='${bridge.address}')/IP(src='${rogue.ip}',dst='${dst}')/TCP(sport=${sport},dport=${dport},flags='S')`;
+    bed.inject(
+      rogue.ns,
+      'eth0',
+      syn('127.0.0.1', 4000, 8080),
+      syn('127.0.0.1', 4001, 8182),
+      syn(HOST, 4003, 8080),
+    );
+    expect(new Set((await inside.packets()).map((p) => p.sport))).toEqual(new Set([4003]));
+    bed.ok('disconnect', 'web', rogue.ns);
+  });
+});
+
+describe('several addresses of loopback', () => {
+  it('have a publish each on the same port', async () => {
+    const second = bed.container('second', 'web', '-p', '127.0.0.2:8182:80');
+    await bed.web(second.ns, 8000);
+    bed.ok('publish', `web.${second.ns}`, '127.0.0.3:8182:8000');
+    expect(sockets(bed.host, 'tcp', '127.0.0.1', '8182').peer).toBe('127.0.0.1 8182');
+    expect(sockets(bed.host, 'tcp', '127.0.0.2', '8182').error).toBe('ECONNREFUSED');
+    expect(sockets(bed.host, 'tcp', '127.0.0.3', '8182').peer).toBe('127.0.0.3 8182');
+    bed.ok('disconnect', 'web', second.ns);
+    expect(sockets(bed.host, 'bind', 'tcp', '127.0.0.3', '8182').bound).toBe('127.0.0.3 8182');
+    expect(sockets(bed.host, 'tcp', '127.0.0.1', '8182').peer).toBe('127.0.0.1 8182');
+  });
+});
+
 describe('status and metrics', () => {
   it('name the hooks, where they are, and what they did', () => {
     const status = bed.list<{
