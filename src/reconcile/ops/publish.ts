@@ -63,8 +63,14 @@ export class PublishOps implements Ops<PublishRow> {
     const slots = new Uint32Array(TABLES * PORTS);
     for await (const [index, slot] of this.#maps.port_slots.used()) slots[index] = slot;
     const addresses = new Map<string, { key: AddressKey; id: number }>();
-    for (const map of [this.#maps.publish_addr4, this.#maps.publish_local4])
-      for await (const [key, id] of map.entries()) addresses.set(addressText(key), { key, id });
+    for await (const [key, id] of this.#maps.publish_local4.entries())
+      addresses.set(addressText(key), { key, id });
+    // Earlier versions had addresses of loopback in the packets' map.
+    const misplaced: AddressKey[] = [];
+    for await (const [key, id] of this.#maps.publish_addr4.entries()) {
+      if (this.#mapOf(key.addr) === this.#maps.publish_addr4) addresses.set(addressText(key), { key, id });
+      else misplaced.push(key);
+    }
 
     return {
       holds: (row) => {
@@ -83,7 +89,17 @@ export class PublishOps implements Ops<PublishRow> {
         }
         return true;
       },
-      strays: (wanted) => this.#strays(wanted, publishes, slots, addresses),
+      strays: (wanted) => [
+        ...this.#strays(wanted, publishes, slots, addresses),
+        ...(misplaced.length === 0
+          ? []
+          : [
+              {
+                what: `${misplaced.length} ports on loopback that packets could find`,
+                remove: () => this.#maps.publish_addr4.deleteBatch(misplaced),
+              },
+            ]),
+      ],
     };
   }
 

@@ -166,6 +166,23 @@ describe('publish', () => {
     expect(actual(m)).toEqual(expected([one]));
   });
 
+  it('moves a port on loopback out of the map that packets are looked up in', async () => {
+    const m = maps();
+    const r = row(1, 80, { hostIp: '127.0.0.1' });
+    new PublishOps(m).update(r, []);
+    for await (const [key, id] of m.publish_local4.entries()) {
+      m.publish_local4.delete(key);
+      m.publish_addr4.set(key, id);
+    }
+    const ops = new PublishOps(m);
+    ops.expect(r);
+    const view = await ops.read();
+    expect(view.holds(r)).toBe(false);
+    ops.update(r, []);
+    for (const stray of view.strays(() => true)) await stray.remove();
+    expect(actual(m)).toEqual(expected([r]));
+  });
+
   it('reads back what is missing and what is left over, and prunes to what is wanted', async () => {
     const address = fc.constantFrom(null, '192.0.2.1', '192.0.2.2', '127.0.0.1');
     const arbitraryRow = fc
