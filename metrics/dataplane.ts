@@ -2,7 +2,7 @@
 /** What the programs count. Labels come from the enumerations in bpf/maps/metrics.h. */
 import type { Registry } from 'prom-client';
 import type { DataplaneMaps } from '../src/maps/dataplane.js';
-import { drop_reason, flow_protocol, hook, outcome } from '../src/maps/generated/enums.js';
+import { drop_reason, flow_protocol, hook, outcome, socket_event } from '../src/maps/generated/enums.js';
 import type { Traffic } from '../src/maps/generated/types.js';
 import { histogram, register, type Sample } from './sampled.js';
 
@@ -19,6 +19,7 @@ const HOOKS = members(hook, 'HOOK_').map(([name, value]): [Record<string, string
 });
 const OUTCOMES = members(outcome, 'OUTCOME_');
 const REASONS = members(drop_reason, 'DROP_').filter(([name]) => name !== 'none' && name !== 'reasons');
+const SOCKET_EVENTS = members(socket_event, 'SOCKET_').filter(([name]) => name !== 'events');
 const PROTOCOLS = members(flow_protocol, 'FLOW_PROTOCOL_');
 
 function total(values: readonly Traffic[], field: keyof Traffic): number {
@@ -96,6 +97,16 @@ export function registerDataplane(registry: Registry, maps: DataplaneMaps): void
     read: () => [{ value: Number(collector()?.duration_ns ?? 0n) / 1e9 }],
   });
   registerSnat(registry, maps);
+  register(registry, {
+    name: 'sluice_socket_operations_total',
+    help: "operations on the host's own sockets that a published port has changed: translated, or refused (bind)",
+    type: 'counter',
+    read: () =>
+      SOCKET_EVENTS.map(([operation, event]) => ({
+        labels: { operation },
+        value: Number(maps.socket_events.getPerCpu(event).reduce((sum, n) => sum + n, 0n)),
+      })),
+  });
 }
 
 function registerSnat(registry: Registry, maps: DataplaneMaps): void {

@@ -10,6 +10,7 @@
 #include "flow.h"
 #include "metrics.h"
 #include "publish.h"
+#include "socket.h"
 
 enum device_kind *abi_device_kind;
 enum device_flag *abi_device_flag;
@@ -24,3 +25,4 @@ enum flow_protocol *abi_flow_protocol;
 enum port_table *abi_port_table;
 enum port_slot *abi_port_slot;
 enum publish_flag *abi_publish_flag;
+enum socket_event *abi_socket_event;

@@ -172,6 +172,22 @@ export interface AttachmentRow {
 }
 export type Hook = 'endpoint_ingress' | 'bridge_egress' | 'uplink_ingress' | 'uplink_egress' | 'uplink_xdp';
 
+/** A program on the sockets of the host, by the root cgroup. */
+export interface SocketHookRow {
+  readonly kind: 'socket-hook';
+  readonly hook: SocketHook;
+}
+export type SocketHook =
+  | 'connect4'
+  | 'sendmsg4'
+  | 'recvmsg4'
+  | 'getpeername4'
+  | 'bind4'
+  | 'connect6'
+  | 'recvmsg6'
+  | 'getpeername6'
+  | 'bind6';
+
 /** A device towards the world, as the programs know it. */
 export interface UplinkRow {
   readonly kind: 'uplink';
@@ -203,6 +219,7 @@ export type Row =
   | UplinkRow
   | HostAddressRow
   | AttachmentRow
+  | SocketHookRow
   | PublishRow;
 export type RowKind = Row['kind'];
 
@@ -231,6 +248,8 @@ export function rowKey(row: Row): string {
       return String(row.slot);
     case 'attachment':
       return `${row.link}/${row.hook}`;
+    case 'socket-hook':
+      return row.hook;
     case 'publish':
       return String(row.id);
   }
@@ -254,6 +273,7 @@ export const ROW_ORDER: readonly RowKind[] = [
   'uplink',
   'host-address',
   'attachment',
+  'socket-hook',
   'publish',
 ];
 

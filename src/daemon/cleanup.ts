@@ -16,10 +16,12 @@ import { Identity } from '../reconcile/identity.js';
 import { opsWithoutMaps } from '../reconcile/kinds.js';
 import { LinkTable } from '../reconcile/links.js';
 import { Reconciler } from '../reconcile/reconciler.js';
+import { RESERVED_PORTS, ReservedPorts } from '../reconcile/reserved-ports.js';
 import { Tables } from '../reconcile/tables.js';
 import { checkCapabilities } from './checks.js';
 import { Locks } from './lock.js';
-import { LINKS_DIR } from './places.js';
+import { LINKS_DIR, RESERVED_FILE } from './places.js';
+import { sysctls } from './sysctls.js';
 
 /**
  * Removes what a daemon with this configuration has left in the kernel: the
@@ -42,6 +44,7 @@ export async function cleanup(
   };
   try {
     await removeLinks(config, netlink, new Netns(net), new Attacher(bpfNative(), features), tell);
+    await giveBackPorts(config, tell);
     removePins(config.bpffs, tell);
     if (existsSync(config.socket)) {
       rmSync(config.socket);
@@ -56,6 +59,18 @@ export async function cleanup(
     netlink.close();
     await locks.release();
   }
+}
+
+/** After the hooks: a port that no hook guards may be picked again. */
+async function giveBackPorts(config: Config, tell: (what: string) => void): Promise<void> {
+  const reserved = new ReservedPorts({
+    sysctls,
+    file: join(config.stateDir, RESERVED_FILE),
+    rows: () => [],
+    log: silentLog(),
+  });
+  const ports = await reserved.restore();
+  if (ports !== '') tell(`${ports} from ${RESERVED_PORTS}`);
 }
 
 async function removeLinks(
@@ -76,6 +91,12 @@ async function removeLinks(
     pins: join(config.bpffs, LINKS_DIR),
     mtu: () => 0,
     programs: { loaded: () => undefined, load: () => Promise.reject(new Error('nothing is attached')) },
+    sockets: {
+      cgroup: null,
+      socketProgram: () => {
+        throw new Error('nothing is attached');
+      },
+    },
     writeSysctl: async () => {},
   });
   const reconciler = new Reconciler({ ops, tables, clock: systemClock(), log: silentLog() });

@@ -3,14 +3,14 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { SluiceError } from '../base/errors.js';
-import type { Hook } from '../cnm/rows.js';
+import type { Hook, SocketHook } from '../cnm/rows.js';
 import type { Config } from '../config/options.js';
 import type { KernelFeatures } from '../loader/features.js';
 import { type LoadedObject, loadObject, type Program } from '../loader/programs.js';
 import { encodeConfig } from '../maps/config.js';
 import { type DataplaneMaps, dataplaneMaps } from '../maps/dataplane.js';
 import type { BpfNative } from '../native/bpf.js';
-import type { Programs } from '../reconcile/kernel.js';
+import type { Programs, SocketPrograms } from '../reconcile/kernel.js';
 import type { Layer } from '../reconcile/layer.js';
 import { COLLECTOR, MAPS_DIR, OBJECTS } from './places.js';
 
@@ -52,16 +52,17 @@ export interface DataplaneOptions {
   features: KernelFeatures;
 }
 
-/** Has every map; the others share them. */
-const FIRST: Hook = 'endpoint_ingress';
-const OTHERS: readonly Hook[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress'];
+/** Loaded one after the other: between them these have every shared map. */
+const FIRST: readonly string[] = ['endpoint_ingress', 'socket4'];
+const OTHERS: readonly string[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress', 'socket6', COLLECTOR];
 
-export class Dataplane implements Programs {
+export class Dataplane implements Programs, SocketPrograms {
   readonly maps: DataplaneMaps;
   /** Maps that had another layout and lost their contents. */
   readonly recreated: readonly string[];
+  readonly cgroup: string | null;
   readonly #load: (name: string, layer: Layer) => Promise<LoadedObject>;
-  readonly #objects = new Map<string, LoadedObject>();
+  readonly #objects: Map<string, LoadedObject>;
   readonly #loading = new Map<string, Promise<Program>>();
 
   /** Programs for devices with Ethernet header; the few others come when first asked for. */
@@ -84,30 +85,30 @@ export class Dataplane implements Programs {
         }),
       });
 
-    const first = await load(FIRST, 'ethernet');
-    share = first.maps;
-    const names = [...OTHERS, COLLECTOR];
-    const objects = await Promise.all(names.map((name) => load(name, 'ethernet')));
-    const maps = new Map([...objects.flatMap((o) => [...o.maps]), ...first.maps]);
-    const dataplane = new Dataplane(
-      load,
-      dataplaneMaps(native, maps),
-      [first, ...objects].flatMap((o) => o.recreated),
-    );
-    for (const [i, name] of [FIRST, ...names].entries()) {
-      dataplane.#objects.set(`${name} ethernet`, [first, ...objects][i] as LoadedObject);
+    const objects = new Map<string, LoadedObject>();
+    const loaded = async (name: string): Promise<void> => {
+      objects.set(`${name} ethernet`, await load(name, 'ethernet'));
+    };
+    for (const name of FIRST) {
+      await loaded(name);
+      share = new Map([...objects.values()].flatMap((o) => [...o.maps]));
     }
-    return dataplane;
+    await Promise.all(OTHERS.map(loaded));
+    const maps = new Map([...objects.values()].reverse().flatMap((o) => [...o.maps]));
+    return new Dataplane(load, dataplaneMaps(native, maps), objects, features.cgroupRoot);
   }
 
   private constructor(
     load: (name: string, layer: Layer) => Promise<LoadedObject>,
     maps: DataplaneMaps,
-    recreated: readonly string[],
+    objects: Map<string, LoadedObject>,
+    cgroup: string | null,
   ) {
     this.#load = load;
     this.maps = maps;
-    this.recreated = recreated;
+    this.#objects = objects;
+    this.recreated = [...objects.values()].flatMap((o) => o.recreated);
+    this.cgroup = cgroup;
   }
 
   loaded(hook: Hook, layer: Layer): Program | undefined {
@@ -129,6 +130,15 @@ export class Dataplane implements Programs {
       this.#loading.set(key, loading);
     }
     return loading;
+  }
+
+  socketProgram(hook: SocketHook): Program {
+    return programOf(this.#objects.get(`socket${hook.at(-1)} ethernet`), hook);
+  }
+
+  /** From now on the socket hooks act, on sockets of this network namespace only. */
+  serveSocketsOf(cookie: bigint): void {
+    this.maps.socket_netns.set(0, cookie);
   }
 
   /** Sets the collector's clock going, or hands it over from an earlier version's programs to these. */

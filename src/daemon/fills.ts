@@ -2,10 +2,17 @@
 import type { TableFill } from '../api/schemas/status.js';
 import { type DataplaneMaps, mapNames } from '../maps/dataplane.js';
 
-type Counted = Exclude<
-  keyof DataplaneMaps,
-  'collector_map' | 'drops' | 'hook_traffic' | 'flow_events' | 'snat_tries'
->;
+/** Counters and single values: not tables that fill. */
+const UNCOUNTED = [
+  'collector_map',
+  'drops',
+  'hook_traffic',
+  'flow_events',
+  'snat_tries',
+  'socket_events',
+  'socket_netns',
+] as const;
+type Counted = Exclude<keyof DataplaneMaps, (typeof UNCOUNTED)[number]>;
 
 /** Arrays have all their entries always; what counts is how many are in use. */
 const ARRAYS: ReadonlySet<Counted> = new Set<Counted>(['endpoints', 'networks', 'port_slots']);
@@ -22,13 +29,7 @@ export class TableFills {
   }
 
   all(): Promise<TableFill[]> {
-    const uncounted: readonly string[] = [
-      'collector_map',
-      'drops',
-      'hook_traffic',
-      'flow_events',
-      'snat_tries',
-    ];
+    const uncounted: readonly string[] = UNCOUNTED;
     return this.of(mapNames.filter((name): name is Counted => !uncounted.includes(name)));
   }
 

@@ -7,6 +7,9 @@ export const ROOT = packageRoot();
 export const OBJECTS = join(ROOT, 'dist', 'bpf');
 export const COLLECTOR = 'collector';
 
+/** Below the state directory. */
+export const RESERVED_FILE = 'reserved-ports.json';
+
 /** Below the bpffs directory of an instance. */
 export const LINKS_DIR = 'links';
 export const MAPS_DIR = 'maps';

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /** One daemon, from its configuration to the API answering, and back. */
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { apiHistogram, registerControl } from '../../metrics/control.js';
@@ -26,7 +25,9 @@ import { Identity } from '../reconcile/identity.js';
 import { Keeper } from '../reconcile/keeper.js';
 import { allOps } from '../reconcile/kinds.js';
 import { LinkTable } from '../reconcile/links.js';
+import { SOCKET_HOOKS } from '../reconcile/ops/socket-hook.js';
 import { type PassReport, Reconciler } from '../reconcile/reconciler.js';
+import { ReservedPorts } from '../reconcile/reserved-ports.js';
 import { Tables } from '../reconcile/tables.js';
 import { NODE, UplinkFollower } from '../reconcile/uplinks.js';
 import { LevelStore } from '../store/level.js';
@@ -36,9 +37,12 @@ import { Dataplane } from './dataplane.js';
 import { forwardEvents } from './events.js';
 import { TableFills } from './fills.js';
 import { Locks } from './lock.js';
-import { LINKS_DIR } from './places.js';
+import { LINKS_DIR, RESERVED_FILE } from './places.js';
 import { DaemonStatus } from './status.js';
+import { sysctls } from './sysctls.js';
 import { VERSION } from './version.js';
+
+const OWN_NETNS = '/proc/self/ns/net';
 
 export interface Daemon {
   readonly features: readonly Feature[];
@@ -102,6 +106,15 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const identity = new Identity(config.bpffs);
   const attach = new Attacher(bpf, { tcx: features.tcx });
   const pins = join(config.bpffs, LINKS_DIR);
+  const reserved = new ReservedPorts({
+    sysctls,
+    file: join(config.stateDir, RESERVED_FILE),
+    rows: () => tables.rows('publish'),
+    log,
+  });
+  dataplane.serveSocketsOf((await netns.info(OWN_NETNS))?.cookie ?? 0n);
+  if (features.cgroupRoot === null)
+    log.warn('cgroup v2 is not mounted: processes of the host itself reach no published port');
   const ops = allOps(
     {
       netlink,
@@ -113,18 +126,29 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       pins,
       mtu: () => follower.mtu,
       programs: dataplane,
-      writeSysctl: (key, value) => writeFile(join('/proc/sys', key), value),
+      sockets: dataplane,
+      writeSysctl: sysctls.write,
     },
     dataplane.maps,
+    { hostSockets: () => hostSockets(net), reserved },
   );
   const reconciler = new Reconciler({ ops, tables, clock, log });
-  const keeper = new Keeper({ reconciler, links, clock, log, passMs: config.passInterval * 1000 });
+  const keeper = new Keeper({
+    reconciler,
+    links,
+    clock,
+    log,
+    alongside: () => reserved.repair(),
+    passMs: config.passInterval * 1000,
+  });
   const follower = new UplinkFollower({
     netlink,
     links,
     realizer: reconciler,
     identity,
     names: config.uplinks,
+    fixed:
+      dataplane.cgroup === null ? [] : SOCKET_HOOKS.map((hook) => ({ kind: 'socket-hook' as const, hook })),
     xdp: config.xdp,
     wanted: (name) => tables.wants('port', name) || tables.wants('bridge', name),
     onMtu: () => {
@@ -160,6 +184,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   closers.add(() => model.stop());
   reconciler.load(new Map([[NODE, await follower.look()]]));
   closers.add(() => follower.stop());
+  await reserved.repair();
   const pass = await reconciler.fullPass();
   await dataplane.startCollector();
   keeper.start();
@@ -192,6 +217,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       features: described,
       attach,
       pins,
+      cgroup: dataplane.cgroup,
       follower,
       maps: dataplane.maps,
       fills,

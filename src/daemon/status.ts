@@ -9,6 +9,7 @@ import type { DataplaneMaps } from '../maps/dataplane.js';
 import { drop_reason } from '../maps/generated/enums.js';
 import { layerOf } from '../reconcile/layer.js';
 import { parsePin } from '../reconcile/ops/attachment.js';
+import { parseSocketPin } from '../reconcile/ops/socket-hook.js';
 import type { Reconciler } from '../reconcile/reconciler.js';
 import type { UplinkFollower } from '../reconcile/uplinks.js';
 import type { TableFills } from './fills.js';
@@ -17,7 +18,9 @@ import { VERSION } from './version.js';
 export interface StatusOptions {
   node: { name: string; ip: string | null };
   features: readonly Feature[];
-  attach: Pick<Attacher, 'listAttachments'>;
+  attach: Pick<Attacher, 'listAttachments' | 'listSocketHooks'>;
+  /** Directory of the cgroup that the socket hooks are on. */
+  cgroup: string | null;
   pins: string;
   follower: UplinkFollower;
   maps: DataplaneMaps;
@@ -64,11 +67,18 @@ export class DaemonStatus implements StatusSource {
   }
 
   async #attachModes(): Promise<StatusReport['attachModes']> {
-    const { attach, pins } = this.#o;
-    return (await attach.listAttachments(pins)).flatMap(({ pin, ifindex, mode }) => {
+    const { attach, pins, cgroup } = this.#o;
+    const onLinks = (await attach.listAttachments(pins)).flatMap(({ pin, ifindex, mode }) => {
       const place = parsePin(basename(pin));
       return place === null || ifindex === 0 ? [] : [{ ...place, mode }];
     });
+    const onSockets = (await attach.listSocketHooks(pins)).flatMap(({ pin, cgroupId }) => {
+      const hook = parseSocketPin(basename(pin));
+      return hook === null || cgroupId === 0n || cgroup === null
+        ? []
+        : [{ link: cgroup, hook, mode: 'cgroup' }];
+    });
+    return [...onLinks, ...onSockets];
   }
 
   #drops(): StatusReport['drops'] {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Programs on devices. Each attachment is pinned, so that it outlives the
+ * Programs on devices and cgroups. Each attachment is pinned, so that it outlives the
  * daemon: a BPF link where the kernel has them for tc (tcx, 6.6), else a clsact
  * filter, whose pin is that of its program and whose place is told by the
  * filter's fixed handle and priority.
  */
-import { existsSync, mkdirSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync } from 'node:fs';
 import { readdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isNativeError, SluiceError } from '../base/errors.js';
@@ -16,6 +16,7 @@ import type { Program } from './programs.js';
 const BPF_XDP = 37;
 const BPF_TCX_INGRESS = 46;
 const BPF_TCX_EGRESS = 47;
+const BPF_LINK_TYPE_CGROUP = 3;
 const BPF_LINK_TYPE_TCX = 11;
 /** include/uapi/linux/if_link.h */
 const XDP_FLAGS_SKB_MODE = 2;
@@ -41,6 +42,21 @@ export interface PinnedAttachment {
   readonly programId: number;
   /** The kernel does not tell native from generic of a link. */
   readonly mode: 'tcx' | 'clsact' | 'xdp';
+}
+
+export interface PinnedSocketHook {
+  readonly pin: string;
+  readonly cgroupId: bigint;
+  readonly programId: number;
+}
+
+/** What a link hangs on, and how to tell that of a pinned one. */
+interface LinkTarget {
+  /** An ifindex or a cgroup's descriptor. */
+  readonly target: number;
+  readonly type: number;
+  readonly flags: number;
+  isOf(link: ReturnType<BpfNative['bpfLinkInfo']>): boolean;
 }
 
 function errno(e: unknown): string {
@@ -69,42 +85,55 @@ export class Attacher {
     mkdirSync(dirname(at.pin), { recursive: true, mode: 0o700 });
     if (!this.#tcx) return this.#attachClsact(program, at);
     const type = at.direction === 'ingress' ? BPF_TCX_INGRESS : BPF_TCX_EGRESS;
-    return this.#attachLink(program, at.ifindex, at.pin, type, 0, 'tcx');
+    await this.#attachLink(program, at.pin, onDevice(at.ifindex, type, 0));
+    return { mode: 'tcx', pin: at.pin, programId: program.id };
   }
 
   /** Native where the driver can, else generic. */
   async attachXdp(program: Program, at: { ifindex: number; pin: string }): Promise<Attachment> {
     mkdirSync(dirname(at.pin), { recursive: true, mode: 0o700 });
+    let mode: AttachMode = 'xdp-native';
     try {
-      return await this.#attachLink(program, at.ifindex, at.pin, BPF_XDP, XDP_FLAGS_DRV_MODE, 'xdp-native');
+      await this.#attachLink(program, at.pin, onDevice(at.ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE));
     } catch (e) {
       if (errno(e) !== 'EOPNOTSUPP' && errno(e) !== 'EINVAL') throw e;
-      return this.#attachLink(program, at.ifindex, at.pin, BPF_XDP, XDP_FLAGS_SKB_MODE, 'xdp-generic');
+      mode = 'xdp-generic';
+      await this.#attachLink(program, at.pin, onDevice(at.ifindex, BPF_XDP, XDP_FLAGS_SKB_MODE));
+    }
+    return { mode, pin: at.pin, programId: program.id };
+  }
+
+  /**
+   * Puts the program on a cgroup's hook, beside those of others. `type`: enum
+   * bpf_attach_type. Exchanged atomically where the pin holds a link already.
+   */
+  async attachSocketHook(program: Program, at: { cgroup: string; type: number; pin: string }): Promise<void> {
+    mkdirSync(dirname(at.pin), { recursive: true, mode: 0o700 });
+    const target = openSync(at.cgroup, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      const { ino } = fstatSync(target, { bigint: true });
+      const isOf: LinkTarget['isOf'] = ({ cgroupId }) => cgroupId === ino;
+      await this.#attachLink(program, at.pin, { target, type: at.type, flags: 0, isOf });
+    } finally {
+      closeSync(target);
     }
   }
 
-  async #attachLink(
-    program: Program,
-    ifindex: number,
-    pin: string,
-    type: number,
-    flags: number,
-    mode: AttachMode,
-  ): Promise<Attachment> {
+  async #attachLink(program: Program, pin: string, on: LinkTarget): Promise<void> {
     const native = this.#native;
     if (existsSync(pin)) {
       const link = native.bpfGetPinned(pin);
       try {
-        if (native.bpfLinkInfo(link).ifindex === ifindex) {
+        if (on.isOf(native.bpfLinkInfo(link))) {
           await native.bpfLinkUpdate(link, program.fd);
-          return { mode, pin, programId: program.id };
+          return;
         }
         await unlink(pin);
       } finally {
         await native.bpfCloseFdAsync(link);
       }
     }
-    const link = await native.bpfLinkCreate(program.fd, ifindex, type, flags);
+    const link = await native.bpfLinkCreate(program.fd, on.target, on.type, on.flags);
     try {
       native.bpfPin(link, pin);
     } catch (e) {
@@ -113,7 +142,6 @@ export class Attacher {
       throw e;
     }
     native.bpfCloseFd(link);
-    return { mode, pin, programId: program.id };
   }
 
   async #attachClsact(
@@ -151,7 +179,7 @@ export class Attacher {
     await native.bpfCloseFdAsync(link);
   }
 
-  /** What is pinned in a directory. */
+  /** What is pinned in a directory, on devices. */
   async listAttachments(directory: string): Promise<PinnedAttachment[]> {
     const native = this.#native;
     const found: PinnedAttachment[] = [];
@@ -172,11 +200,31 @@ export class Attacher {
       const link = native.bpfGetPinned(path);
       const info = native.bpfLinkInfo(link);
       native.bpfCloseFd(link);
+      if (info.type === BPF_LINK_TYPE_CGROUP) continue;
       const mode = info.type === BPF_LINK_TYPE_TCX ? 'tcx' : 'xdp';
       found.push({ pin: path, ifindex: info.ifindex, programId: info.programId, mode });
     }
     return found;
   }
+
+  /** What is pinned in a directory, on cgroups. */
+  async listSocketHooks(directory: string): Promise<PinnedSocketHook[]> {
+    const native = this.#native;
+    const found: PinnedSocketHook[] = [];
+    for (const name of await listDirectory(directory)) {
+      if (name.includes('@')) continue; // a clsact filter's program
+      const pin = join(directory, name);
+      const link = native.bpfGetPinned(pin);
+      const { type, cgroupId, programId } = native.bpfLinkInfo(link);
+      native.bpfCloseFd(link);
+      if (type === BPF_LINK_TYPE_CGROUP) found.push({ pin, cgroupId, programId });
+    }
+    return found;
+  }
+}
+
+function onDevice(ifindex: number, type: number, flags: number): LinkTarget {
+  return { target: ifindex, type, flags, isOf: (link) => link.ifindex === ifindex };
 }
 
 const clsactPin = (pin: string, ifindex: number, direction: Direction): string =>

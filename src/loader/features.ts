@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { SluiceError } from '../base/errors.js';
 import type { BpfNative } from '../native/bpf.js';
+import { findCgroupRoot } from './cgroup.js';
 
 export interface Feature {
   readonly feature: string;
@@ -24,6 +25,8 @@ export interface KernelFeatures {
   readonly fibFlags: number;
   /** kfuncs bpf_wq_* (6.10) */
   readonly workQueue: boolean;
+  /** Where the root of cgroup v2 is mounted, for the socket hooks; null: nowhere. */
+  readonly cgroupRoot: string | null;
 }
 
 const BTF = '/sys/kernel/btf/vmlinux';
@@ -73,6 +76,7 @@ export async function probeKernel(
       (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
     workQueue: inKernelTypes(types, 'bpf_wq_start'),
+    cgroupRoot: await findCgroupRoot(),
   };
 }
 
@@ -91,6 +95,12 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
       (features.fibFlags & BPF_FIB_LOOKUP_SRC) !== 0,
       "the route's preferred source address",
       "the uplink's first address",
+    ),
+    row(
+      'socket hooks',
+      features.cgroupRoot !== null,
+      `socket hooks on ${features.cgroupRoot}`,
+      'no socket hooks: the host itself reaches no published port',
     ),
     row('bpf_wq', features.workQueue, 'collection in a work item', 'collection in a timer'),
   ];

@@ -88,10 +88,17 @@ export interface BpfNative {
   /** For links: detaching waits for RTNL and a grace period. */
   bpfCloseFdAsync(fd: number): Promise<void>;
   bpfPossibleCpus(): number;
-  bpfLinkCreate(programFd: number, ifindex: number, attachType: number, flags: number): Promise<number>;
+  /** `target`: an ifindex, or the descriptor of a cgroup, as the type has it. */
+  bpfLinkCreate(programFd: number, target: number, attachType: number, flags: number): Promise<number>;
   bpfLinkUpdate(linkFd: number, programFd: number): Promise<void>;
-  /** `ifindex` 0: the device is gone. */
-  bpfLinkInfo(linkFd: number): { id: number; type: number; programId: number; ifindex: number };
+  /** `ifindex`, `cgroupId`: 0 if the device or cgroup is gone, or the link is of another kind. */
+  bpfLinkInfo(linkFd: number): {
+    id: number;
+    type: number;
+    programId: number;
+    ifindex: number;
+    cgroupId: bigint;
+  };
   bpfTcAttach(
     programFd: number,
     ifindex: number,

@@ -11,6 +11,8 @@ export interface KeeperOptions {
   links: LinkTable;
   clock: Clock;
   log: Log;
+  /** What else is to be looked at with every full pass. */
+  alongside(): Promise<void>;
   /** Between two full passes. */
   passMs: number;
 }
@@ -71,6 +73,7 @@ export class Keeper {
         const { repaired, pruned, failed } = await this.#o.reconciler.fullPass();
         if (repaired + pruned.length + failed > 0)
           this.#o.log.info('full pass', { repaired, pruned, failed });
+        await this.#o.alongside();
       }).finally(() => this.#schedulePass());
     });
   }

@@ -4,7 +4,7 @@
  * src/loader fulfil them, tests put their own in place.
  */
 
-import type { Hook } from '../cnm/rows.js';
+import type { Hook, SocketHook } from '../cnm/rows.js';
 import type { Netlink } from '../link/netlink.js';
 import type { Netns } from '../link/netns.js';
 import type { HostSocket } from '../link/sockets.js';
@@ -33,12 +33,22 @@ export interface KernelMap<K, V> {
   used(): AsyncIterable<[K, V]>;
 }
 
-export type AttachApi = Pick<Attacher, 'attachTc' | 'attachXdp' | 'detach' | 'listAttachments'>;
+export type AttachApi = Pick<
+  Attacher,
+  'attachTc' | 'attachXdp' | 'attachSocketHook' | 'detach' | 'listAttachments' | 'listSocketHooks'
+>;
 
 /** The programs of the hooks, for devices with and without Ethernet header. */
 export interface Programs {
   loaded(hook: Hook, layer: Layer): Program | undefined;
   load(hook: Hook, layer: Layer): Promise<Program>;
+}
+
+/** The programs of the socket hooks, and the cgroup they belong on. */
+export interface SocketPrograms {
+  /** Its directory; null: this host has none. */
+  readonly cgroup: string | null;
+  socketProgram(hook: SocketHook): Program;
 }
 
 /** Listening TCP and bound UDP sockets of the daemon's namespace. */

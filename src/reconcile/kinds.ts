@@ -2,13 +2,22 @@
 /** The operations of every kind of row, put together. */
 import type { Row } from '../cnm/rows.js';
 import type { Identity } from './identity.js';
-import type { AttachApi, KernelMaps, NetlinkApi, NetnsApi, Programs } from './kernel.js';
+import type {
+  AttachApi,
+  HostSockets,
+  KernelMaps,
+  NetlinkApi,
+  NetnsApi,
+  Programs,
+  SocketPrograms,
+} from './kernel.js';
 import type { LinkTable } from './links.js';
 import { AttachmentOps } from './ops/attachment.js';
 import { BridgeOps } from './ops/bridge.js';
 import { DataplaneEndpointOps } from './ops/dp-endpoint.js';
 import { DataplaneNetworkOps } from './ops/dp-network.js';
 import { FdbOps } from './ops/fdb.js';
+import { GuardedPublishOps } from './ops/guarded-publish.js';
 import { HostAddressOps } from './ops/host-address.js';
 import { MacvlanOps } from './ops/macvlan.js';
 import { NeighbourOps } from './ops/neighbour.js';
@@ -16,8 +25,10 @@ import { NetnsOps } from './ops/netns.js';
 import { PortOps } from './ops/port.js';
 import { PublishOps } from './ops/publish.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
+import { SocketHookOps } from './ops/socket-hook.js';
 import { UplinkOps } from './ops/uplink.js';
 import type { Ops, OpsByKind } from './ops.js';
+import type { ReservedPorts } from './reserved-ports.js';
 import type { Tables } from './tables.js';
 
 export interface LinkKernel {
@@ -32,12 +43,19 @@ export interface LinkKernel {
   /** Lowest MTU of the uplinks. */
   mtu(): number;
   programs: Programs;
+  sockets: SocketPrograms;
   /** A file under /proc/sys of the daemon's own namespace. */
   writeSysctl(key: string, value: string): Promise<void>;
 }
 
+/** What else holds ports of the host. */
+export interface PortKernel {
+  hostSockets: HostSockets;
+  reserved: Pick<ReservedPorts, 'changed'>;
+}
+
 /** Everything. */
-export function allOps(kernel: LinkKernel, maps: KernelMaps): OpsByKind {
+export function allOps(kernel: LinkKernel, maps: KernelMaps, ports: PortKernel): OpsByKind {
   const { links, tables } = kernel;
   return {
     ...linkOps(kernel),
@@ -45,7 +63,7 @@ export function allOps(kernel: LinkKernel, maps: KernelMaps): OpsByKind {
     'dp-endpoint': new DataplaneEndpointOps(maps, links, tables),
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
-    publish: new PublishOps(maps),
+    publish: new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
   };
 }
 
@@ -77,5 +95,6 @@ function linkOps(kernel: LinkKernel) {
     neighbour: new NeighbourOps(netlink, links, tables),
     fdb: new FdbOps(netlink, links, tables),
     attachment: new AttachmentOps(kernel),
+    'socket-hook': new SocketHookOps(kernel),
   };
 }

@@ -59,7 +59,7 @@ export const UP: readonly Stage[] = [
   ['sandbox-files', 'bridge'],
   ['dp-network', 'port', 'macvlan'],
   ['neighbour', 'fdb', 'dp-endpoint', 'uplink', 'host-address'],
-  ['attachment'],
+  ['attachment', 'socket-hook'],
   'raise',
   ['publish'],
 ];
@@ -74,7 +74,7 @@ export const DOWN: readonly (readonly RowKind[])[] = [
   ['port', 'macvlan'],
   ['dp-network'],
   ['bridge'],
-  ['attachment'],
+  ['attachment', 'socket-hook'],
   ['sandbox-files'],
   ['netns'],
 ];

@@ -28,6 +28,8 @@ export interface UplinkOptions {
   identity: Identity;
   /** Only these; empty: all that look like one. */
   names: readonly string[];
+  /** Rows of the node that do not depend on its links. */
+  fixed: readonly Row[];
   /** Drop at XDP what is for containers' own addresses. */
   xdp: boolean;
   /** Links that rows of ours make or will make. */
@@ -81,7 +83,11 @@ export class UplinkFollower {
     const links = this.#o.links.all().sort((a, b) => a.ifindex - b.ifindex);
     this.#uplinks = links.filter((link) => this.#isUplink(link));
     this.#noteMtu();
-    return [...this.#uplinks.flatMap((link) => this.#uplinkRows(link)), ...this.#addressRows()];
+    return [
+      ...this.#o.fixed,
+      ...this.#uplinks.flatMap((link) => this.#uplinkRows(link)),
+      ...this.#addressRows(),
+    ];
   }
 
   /** Call on every link and address event. */

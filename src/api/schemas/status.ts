@@ -28,7 +28,11 @@ export const StatusSchema = Type.Object(
     ),
     attachModes: Type.Array(
       Type.Object(
-        { link: Type.String(), hook: Type.String(), mode: Type.String({ description: 'tcx, clsact' }) },
+        {
+          link: Type.String({ description: "an interface's name, or the directory of a cgroup" }),
+          hook: Type.String(),
+          mode: Type.String({ description: 'tcx, clsact, cgroup' }),
+        },
         closed,
       ),
     ),

@@ -428,6 +428,38 @@ export const publishAllowKeyCodec: Codec<t.PublishAllowKey> = {
   },
 };
 
+export const socketPeer4Codec: Codec<t.SocketPeer4> = {
+  size: 8,
+  encode(value, to, at) {
+    to.fill(0, at, at + 8);
+    putIpv4(value.addr, to, at);
+    to.writeUInt16BE(value.port, at + 4);
+  },
+  decode(from, at) {
+    return {
+      addr: getIpv4(from, at),
+      port: from.readUInt16BE(at + 4),
+    };
+  },
+};
+
+export const socketPeer4KeyCodec: Codec<t.SocketPeer4Key> = {
+  size: 16,
+  encode(value, to, at) {
+    to.fill(0, at, at + 16);
+    to.writeBigUInt64LE(value.cookie, at);
+    putIpv4(value.addr, to, at + 8);
+    to.writeUInt16BE(value.port, at + 12);
+  },
+  decode(from, at) {
+    return {
+      cookie: from.readBigUInt64LE(at),
+      addr: getIpv4(from, at + 8),
+      port: from.readUInt16BE(at + 12),
+    };
+  },
+};
+
 export const trafficCodec: Codec<t.Traffic> = {
   size: 16,
   encode(value, to, at) {

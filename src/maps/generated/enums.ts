@@ -111,3 +111,12 @@ export const port_table = {
 export const publish_flag = {
   PUBLISH_LIMITED: 1,
 } as const;
+
+export const socket_event = {
+  SOCKET_CONNECT: 0,
+  SOCKET_SENDMSG: 1,
+  SOCKET_RECVMSG: 2,
+  SOCKET_GETPEERNAME: 3,
+  SOCKET_BIND: 4,
+  SOCKET_EVENTS: 5,
+} as const;

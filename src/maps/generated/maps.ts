@@ -197,4 +197,28 @@ export const maps = {
     key: u32Codec,
     value: u64Codec,
   } satisfies MapDescriptor<number, bigint>,
+  socket_events: {
+    name: 'socket_events',
+    type: 6,
+    maxEntries: 5,
+    flags: 0,
+    key: u32Codec,
+    value: u64Codec,
+  } satisfies MapDescriptor<number, bigint>,
+  socket_netns: {
+    name: 'socket_netns',
+    type: 2,
+    maxEntries: 1,
+    flags: 0,
+    key: u32Codec,
+    value: u64Codec,
+  } satisfies MapDescriptor<number, bigint>,
+  socket_peers4: {
+    name: 'socket_peers4',
+    type: 9,
+    maxEntries: 65536,
+    flags: 0,
+    key: c.socketPeer4KeyCodec,
+    value: c.socketPeer4Codec,
+  } satisfies MapDescriptor<t.SocketPeer4Key, t.SocketPeer4>,
 };

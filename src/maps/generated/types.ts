@@ -168,6 +168,17 @@ export interface PublishAllowKey {
   source: string;
 }
 
+export interface SocketPeer4 {
+  addr: string;
+  port: number;
+}
+
+export interface SocketPeer4Key {
+  cookie: bigint;
+  addr: string;
+  port: number;
+}
+
 export interface Traffic {
   packets: bigint;
   bytes: bigint;

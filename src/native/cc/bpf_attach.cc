@@ -38,14 +38,14 @@ Napi::Value Nothing(Napi::Env env) { return env.Undefined(); }
 
 Napi::Value LinkCreate(const Napi::CallbackInfo& info) {
   int program = Int(info, 0);
-  uint32_t ifindex = Uint(info, 1), type = Uint(info, 2), flags = Uint(info, 3);
+  uint32_t target = Uint(info, 1), type = Uint(info, 2), flags = Uint(info, 3);
   auto fd = std::make_shared<int>(-1);
   return BpfWorker(info.Env())
       .Run(
           info.Env(),
           [=]() {
             LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = flags);
-            *fd = bpf_link_create(program, static_cast<int>(ifindex),
+            *fd = bpf_link_create(program, static_cast<int>(target),
                                   static_cast<bpf_attach_type>(type), &opts);
             return *fd < 0 ? Failure{"BPF_LINK_CREATE", -*fd, ""} : Failure{};
           },
@@ -73,7 +73,11 @@ Napi::Value LinkInfo(const Napi::CallbackInfo& info) {
   result.Set("id", link.id);
   result.Set("type", link.type);
   result.Set("programId", link.prog_id);
-  result.Set("ifindex", IfindexOf(link));
+  bool cgroup = link.type == BPF_LINK_TYPE_CGROUP;
+  result.Set("ifindex", cgroup ? 0 : IfindexOf(link));
+  result.Set(
+      "cgroupId",
+      Napi::BigInt::New(info.Env(), static_cast<uint64_t>(cgroup ? link.cgroup.cgroup_id : 0)));
   return result;
 }
 

@@ -7,11 +7,12 @@
 
 namespace sluice {
 
-// (programFd, ifindex, attachType, flags) -> Promise<link fd>
+// (programFd, target, attachType, flags) -> Promise<link fd>; target: an ifindex or a cgroup fd
 Napi::Value LinkCreate(const Napi::CallbackInfo& info);
 // (linkFd, programFd) -> Promise: exchanges the program without a gap
 Napi::Value LinkUpdate(const Napi::CallbackInfo& info);
-// (linkFd) -> {id, type, programId, ifindex}; ifindex 0: the device is gone
+// (linkFd) -> {id, type, programId, ifindex, cgroupId}; 0: the device or cgroup is gone, or the
+// link is of another kind
 Napi::Value LinkInfo(const Napi::CallbackInfo& info);
 // clsact filters: (programFd, ifindex, egress, handle, priority) -> Promise
 Napi::Value TcAttach(const Napi::CallbackInfo& info);

@@ -263,7 +263,7 @@ export class PublishOps implements Ops<PublishRow> {
 }
 
 /** In the families that the endpoint has. */
-function places(row: PublishRow): Place[] {
+export function places(row: PublishRow): Place[] {
   const { hostIp } = row;
   const all = { v4: { v6: false, address: null }, v6: { v6: true, address: null } } as const;
   if (hostIp === null) return row.ipv6 === null ? [all.v4] : [all.v4, all.v6];

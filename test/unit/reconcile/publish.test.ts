@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PublishRow } from '../../../src/cnm/rows.js';
+import { port_table, publish_flag } from '../../../src/maps/generated/enums.js';
 import type { KernelMaps } from '../../../src/reconcile/kernel.js';
 import { PublishOps } from '../../../src/reconcile/ops/publish.js';
 import { FakeMap } from './fake-maps.js';
@@ -80,15 +81,22 @@ describe('publish', () => {
       host_port_end: 29_999,
       port: 30_000,
       protocol: 6,
+      flags: 0,
+      addr6: '::',
     });
   });
 
   it('lets every address and single addresses share a port, in any order of coming and going', () => {
-    const rows = [row(1, 80), row(2, 80, { hostIp: '192.0.2.1' }), row(3, 80, { hostIp: '192.0.2.2' })];
+    const rows = [
+      row(1, 80),
+      row(2, 80, { hostIp: '192.0.2.1' }),
+      row(3, 80, { hostIp: '192.0.2.2' }),
+      row(4, 80, { hostIp: '127.0.0.1' }),
+    ];
     fc.assert(
       fc.property(
-        fc.shuffledSubarray(rows, { minLength: 3 }),
-        fc.shuffledSubarray(rows, { minLength: 3 }),
+        fc.shuffledSubarray(rows, { minLength: 4 }),
+        fc.shuffledSubarray(rows, { minLength: 4 }),
         (coming, going) => {
           const m = maps();
           const ops = new PublishOps(m);
@@ -160,8 +168,45 @@ describe('publish', () => {
     expect(actual(m)).toEqual(expected([one]));
   });
 
+  it('opens both families where the endpoint has both, or the one that is named', () => {
+    const m = maps();
+    const ops = new PublishOps(m);
+    const six = port_table.PORT_TABLES_FAMILY * 65536;
+    const slots = () => [...m.port_slots.dump().keys()].map(Number).sort((a, b) => a - b);
+    const both = row(1, 80, { ipv6: 'fd00::2' });
+    ops.update(both, []);
+    expect(slots()).toEqual([80, six + 80]);
+    ops.delete(both);
+    ops.update(row(2, 80, { ipv6: 'fd00::2', hostIp: '0.0.0.0' }), []);
+    ops.update(row(3, 81, { ipv6: 'fd00::2', hostIp: '::' }), []);
+    ops.update(row(4, 82, { ipv6: 'fd00::2', hostIp: '2001:db8::1' }), []);
+    expect(slots()).toEqual([80, six + 81, six + 82]);
+    expect(m.publish_addr6.get({ addr: '2001:db8::1', port: 82, protocol: 6 })).toBe(4);
+    expect(m.publish_addr4.dump().size).toBe(0);
+  });
+
+  it('lists who may come, of both families in one trie, and forgets them', async () => {
+    const m = maps();
+    const ops = new PublishOps(m);
+    const limited = row(5, 80, { allow: ['192.0.2.0/24', '2001:db8::/32'] });
+    ops.update(limited, []);
+    expect(m.publishes.get(5)?.flags).toBe(publish_flag.PUBLISH_LIMITED);
+    const v4 = { prefix_length: 32 + 96 + 24, publish: 5, source: '::ffff:c000:200' };
+    const v6 = { prefix_length: 32 + 32, publish: 5, source: '2001:db8::' };
+    expect([m.publish_allow.get(v4), m.publish_allow.get(v6)]).toEqual([1, 1]);
+    m.publish_allow.delete(v4);
+    expect((await ops.read()).holds(limited)).toBe(false);
+    const fewer = { ...limited, allow: ['2001:db8::/32'] };
+    ops.update(fewer, [limited]);
+    m.publish_allow.set({ ...v4, publish: 9 }, 1);
+    for (const stray of (await ops.read()).strays(() => true)) await stray.remove();
+    expect(m.publish_allow.dump().size).toBe(1);
+    ops.delete(fewer);
+    expect(m.publish_allow.dump().size).toBe(0);
+  });
+
   it('reads back what is missing and what is left over, and prunes to what is wanted', async () => {
-    const address = fc.constantFrom(null, '192.0.2.1', '192.0.2.2');
+    const address = fc.constantFrom(null, '192.0.2.1', '192.0.2.2', '127.0.0.1');
     const arbitraryRow = fc
       .record({
         hostIp: address,
