@@ -22,7 +22,14 @@ export const REDIRECT = 7;
 /** Where a test run says the packet came in. */
 const LOOPBACK = 1;
 
-const NAMES = ['endpoint_ingress', 'bridge_egress', 'uplink_ingress', 'uplink_egress', 'collector'] as const;
+const NAMES = [
+  'endpoint_ingress',
+  'bridge_egress',
+  'uplink_ingress',
+  'uplink_egress',
+  'uplink_xdp',
+  'collector',
+] as const;
 export type Name = (typeof NAMES)[number];
 
 export class TestDataplane {
