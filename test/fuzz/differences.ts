@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Where Sluice means to do something else than netfilter. */
+/**
+ * Where Sluice does something else than netfilter, and why. Each entry says
+ * exactly what comes out on either side, and has a script that shows it:
+ * differences.test.ts fails where that is not so any more.
+ */
 import type { Outcome } from '../support/play.js';
-import type { Flow, Step } from '../support/script.js';
+import type { Station } from '../support/reference.js';
+import { ACK, type Flow, RST, type Script, type Step, SYN } from '../support/script.js';
 
 export interface Case {
   flow: Flow;
@@ -13,7 +18,170 @@ export interface Case {
 export interface Difference {
   readonly name: string;
   readonly reason: string;
+  readonly example: Script;
   applies(c: Case): boolean;
 }
 
-export const DIFFERENCES: readonly Difference[] = [];
+const receiver = ({ flow, step }: Case): Station | null =>
+  step.from === 'client' ? flow.server : flow.client;
+const sender = ({ flow, step }: Case): Station | null => (step.from === 'client' ? flow.client : flow.server);
+
+const silent = (o: Outcome, ...reasons: string[]): boolean =>
+  o.out.length === 0 && o.remarks.dropped.join() === reasons.join();
+/** One packet, to this station, that says so and whose checksums are right. */
+function only(o: Outcome, to: Station | null, says: RegExp): boolean {
+  const [line = ''] = o.out;
+  return (
+    o.out.length === 1 && to !== null && line.startsWith(`${to}: `) && says.test(line) && !/WRONG/.test(line)
+  );
+}
+
+const REFUSED = /tcp .* flags (4|20) .* id new|type 3 code 3 .* id new/;
+const EXCEEDED = /type 11 code 0 .* id new/;
+const withoutOptions = (o: Outcome): string =>
+  o.out.map((l) => l.replace(/options [0-9a-f]+/, '')).join('\n');
+
+const withoutSource = (o: Outcome): string => o.out.map((l) => l.replace(/icmp [^ ]+ >/, '')).join('\n');
+
+const MASQUERADE: Flow = {
+  kind: 'masquerade',
+  protocol: 'udp',
+  client: 'one',
+  server: 'ext1',
+  sport: 5000,
+  target: '192.168.77.2',
+  dport: 53,
+  serverPort: 53,
+};
+const PUBLISHED: Flow = {
+  kind: 'published',
+  protocol: 'tcp',
+  client: 'ext1',
+  server: 'one',
+  sport: 5001,
+  target: '192.168.77.1',
+  dport: 8080,
+  serverPort: 80,
+};
+const PLAIN: Step = {
+  flow: 0,
+  from: 'client',
+  what: 'packet',
+  length: 8,
+  ttl: 64,
+  tos: 0,
+  flags: SYN,
+  seq: 1,
+  ack: 0,
+};
+
+function example(flow: Flow, ...steps: Partial<Step>[]): Script {
+  return { family: 4, flows: [flow], steps: steps.map((s) => ({ ...PLAIN, ...s })) };
+}
+
+export const DIFFERENCES: readonly Difference[] = [
+  {
+    name: 'direct',
+    reason: "a container's own address is not reachable from outside; netfilter forwards unless told not to",
+    example: example({ ...PUBLISHED, kind: 'direct', target: '10.99.0.11', dport: 80 }, {}),
+    applies: (c) =>
+      c.flow.kind === 'direct' && c.step.from === 'client' && silent(c.sluice, 'direct_routing'),
+  },
+  {
+    name: 'tcp-state',
+    reason:
+      "flags that fit no state of a connection are the ends' own business; netfilter calls them INVALID",
+    example: example(PUBLISHED, {}, { flags: 0, seq: 2 }),
+    applies: (c) =>
+      c.flow.protocol === 'tcp' &&
+      c.netfilter.remarks.invalid &&
+      (c.netfilter.out.length === 0 || only(c.netfilter, sender(c), REFUSED)) &&
+      only(c.sluice, receiver(c), /tcp .* id kept/),
+  },
+  {
+    name: 'tcp-middle',
+    reason: 'only a SYN opens a connection to a published port; netfilter picks one up in the middle',
+    example: example(PUBLISHED, { flags: ACK, ack: 1 }),
+    applies: (c) =>
+      (c.flow.kind === 'published' || c.flow.kind === 'hairpin') &&
+      c.step.from === 'client' &&
+      ((c.step.flags ?? 0) & (SYN | RST)) === 0 &&
+      only(c.netfilter, receiver(c), /tcp .* id kept/) &&
+      only(c.sluice, sender(c), REFUSED),
+  },
+  {
+    name: 'icmp-error',
+    reason: 'ICMP errors are not translated in this version',
+    example: example(MASQUERADE, {}, { from: 'server', what: 'error', icmp: [3, 3] }),
+    applies: (c) =>
+      c.step.what === 'error' &&
+      (silent(c.sluice) || silent(c.sluice, 'unknown_protocol')) &&
+      only(c.netfilter, receiver(c), /icmp .* about .* id kept/),
+  },
+  {
+    name: 'fragment-out',
+    reason: 'fragments are not translated in this version: what a container sends in some is dropped',
+    example: example(MASQUERADE, { what: 'fragments', length: 900, df: false }),
+    applies: (c) =>
+      c.step.what === 'fragments' && silent(c.sluice, 'fragment') && c.netfilter.out.length === 1,
+  },
+  {
+    name: 'fragment-in',
+    reason: "fragments are not translated in this version: what comes from outside in some is the host's",
+    example: example(
+      { ...PUBLISHED, protocol: 'udp', dport: 5300, serverPort: 53 },
+      {
+        what: 'fragments',
+        length: 900,
+        df: false,
+      },
+    ),
+    applies: (c) =>
+      c.step.what === 'fragments' &&
+      (c.sluice.out.length === 0 || only(c.sluice, sender(c), REFUSED)) &&
+      (only(c.netfilter, receiver(c), /id kept/) || only(c.netfilter, sender(c), EXCEEDED)),
+  },
+  {
+    name: 'ttl',
+    reason: 'what would reach a container with a hop count of 0 is dropped and counted, without an answer',
+    example: example(PUBLISHED, { ttl: 1 }),
+    applies: (c) => c.step.ttl === 1 && silent(c.sluice, 'ttl') && only(c.netfilter, sender(c), EXCEEDED),
+  },
+  {
+    name: 'ttl-hairpin',
+    reason:
+      "a container's packet with a hop count of 1 is left to the host's stack, where a published port is closed",
+    example: example({ ...PUBLISHED, kind: 'hairpin', client: 'two' }, { ttl: 1 }),
+    applies: (c) =>
+      c.flow.kind === 'hairpin' &&
+      c.step.ttl === 1 &&
+      // a reset is answered by nothing
+      (only(c.sluice, sender(c), REFUSED) || silent(c.sluice)) &&
+      only(c.netfilter, sender(c), EXCEEDED),
+  },
+  {
+    name: 'ttl-source',
+    reason:
+      'time exceeded comes from the gateway; netfilter takes its own for a part of the flow and rewrites the source',
+    example: example(
+      { ...PUBLISHED, protocol: 'udp', dport: 5300, serverPort: 53 },
+      {},
+      { from: 'server', ttl: 1 },
+    ),
+    applies: (c) =>
+      c.step.ttl === 1 &&
+      c.step.from === 'server' &&
+      only(c.sluice, sender(c), /icmp 10\.99\.0\.1 > .* type 11 code 0 .* id new/) &&
+      only(c.netfilter, sender(c), EXCEEDED) &&
+      withoutSource(c.sluice) === withoutSource(c.netfilter),
+  },
+  {
+    name: 'route-options',
+    reason: 'IP options travel as they are; the stack behind netfilter writes its address into Record Route',
+    example: example(MASQUERADE, { options: '070b0400000000000000000000000000' }),
+    applies: (c) =>
+      c.step.options?.startsWith('07') === true &&
+      c.sluice.out.length === 1 &&
+      withoutOptions(c.sluice) === withoutOptions(c.netfilter),
+  },
+];

@@ -37,6 +37,7 @@ interface Progress {
   got: Partial<Record<'client' | 'server', Buffer>>;
 }
 
+const IGMP = 2;
 const ID = 0x5000;
 /** Longer than the programs' tick: two of them, and a flow has proven itself. */
 const PAUSE_MS = 1150;
@@ -155,7 +156,7 @@ export class Player {
     return packet(craft);
   }
 
-  /** IP packets only, the fragments of one put together. */
+  /** IP packets but for those about neighbours and groups, the fragments of one put together. */
   #packets(arrivals: Arrival[]): { station: Station; data: Buffer; whole: boolean }[] {
     const out: { station: Station; data: Buffer; whole: boolean }[] = [];
     const parts = new Map<string, { station: Station; data: Buffer[] }>();
@@ -164,7 +165,7 @@ export class Player {
       if (data.readUInt16BE(12) !== type) continue;
       const body = data.subarray(14);
       const name = station as Station;
-      if (this.#script.family === 6 && isNeighbourDiscovery(body)) continue;
+      if (this.#script.family === 6 ? isNeighbourDiscovery(body) : body[9] === IGMP) continue;
       if (this.#script.family === 6 || (body.readUInt16BE(6) & 0x3fff) === 0) {
         out.push({ station: name, data: body, whole });
         continue;

@@ -305,6 +305,13 @@ class Netfilter extends Bed implements Side {
     must(host, ['nft', '-f', '-'], ruleset(a));
     // Sluice does not track windows, on purpose
     must(host, ['sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_be_liberal=1']);
+    // nor does what stays within a network meet any rule
+    must(host, [
+      'sysctl',
+      '-qw',
+      'net.bridge.bridge-nf-call-iptables=0',
+      'net.bridge.bridge-nf-call-ip6tables=0',
+    ]);
     await this.open(boxes, 'br0');
   }
 

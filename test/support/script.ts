@@ -196,8 +196,9 @@ function stepOf(r: Random, family: Family, flows: readonly Flow[], talks: Talk[]
   if (r.chance(0.015)) return { ...base, what: 'pause' };
   if (talk.phase !== 'new' && r.chance(0.1))
     return { ...base, what: 'error', icmp: r.pick(ERRORS[family]), router: r.chance(0.3) };
+  // what an error cites of a route that is being recorded is the kernel's own affair
   const options =
-    family === 4 && r.chance(0.05)
+    family === 4 && base.ttl > 1 && r.chance(0.05)
       ? r.pick(['01010100', '94040000', '070b0400000000000000000000000000'])
       : undefined;
   const more = options === undefined ? {} : { options };
