@@ -30,7 +30,7 @@ afterAll(async () => {
   await sluice?.stop();
 });
 
-it(`does with ${SCRIPTS} scripts what netfilter does`, { timeout: 60_000 + SCRIPTS * 5_000 }, async () => {
+it('does with random scripts what netfilter does', { timeout: 60_000 + SCRIPTS * 5_000 }, async () => {
   const pair = new Differential(sluice, netfilter, DIFFERENCES);
   for (let n = 0; n < SCRIPTS; n++) {
     const found = await pair.play(makeScript(new Random(SEED + n), FAMILY));

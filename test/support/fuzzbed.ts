@@ -30,10 +30,10 @@ export const PROGRAMS = [
 ] as const satisfies readonly Name[];
 export type FuzzedProgram = (typeof PROGRAMS)[number];
 
-const PEER = '10.64.0.3';
-const PEER_MAC = '02:42:0a:40:00:03';
-const UPLINK_MAC = '02:00:00:00:00:aa';
-const ROUTER_MAC = '02:00:00:00:00:bb';
+export const PEER = '10.64.0.3';
+export const PEER_MAC = '02:42:0a:40:00:03';
+export const UPLINK_MAC = '02:00:00:00:00:aa';
+export const ROUTER_MAC = '02:00:00:00:00:bb';
 const CLIENTS = [CLIENT, '198.51.100.8', '192.0.2.77'];
 const [FIN, SYN, RST, PSH, ACK] = [1, 2, 4, 8, 16];
 const FLAGS = [SYN, SYN | ACK, ACK, PSH | ACK, FIN | ACK, RST, RST | ACK];
@@ -71,15 +71,15 @@ export class FuzzBed {
   }
 
   /** The device that a program's packets come by; 0 for XDP, which takes none. */
-  ifindex(program: FuzzedProgram): number {
+  ifindex(program: FuzzedProgram, endpoint: 'ep1' | 'ep2' = 'ep1'): number {
+    if (program === 'uplink_xdp') return 0;
     const name = {
-      endpoint_ingress: 'ep1',
+      endpoint_ingress: endpoint,
       bridge_egress: 'br0',
       uplink_ingress: 'up0',
       uplink_egress: 'up0',
-      uplink_xdp: '',
-    }[program];
-    return name === '' ? 0 : (this.#ifindex[name] as number);
+    };
+    return this.#ifindex[name[program]] as number;
   }
 
   async close(): Promise<void> {

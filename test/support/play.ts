@@ -97,7 +97,8 @@ export class Player {
     if (from === 'client') return { src: client, sport: flow.sport, dst: flow.target, dport: flow.dport };
     const seen = progress.seen ?? {
       src: flow.kind === 'masquerade' ? a.host : client,
-      sport: flow.sport,
+      // a port of the host that no flow of the script is given before it opens
+      sport: flow.kind === 'masquerade' ? flow.sport + 0x8000 : flow.sport,
       dst: flow.server ? a.station[flow.server] : flow.target,
       dport: flow.serverPort,
     };
