@@ -11,6 +11,8 @@ import { ACK, type Flow, RST, type Script, type Step, SYN } from '../support/scr
 export interface Case {
   flow: Flow;
   step: Step;
+  /** What the flow has sent before. */
+  before: readonly Step[];
   sluice: Outcome;
   netfilter: Outcome;
 }
@@ -38,6 +40,12 @@ function only(o: Outcome, to: Station | null, says: RegExp): boolean {
 
 const REFUSED = /tcp .* flags (4|20) .* id new|type 3 code 3 .* id new/;
 const EXCEEDED = /type 11 code 0 .* id new/;
+/** A reset before anything came back, or as the first that did. */
+function unansweredReset(before: readonly Step[]): boolean {
+  const at = before.findIndex((s) => ((s.flags ?? 0) & RST) !== 0);
+  return at >= 0 && before.slice(0, at).every((s) => s.from === 'client');
+}
+
 const withoutOptions = (o: Outcome): string =>
   o.out.map((l) => l.replace(/options [0-9a-f]+/, '')).join('\n');
 
@@ -53,6 +61,7 @@ const MASQUERADE: Flow = {
   dport: 53,
   serverPort: 53,
 };
+const MASQUERADE_TCP: Flow = { ...MASQUERADE, protocol: 'tcp', dport: 80, serverPort: 80 };
 const PUBLISHED: Flow = {
   kind: 'published',
   protocol: 'tcp',
@@ -97,6 +106,22 @@ export const DIFFERENCES: readonly Difference[] = [
       c.netfilter.remarks.invalid &&
       (c.netfilter.out.length === 0 || only(c.netfilter, sender(c), REFUSED)) &&
       only(c.sluice, receiver(c), /tcp .* id kept/),
+  },
+  {
+    name: 'tcp-reset',
+    reason:
+      'a reset only marks a connection, so that a forged one costs nothing; netfilter forgets one that was never answered',
+    example: example(
+      MASQUERADE_TCP,
+      {},
+      { flags: RST, seq: 2 },
+      { from: 'server', flags: SYN | ACK, ack: 2 },
+    ),
+    applies: (c) =>
+      c.flow.protocol === 'tcp' &&
+      unansweredReset(c.before) &&
+      only(c.sluice, receiver(c), /tcp .* id kept/) &&
+      (only(c.netfilter, sender(c), REFUSED) || c.netfilter.out.length === 0),
   },
   {
     name: 'tcp-middle',

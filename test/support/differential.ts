@@ -44,7 +44,8 @@ export class Differential {
         this.alike += sluice.out.length;
         continue;
       }
-      const c: Case = { flow, step, sluice, netfilter };
+      const before = script.steps.slice(0, index).filter((s) => s.flow === step.flow && s.what === 'packet');
+      const c: Case = { flow, step, before, sluice, netfilter };
       const known = this.#differences.find((d) => d.applies(c));
       if (!known) return { script, step, sluice, netfilter };
       this.met.set(known.name, (this.met.get(known.name) ?? 0) + 1);
