@@ -73,14 +73,22 @@ class Fuzzer {
     this.#random = random;
   }
 
-  async batch(size: number): Promise<void> {
+  /** Valid frames and mutated ones. */
+  batch(size: number): Promise<void> {
     const r = this.#random;
+    return this.run(
+      Array.from({ length: size }, () => {
+        const program = r.pick(PROGRAMS);
+        return { program, ...mutate(validFrame(program, r), r) };
+      }),
+    );
+  }
+
+  async run(frames: readonly { program: FuzzedProgram; names: string[]; data: Buffer }[]): Promise<void> {
     const before = counted(this.#bed);
-    const sent = Array.from({ length: size }, () => {
-      const program = r.pick(PROGRAMS);
-      const { data, names } = mutate(validFrame(program, r), r);
+    const sent = frames.map(({ program, names, data }) => {
       const faulty = saysNoSum(data) || KNOWN.some((fault) => fault.matches(program, data));
-      const complete = r.chance(0.3) && program !== 'uplink_xdp' && !faulty;
+      const complete = this.#random.chance(0.3) && program !== 'uplink_xdp' && !faulty;
       const run: Run = {
         program: PROGRAMS.indexOf(program),
         ifindex: this.#bed.ifindex(program),
@@ -157,6 +165,23 @@ it.each([
       for (const fate of Object.values(allowed))
         if (`${program} ${fate}` !== 'uplink_egress dropped')
           expect(fuzzer.fates[`${program} ${fate}`], `${program} ${fate}`).toBeGreaterThan(0);
+  } finally {
+    await bed.close();
+  }
+});
+
+it('no frame that is cut off breaks a program, wherever that is', async () => {
+  const bed = await FuzzBed.start();
+  try {
+    const r = new Random(SEED);
+    const fuzzer = new Fuzzer(bed, r);
+    for (const program of PROGRAMS)
+      for (let n = 0; n < 8; n++) {
+        const whole = validFrame(program, r);
+        const headers = Math.min(whole.length, 100);
+        const cuts = Array.from({ length: headers - 13 }, (_, i) => whole.subarray(0, 14 + i));
+        await fuzzer.run(cuts.map((data) => ({ program, names: ['cut'], data: Buffer.from(data) })));
+      }
   } finally {
     await bed.close();
   }

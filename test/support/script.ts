@@ -176,6 +176,10 @@ const ERRORS: Record<Family, readonly (readonly [number, number])[]> = {
   ],
 };
 
+const RECORD_ROUTE = '070b0400000000000000000000000000';
+/** No-operation, router alert, record route. */
+const OPTIONS = ['01010100', '94040000', RECORD_ROUTE];
+
 function stepOf(r: Random, family: Family, flows: readonly Flow[], talks: Talk[]): Step {
   const at = r.int(0, flows.length - 1);
   const flow = flows[at] as Flow;
@@ -196,14 +200,11 @@ function stepOf(r: Random, family: Family, flows: readonly Flow[], talks: Talk[]
   if (r.chance(0.015)) return { ...base, what: 'pause' };
   if (talk.phase !== 'new' && r.chance(0.1))
     return { ...base, what: 'error', icmp: r.pick(ERRORS[family]), router: r.chance(0.3) };
-  // what an error cites of a route that is being recorded is the kernel's own affair
-  const options =
-    family === 4 && base.ttl > 1 && r.chance(0.05)
-      ? r.pick(['01010100', '94040000', '070b0400000000000000000000000000'])
-      : undefined;
-  const more = options === undefined ? {} : { options };
+  const options = family === 4 && base.ttl > 1 && r.chance(0.05) ? r.pick(OPTIONS) : undefined;
+  // what an error of the host cites of a route that is being recorded is the kernel's own affair
+  const more = options === undefined || (flow.kind === 'host' && options === RECORD_ROUTE) ? {} : { options };
   if (flow.protocol !== 'tcp' && family === 4 && r.chance(0.06))
-    return { ...base, ...more, what: 'fragments', length: r.int(600, 1400), df: false };
+    return { ...base, what: 'fragments', length: r.int(600, 1400), df: false };
   if (flow.protocol === 'tcp') return { ...base, ...more, what: 'packet', ...tcpStep(r, talk) };
   talk.phase = 'open';
   if (flow.protocol === 'udp') return { ...base, ...more, what: 'packet', noSum: r.chance(0.15) };
