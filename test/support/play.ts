@@ -46,9 +46,11 @@ const ERROR_TYPES: Record<number, readonly number[]> = { 1: [3, 4, 5, 11, 12], 5
 export class Player {
   readonly #side: Side;
   readonly #script: Script;
+  readonly #quietMs: number;
   readonly #progress: Progress[];
 
-  constructor(side: Side, script: Script) {
+  constructor(side: Side, script: Script, quietMs: number) {
+    this.#quietMs = quietMs;
     this.#side = side;
     this.#script = script;
     this.#progress = script.flows.map(() => ({ seen: null, got: {} }));
@@ -75,7 +77,7 @@ export class Player {
       from,
       frame(to, this.#side.mac(from), ETHERTYPE[this.#script.family], part),
     ]);
-    const { arrivals, remarks } = await this.#side.send(frames);
+    const { arrivals, remarks } = await this.#side.send(frames, this.#quietMs);
     const packets = this.#packets(arrivals);
     for (const { station, data } of packets) this.#note(flow, progress, step, station, data);
     const out = packets.map(

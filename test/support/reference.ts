@@ -75,14 +75,12 @@ export interface Side {
   readonly name: 'sluice' | 'netfilter';
   /** MAC to send to: the gateway's, the uplink's, a station's. */
   mac(of: Station | 'gateway' | 'host'): string;
-  send(frames: [Station, Buffer][]): Promise<{ arrivals: Arrival[]; remarks: Remarks }>;
+  /** Until nothing has come for `quietMs`. */
+  send(frames: [Station, Buffer][], quietMs: number): Promise<{ arrivals: Arrival[]; remarks: Remarks }>;
   /** No flow is left. */
   forget(): Promise<void>;
   stop(): Promise<void>;
 }
-
-/** Until nothing comes any more; packets cross veths in the sender's own time. */
-const QUIET_MS = 4;
 
 function macOf(netns: string, iface: string): string {
   return json<[{ address: string }]>(netns, ['ip', '-j', 'link', 'show', iface])[0].address;
@@ -138,7 +136,7 @@ abstract class Bed {
     this.#macs.set('host', macOf(bed.host, 'up0'));
     this.#macs.set('gateway', macOf(bed.host, bridge));
     this.#stations = await Stations.start(at, bed.host);
-    await this.exchange([]);
+    await this.exchange([], 1);
   }
 
   mac(of: string): string {
@@ -150,8 +148,11 @@ abstract class Bed {
     return this.#stations;
   }
 
-  protected async exchange(frames: [Station, Buffer][]): Promise<{ arrivals: Arrival[]; invalid: boolean }> {
-    const { arrivals, invalid } = await this.stations.send(frames, QUIET_MS);
+  protected async exchange(
+    frames: [Station, Buffer][],
+    quietMs: number,
+  ): Promise<{ arrivals: Arrival[]; invalid: boolean }> {
+    const { arrivals, invalid } = await this.stations.send(frames, quietMs);
     const grew = invalid > this.#invalid;
     this.#invalid = invalid;
     return { arrivals, invalid: grew };
@@ -207,9 +208,12 @@ class Sluice extends Bed implements Side {
     );
   }
 
-  async send(frames: [Station, Buffer][]): Promise<{ arrivals: Arrival[]; remarks: Remarks }> {
+  async send(
+    frames: [Station, Buffer][],
+    quietMs: number,
+  ): Promise<{ arrivals: Arrival[]; remarks: Remarks }> {
     const before = this.#drops();
-    const { arrivals } = await this.exchange(frames);
+    const { arrivals } = await this.exchange(frames, quietMs);
     const dropped = [...this.#drops()]
       .filter(([name, n]) => n > (before.get(name) ?? 0n))
       .map(([name]) => name);
@@ -315,8 +319,11 @@ class Netfilter extends Bed implements Side {
     await this.open(boxes, 'br0');
   }
 
-  async send(frames: [Station, Buffer][]): Promise<{ arrivals: Arrival[]; remarks: Remarks }> {
-    const { arrivals, invalid } = await this.exchange(frames);
+  async send(
+    frames: [Station, Buffer][],
+    quietMs: number,
+  ): Promise<{ arrivals: Arrival[]; remarks: Remarks }> {
+    const { arrivals, invalid } = await this.exchange(frames, quietMs);
     return { arrivals, remarks: { dropped: [], invalid } };
   }
 
