@@ -10,6 +10,7 @@ export default defineConfig({
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 } },
       { test: { name: 'bpf', include: ['test/bpf/**/*.test.ts'], ...privileged } },
       { test: { name: 'net', include: ['test/net/**/*.test.ts'], ...privileged } },
+      { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], ...privileged } },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...privileged } },
     ],
   },

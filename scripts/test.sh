@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 bash scripts/lint.sh --count "$work/lint"
 read -r passed failed <"$work/lint"
 skipped=0
-for project in unit bpf net e2e; do
+for project in unit bpf fuzz net e2e; do
   npx --no-install vitest run --project "$project" --passWithNoTests \
     --reporter=default --reporter=json --outputFile.json="$work/$project.json"
   code=$?

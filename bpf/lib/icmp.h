@@ -16,6 +16,7 @@ struct quoted {
 	u32 icmp;
 	u32 ip;
 	u32 l4;
+	u32 end; /* as the outer header has it; what lies behind only fills up the frame */
 };
 
 /* Offset of the layer-4 checksum that a change of ports shows in, or 0. */
@@ -74,7 +75,7 @@ static __always_inline int read_quoted(struct __sk_buff *skb, struct quoted *at,
 		at->l4 = at->ip + ip->v4.ihl * 4;
 		key->protocol = ip->v4.protocol;
 	}
-	if (bpf_skb_load_bytes(skb, at->l4, &l4, sizeof(l4)))
+	if (at->l4 + sizeof(l4) > at->end || bpf_skb_load_bytes(skb, at->l4, &l4, sizeof(l4)))
 		return -1;
 	if (key->protocol == IPPROTO_TCP || key->protocol == IPPROTO_UDP ||
 	    key->protocol == IPPROTO_SCTP) {
@@ -134,7 +135,8 @@ static __always_inline int write_quoted(struct __sk_buff *skb, const struct quot
 		return -1;
 	}
 	/* a short quote ends before TCP's checksum */
-	if (field && !bpf_skb_load_bytes(skb, at->l4 + field, &sum, sizeof(sum)) &&
+	if (field && at->l4 + field + sizeof(sum) <= at->end &&
+	    !bpf_skb_load_bytes(skb, at->l4 + field, &sum, sizeof(sum)) &&
 	    (sum || protocol != IPPROTO_UDP)) {
 		sum = csum_update(sum, changes);
 		if (store16(skb, at->l4 + field, !sum && protocol == IPPROTO_UDP ? 0xffff : sum))
@@ -208,6 +210,19 @@ static __noinline int write_error6(struct __sk_buff *skb, const struct quoted *a
 	return write_error(skb, at, flow, protocol, outer_source, true);
 }
 
+/* Where the packet ends by its own account. */
+static __always_inline int outer_end(struct __sk_buff *skb, u32 *end, bool v6)
+{
+	u32 at = l2_length() +
+		 (v6 ? offsetof(struct ipv6hdr, payload_len) : offsetof(struct iphdr, tot_len));
+	be16 length;
+
+	if (bpf_skb_load_bytes(skb, at, &length, sizeof(length)))
+		return -1;
+	*end = l2_length() + bpf_ntohs(length) + (v6 ? sizeof(struct ipv6hdr) : 0);
+	return 0;
+}
+
 /* Not a verdict: the error belongs to no flow that enters at this hook. */
 #define ERROR_OF_NO_FLOW (-100)
 
@@ -230,6 +245,8 @@ static __always_inline int icmp_error_family(struct __sk_buff *skb, u32 hook,
 	ip = (union ip_header *)&scratch->partner;
 	at.icmp = icmp;
 	at.ip = at.icmp + sizeof(struct icmp_message);
+	if (outer_end(skb, &at.end, v6))
+		return ERROR_OF_NO_FLOW;
 	if (read_quoted(skb, &at, key, ip, v6))
 		return ERROR_OF_NO_FLOW;
 	flow = flow_find(key, v6);

@@ -137,7 +137,9 @@ static __always_inline int flow_maintain_family(struct __sk_buff *skb, const uni
 		else
 			flow_put_new(&scratch->pkey, partner, BPF_NOEXIST, v6);
 	} else if (!flow_partner_of(key, partner, v6)) {
-		return 0;
+		/* evicted, and its port taken by another: this half has no answer any more */
+		flow_forget(key, v6);
+		return -1;
 	} else if (partner->state != state) {
 		partner->state = state;
 		partner->opened = flow->opened;
@@ -166,7 +168,7 @@ __noinline int flow6_maintain(struct __sk_buff *skb, const union any_key *key, u
  * Once a tick and on every change of state: notes the time, asks the routing
  * table again, restores the other half if it is gone, moves the flow between
  * the tables. `flow` may be void afterwards: the answer is where it is now, or
- * NULL.
+ * NULL: its next packet opens another.
  */
 static __always_inline struct flow *flow_maintain(struct __sk_buff *skb, const struct packet *p,
 						  bool v6)

@@ -74,6 +74,7 @@ struct packet {
 	/* TCP: 20 bytes, SCTP: 12, UDP and ICMP: 8 */
 	void *l4;
 	u8 tcp_flags; /* 0 unless TCP */
+	bool answer;  /* an echo reply: belongs to a flow, or to nobody */
 	u8 tos;
 	u8 ttl;
 	union any_key key; /* addresses and protocol always, but of a malformed packet */
@@ -181,6 +182,7 @@ static __always_inline enum parsed parse_icmp(struct packet *p, bool v6)
 	}
 	if (type == (v6 ? ICMPV6_ECHO_REPLY : ICMP_ECHOREPLY)) {
 		p->key.dport = icmp->id;
+		p->answer = true;
 		return PARSED_FLOW;
 	}
 	if (v6) {
@@ -195,14 +197,20 @@ static __always_inline enum parsed parse_icmp(struct packet *p, bool v6)
 		       : PARSED_OTHER;
 }
 
-static __always_inline enum parsed parse_l4(struct packet *p, void *end, bool v6)
+/*
+ * `length`: of layer 4 as the IP header has it; what lies behind only fills up
+ * the frame.
+ */
+static __always_inline enum parsed parse_l4(struct packet *p, void *end, u32 length, bool v6)
 {
 	u8 protocol = p->key.protocol;
+
+	p->answer = false;
 
 	if (protocol == IPPROTO_TCP) {
 		struct tcphdr *tcp = p->l4;
 
-		if ((void *)(tcp + 1) > end)
+		if ((void *)(tcp + 1) > end || length < sizeof(*tcp))
 			return PARSED_MALFORMED;
 		p->key.sport = tcp->source;
 		p->key.dport = tcp->dest;
@@ -212,14 +220,14 @@ static __always_inline enum parsed parse_l4(struct packet *p, void *end, bool v6
 	if (protocol == IPPROTO_UDP) {
 		struct udphdr *udp = p->l4;
 
-		if ((void *)(udp + 1) > end)
+		if ((void *)(udp + 1) > end || length < sizeof(*udp))
 			return PARSED_MALFORMED;
 		p->key.sport = udp->source;
 		p->key.dport = udp->dest;
 		return PARSED_FLOW;
 	}
 	if (protocol == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) {
-		if (p->l4 + sizeof(struct icmp_echo) > end)
+		if (p->l4 + sizeof(struct icmp_echo) > end || length < sizeof(struct icmp_echo))
 			return PARSED_MALFORMED;
 		return parse_icmp(p, v6);
 	}
@@ -227,7 +235,7 @@ static __always_inline enum parsed parse_l4(struct packet *p, void *end, bool v6
 		be16 *port = p->l4;
 
 		/* RFC 9260: ports, verification tag, checksum */
-		if (p->l4 + 12 > end)
+		if (p->l4 + 12 > end || length < 12)
 			return PARSED_MALFORMED;
 		p->key.sport = port[0];
 		p->key.dport = port[1];
@@ -262,7 +270,7 @@ static __always_inline enum parsed parse_ipv4(struct __sk_buff *skb, struct pack
 	};
 	if (ip->frag_off & bpf_htons(IPV4_FRAGMENT))
 		return PARSED_FRAGMENT;
-	return parse_l4(p, end, false);
+	return parse_l4(p, end, bpf_ntohs(ip->tot_len) - header, false);
 }
 
 static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct packet *p)
@@ -311,7 +319,7 @@ static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct pack
 	__builtin_memcpy(&p->key.v6.daddr, &ip->daddr, sizeof(ipv6_addr));
 	if (!header)
 		return PARSED_FRAGMENT;
-	return parse_l4(p, end, true);
+	return parse_l4(p, end, sizeof(*ip) + bpf_ntohs(ip->payload_len) - header, true);
 }
 
 /* Parses from the network header on. Voids earlier packet pointers. */

@@ -109,8 +109,9 @@ static __always_inline void publish_target(const union any_key *key, const struc
 /* Only a bare SYN opens a TCP flow, only a request one of echoes. */
 static __always_inline bool opens_flow(const struct packet *p)
 {
-	return p->key.protocol != IPPROTO_TCP ||
-	       (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+	if (p->key.protocol == IPPROTO_TCP)
+		return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+	return !p->answer;
 }
 
 #endif

@@ -39,13 +39,12 @@ struct icmp_message {
 	be32 parameter; /* the MTU, where there is one */
 };
 
-/* RFC 792: the header and 64 bits, which name the flow. */
+/* What is put before the packet that is quoted. */
 struct reject4 {
 	u16 pad;
 	struct ethhdr eth;
 	struct iphdr ip;
 	struct icmp_message icmp;
-	u8 quote[sizeof(struct iphdr) + 8];
 };
 
 struct reject6 {
@@ -53,12 +52,50 @@ struct reject6 {
 	struct ethhdr eth;
 	struct ipv6hdr ip;
 	struct icmp_message icmp;
-	u8 quote[sizeof(struct ipv6hdr) + 8];
 };
 
-static __always_inline u16 csum_of(const void *data, u32 size, u32 seed)
+enum {
+	/* RFC 1812, 4.3.2.3: the whole within 576 bytes. RFC 4443, 2.4 (c): within 1280. */
+	QUOTE4_MOST = 576 - sizeof(struct iphdr) - sizeof(struct icmp_message),
+	QUOTE6_MOST = 1280 - sizeof(struct ipv6hdr) - sizeof(struct icmp_message),
+	/* the header and 64 bits, which name the flow */
+	QUOTE4_LEAST = sizeof(struct iphdr) + 8,
+	QUOTE6_LEAST = sizeof(struct ipv6hdr) + 8,
+};
+
+static __always_inline u32 csum_more(u32 sum, const void *data, u32 size)
 {
-	return ~csum_fold((u32)bpf_csum_diff(NULL, 0, (void *)data, size, seed));
+	return bpf_csum_diff(NULL, 0, (void *)data, size, sum);
+}
+
+/* How much of a packet of this length is quoted; 0: it names no flow. */
+static __always_inline u32 quote_length(u32 length, bool v6)
+{
+	u32 most = v6 ? QUOTE6_MOST : QUOTE4_MOST;
+
+	if (length < (v6 ? QUOTE6_LEAST : QUOTE4_LEAST))
+		return 0;
+	return length < most ? length : most;
+}
+
+/* The sum over a quote of this length at `offset`. */
+static __always_inline u32 quote_sum(struct __sk_buff *skb, u32 offset, u32 length, bool v6)
+{
+	const u32 words = (v6 ? QUOTE6_MOST : QUOTE4_MOST) / 4;
+	u32 rest = length & 3;
+	u32 word = 0;
+	u32 sum = 0;
+	u32 i;
+
+	for (i = 0; i < words && i < length / 4; i++) {
+		if (bpf_skb_load_bytes(skb, offset + i * 4, &word, sizeof(word)))
+			return sum;
+		sum = csum_more(sum, &word, sizeof(word));
+	}
+	word = 0;
+	if (!rest || bpf_skb_load_bytes(skb, offset + length - rest, &word, rest))
+		return sum;
+	return csum_more(sum, &word, sizeof(word));
 }
 
 static __always_inline void icmp_set(struct icmp_message *icmp, enum rejection why, u32 mtu,
@@ -93,82 +130,95 @@ static __always_inline bool may_reject(void)
 	return rate->sent++ < REJECTS_A_TICK;
 }
 
+/* Cuts the packet to its quote and makes room before it. */
+static __always_inline int make_room(struct __sk_buff *skb, u32 quote, u32 room)
+{
+	return bpf_skb_change_tail(skb, l2_length() + quote, 0) ||
+	       bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0);
+}
+
+/* Back to where the packet came from. */
+static __always_inline int turn_ethernet(struct __sk_buff *skb, struct ethhdr *eth)
+{
+	struct ethhdr old;
+
+	if (config.l3_device)
+		return 0;
+	if (bpf_skb_load_bytes(skb, 0, &old, sizeof(old)))
+		return -1;
+	mac_copy(eth->h_dest, old.h_source);
+	mac_copy(eth->h_source, old.h_dest);
+	eth->h_proto = old.h_proto;
+	return 0;
+}
+
 static __always_inline int reject4_make(struct __sk_buff *skb, enum rejection why, ipv4_addr source,
 					u32 mtu)
 {
-	const u32 length = sizeof(struct reject4) - offsetof(struct reject4, ip);
+	const u32 room = sizeof(struct iphdr) + sizeof(struct icmp_message);
+	u32 quote = quote_length(skb->len - l2_length(), false);
+	struct iphdr old;
 	struct reject4 r;
-	struct iphdr *old = (void *)r.quote;
+	u32 sum;
 
-	if (bpf_skb_load_bytes(skb, l2_length(), r.quote, sizeof(r.quote)) || old->ihl != 5)
+	if (!quote || bpf_skb_load_bytes(skb, l2_length(), &old, sizeof(old)) ||
+	    turn_ethernet(skb, &r.eth) || make_room(skb, quote, room))
 		return -1;
 	r.ip = (struct iphdr){
 		.version = 4,
 		.ihl = 5,
-		.tos = 0xc0, /* RFC 1812: internetwork control */
-		.tot_len = bpf_htons(length),
-		.frag_off = bpf_htons(0x4000),
+		/* RFC 1812, 4.3.2.5: the same service, with internetwork control's precedence */
+		.tos = (old.tos & 0x1e) | 0xc0,
+		.tot_len = bpf_htons(room + quote),
 		.ttl = 64,
 		.protocol = IPPROTO_ICMP,
 		.saddr = source,
-		.daddr = old->saddr,
+		.daddr = old.saddr,
 	};
-	r.ip.check = csum_of(&r.ip, sizeof(r.ip), 0);
+	r.ip.check = ~csum_fold(csum_more(0, &r.ip, sizeof(r.ip)));
 	icmp_set(&r.icmp, why, mtu, false);
-	r.icmp.checksum = csum_of(&r.icmp, sizeof(r.icmp) + sizeof(r.quote), 0);
-	if (!config.l3_device) {
-		struct ethhdr eth;
-
-		if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)))
-			return -1;
-		mac_copy(r.eth.h_dest, eth.h_source);
-		mac_copy(r.eth.h_source, eth.h_dest);
-		r.eth.h_proto = eth.h_proto;
-	}
-	if (bpf_skb_change_tail(skb, l2_length() + length, 0))
-		return -1;
-	return config.l3_device ? bpf_skb_store_bytes(skb, 0, &r.ip, length, BPF_F_RECOMPUTE_CSUM)
-				: bpf_skb_store_bytes(skb, 0, &r.eth, ETH_HLEN + length,
-						      BPF_F_RECOMPUTE_CSUM);
+	sum = quote_sum(skb, l2_length() + room, quote, false);
+	/* a device's sum over the packet: the new headers outweigh all */
+	bpf_csum_update(skb, (u16)~csum_fold(sum));
+	r.icmp.checksum = ~csum_fold(csum_more(sum, &r.icmp, sizeof(r.icmp)));
+	return config.l3_device ? bpf_skb_store_bytes(skb, 0, &r.ip, room, 0)
+				: bpf_skb_store_bytes(skb, 0, &r.eth, ETH_HLEN + room, 0);
 }
 
 static __always_inline int reject6_make(struct __sk_buff *skb, enum rejection why,
 					const ipv6_addr *source, u32 mtu)
 {
-	const u32 payload = sizeof(struct icmp_message) + sizeof(struct ipv6hdr) + 8;
-	const u32 length = sizeof(struct ipv6hdr) + payload;
+	const u32 room = sizeof(struct ipv6hdr) + sizeof(struct icmp_message);
+	u32 quote = quote_length(skb->len - l2_length(), true);
+	u32 payload = sizeof(struct icmp_message) + quote;
 	struct reject6 r;
-	struct ipv6hdr *old = (void *)r.quote;
 	u32 sum;
 
-	if (bpf_skb_load_bytes(skb, l2_length(), r.quote, sizeof(r.quote)))
+	/* its source is ours to answer */
+	if (!quote ||
+	    bpf_skb_load_bytes(skb, l2_length() + offsetof(struct ipv6hdr, saddr), &r.ip.daddr,
+			       sizeof(ipv6_addr)) ||
+	    turn_ethernet(skb, &r.eth) || make_room(skb, quote, room))
 		return -1;
-	__builtin_memset(&r.ip, 0, sizeof(r.ip));
+	__builtin_memset(&r.ip, 0, offsetof(struct ipv6hdr, saddr));
 	r.ip.version = 6;
 	r.ip.payload_len = bpf_htons(payload);
 	r.ip.nexthdr = IPPROTO_ICMPV6;
 	r.ip.hop_limit = 64;
 	addr_copy(&r.ip.saddr, source, true);
-	addr_copy(&r.ip.daddr, &old->saddr, true);
 	icmp_set(&r.icmp, why, mtu, true);
+	sum = quote_sum(skb, l2_length() + room, quote, true);
+	/* as above, but for what of the header the pseudo-header does not have */
+	bpf_csum_update(skb,
+			csum_add(~csum_fold(sum),
+				 csum_fold(bpf_htons(0x6000) + bpf_htons(IPPROTO_ICMPV6 << 8 | 64) +
+					   (u16)~bpf_htons(IPPROTO_ICMPV6))));
 	/* RFC 8200, 8.1: addresses, length, protocol */
-	sum = bpf_csum_diff(NULL, 0, (void *)&r.ip.saddr, 2 * sizeof(ipv6_addr),
-			    bpf_htonl(payload + IPPROTO_ICMPV6));
-	r.icmp.checksum = csum_of(&r.icmp, sizeof(r.icmp) + sizeof(r.quote), sum);
-	if (!config.l3_device) {
-		struct ethhdr eth;
-
-		if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)))
-			return -1;
-		mac_copy(r.eth.h_dest, eth.h_source);
-		mac_copy(r.eth.h_source, eth.h_dest);
-		r.eth.h_proto = eth.h_proto;
-	}
-	if (bpf_skb_change_tail(skb, l2_length() + length, 0))
-		return -1;
-	return config.l3_device ? bpf_skb_store_bytes(skb, 0, &r.ip, length, BPF_F_RECOMPUTE_CSUM)
-				: bpf_skb_store_bytes(skb, 0, &r.eth, ETH_HLEN + length,
-						      BPF_F_RECOMPUTE_CSUM);
+	sum = csum_more(csum_fold(sum), &r.ip.saddr, 2 * sizeof(ipv6_addr));
+	sum = csum_more(csum_fold(sum), &r.icmp, sizeof(r.icmp));
+	r.icmp.checksum = ~csum_fold((u64)sum + bpf_htonl(payload) + bpf_htonl(IPPROTO_ICMPV6));
+	return config.l3_device ? bpf_skb_store_bytes(skb, 0, &r.ip, room, 0)
+				: bpf_skb_store_bytes(skb, 0, &r.eth, ETH_HLEN + room, 0);
 }
 
 __noinline int reject4(struct __sk_buff *skb, enum rejection why, u32 source, u32 mtu)

@@ -98,7 +98,7 @@ static __always_inline int plan_outbound_family(struct __sk_buff *skb, struct pa
 		return DROP_ISOLATED;
 	if (!device)
 		return DROP_NO_UPLINK;
-	if (p->tcp_flags & TCP_RST)
+	if (p->tcp_flags & TCP_RST || p->answer)
 		return DROP_NOT_A_FLOW;
 	masquerade = net->flags & NETWORK_MASQUERADE;
 	if (!masquerade)
@@ -149,7 +149,7 @@ static __always_inline bool answers_host(struct __sk_buff *skb, const struct pac
 		return !opens_flow(p);
 	if (p->key.protocol == IPPROTO_UDP)
 		return host_is_connected(skb, &p->key, v6);
-	return !p->key.sport;
+	return p->answer;
 }
 
 /* On to the host's own stack, where the network lets its containers do that. */
@@ -277,6 +277,42 @@ static __always_inline bool too_big(struct __sk_buff *skb, const struct packet *
 	return length + sizeof(struct udphdr) > mtu;
 }
 
+/*
+ * A packet whose hop count ends here. The host's stack says so for the gateway;
+ * but of flows and published ports it knows nothing, and where they are at the
+ * host's own address it would say that the port is closed.
+ */
+static __always_inline int expired_family(struct __sk_buff *skb, const struct endpoint *ep,
+					  const struct packet *p, bool v6)
+{
+	u32 slot = port_slot(p->key.protocol, p->key.dport, v6);
+	struct flow *flow = flow_find(&p->key, v6);
+	u32 id;
+
+	if ((flow && flow->flags & FLOW_AT_ENDPOINT) ||
+	    (slot && publish_find(&p->key, slot, &id, v6)))
+		return refuse(skb, ep, DROP_TTL, REJECT_EXPIRED, 0, v6);
+	return to_host(skb, ep, p, PARSED_FLOW, v6);
+}
+
+static __noinline int expired4(struct __sk_buff *skb, const struct endpoint *ep,
+			       const struct packet *p)
+{
+	return expired_family(skb, ep, p, false);
+}
+
+static __noinline int expired6(struct __sk_buff *skb, const struct endpoint *ep,
+			       const struct packet *p)
+{
+	return expired_family(skb, ep, p, true);
+}
+
+static __always_inline int expired(struct __sk_buff *skb, const struct endpoint *ep,
+				   const struct packet *p, bool v6)
+{
+	return v6 ? expired6(skb, ep, p) : expired4(skb, ep, p);
+}
+
 /* IP to the gateway's MAC. */
 static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
 				  struct packet *p, bool v6)
@@ -292,26 +328,25 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
 		return drop(skb, HOOK, reason);
 	if (parsed != PARSED_FLOW)
 		return routed_other(skb, ep, p, parsed, v6);
-	/* the host's stack answers for the gateway: time exceeded */
-	if (p->ttl <= 1 || (v6 && is_link_local(&p->key.v6.daddr)))
+	if (v6 && is_link_local(&p->key.v6.daddr))
 		return to_host(skb, ep, p, parsed, v6);
+	if (p->ttl <= 1)
+		return expired(skb, ep, p, v6);
 
 	flow = flow_find(&p->key, v6);
 	if (flow && flow->flags & FLOW_AT_ENDPOINT) {
 		struct endpoint *owner;
 
-		if (flow_due(flow, p)) {
+		if (flow_due(flow, p))
 			flow = flow_maintain(skb, p, v6);
-			if (!flow)
-				return drop(skb, HOOK, DROP_NOT_A_FLOW);
-		}
-		owner = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
+		owner = flow ? bpf_map_lookup_elem(&endpoints, &flow->endpoint) : NULL;
 		if (owner && !flow_dead(flow, owner)) {
 			if (too_big(skb, p, flow->mtu))
 				return refuse(skb, ep, DROP_TOO_BIG, REJECT_TOO_BIG, flow->mtu, v6);
 			return deliver(skb, HOOK, p, flow, owner, v6);
 		}
-		flow_forget(&p->key, v6);
+		if (flow)
+			flow_forget(&p->key, v6);
 	}
 	return v6 ? open_flow6(skb, ep_slot) : open_flow4(skb, ep_slot);
 }

@@ -89,12 +89,10 @@ static __always_inline int from_host(struct __sk_buff *skb, bool v6)
 		return pass(skb, HOOK);
 	flow = flow_find(&p.key, v6);
 	if (flow && flow->flags & FLOW_AT_HOST) {
-		if (flow_due(flow, &p)) {
+		if (flow_due(flow, &p))
 			flow = flow_maintain(skb, &p, v6);
-			if (!flow)
-				return drop(skb, HOOK, DROP_NOT_A_FLOW);
-		}
-		return send_translated(skb, &p, flow, v6);
+		if (flow)
+			return send_translated(skb, &p, flow, v6);
 	}
 	if (opens_flow(&p) && reply_is_taken(&p.key, v6))
 		return v6 ? open_flow6(skb) : open_flow4(skb);

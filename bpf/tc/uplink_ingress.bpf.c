@@ -128,7 +128,7 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 	if (flow_due(flow, p)) {
 		flow = flow_maintain(skb, p, v6);
 		if (!flow)
-			return drop(skb, HOOK, DROP_NOT_A_FLOW);
+			return open_flow(skb, p, v6);
 	}
 	if (flow->action == FLOW_TO_HOST) {
 		if (translate(skb, p, flow, false, NULL, v6))

@@ -39,6 +39,7 @@ const NAMES = [
   'uplink_egress',
   'socket4',
   'socket6',
+  'uplink_xdp',
   'collector',
 ] as const;
 export type Name = (typeof NAMES)[number];

@@ -34,7 +34,7 @@ it.each([
 });
 
 it.each([
-  ['protocol=sctp', 400, 'invalid_argument', 'protocol'],
+  ['protocol=gre', 400, 'invalid_argument', 'protocol'],
   ['port=x', 400, 'invalid_argument', 'port'],
   ['port=70000', 400, 'invalid_argument', 'port'],
   ['address=10.0.0', 400, 'invalid_argument', 'address'],

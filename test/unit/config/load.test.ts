@@ -31,6 +31,16 @@ describe('command line', () => {
     });
   });
 
+  it('lets flows live as long as RFC 4787, 5382 and 5508 ask for', () => {
+    expect(run().timeouts).toMatchObject({
+      tcp_established: 7440,
+      tcp_transitory: 240,
+      udp_answered: 300,
+      udp_oneway: 120,
+      icmp: 60,
+    });
+  });
+
   it('reads every kind of option', () => {
     const config = run(
       ...['--socket', '/tmp/s', '--uplink', 'eth0', '--uplink=eth1.100', '--pool', '10.0.0.0/8,24'],

@@ -6,6 +6,7 @@ import { arch, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { formatAddress } from '../../../src/base/addresses.js';
 import { findClang } from '../../../src/loader/compile.js';
 import type { Codec } from '../../../src/maps/codec.js';
 import { encodeConfig } from '../../../src/maps/config.js';
@@ -45,12 +46,24 @@ describe('layouts', () => {
     const dump = JSON.parse(
       execFileSync('bpftool', ['-j', 'btf', 'dump', 'file', ABI], { encoding: 'utf8', maxBuffer: 64 << 20 }),
     ) as {
-      types: {
-        kind: string;
-        name: string;
-        size: number;
-        members?: { name: string; bits_offset: number }[];
-      }[];
+      types: Type[];
+    };
+    type Type = {
+      id: number;
+      kind: string;
+      name: string;
+      size: number;
+      members?: { name: string; type_id: number; bits_offset: number }[];
+    };
+    /** Also where an embedded struct without a name has the field. */
+    const bitOffset = (type: Type | undefined, field: string): number | undefined => {
+      for (const m of type?.members ?? []) {
+        if (m.name === field) return m.bits_offset;
+        const inner = m.name === '(anon)' ? dump.types.find((t) => t.id === m.type_id) : undefined;
+        const within = inner && bitOffset(inner, field);
+        if (within !== undefined) return m.bits_offset + within;
+      }
+      return undefined;
     };
     const abi = readAbi(readFileSync(ABI), ['config']);
     expect(abi.structs.length).toBeGreaterThan(10);
@@ -58,10 +71,7 @@ describe('layouts', () => {
       const other = dump.types.find((t) => t.kind === 'STRUCT' && t.name === struct.name);
       expect(other?.size, struct.name).toBe(struct.size);
       for (const field of struct.fields)
-        expect(
-          other?.members?.find((m) => m.name === field.name)?.bits_offset,
-          `${struct.name}.${field.name}`,
-        ).toBe(field.offset * 8);
+        expect(bitOffset(other, field.name), `${struct.name}.${field.name}`).toBe(field.offset * 8);
     }
   });
 
@@ -108,6 +118,8 @@ describe('layouts', () => {
 function arbitrary(zero: unknown, bytes: number): fc.Arbitrary<unknown> {
   if (typeof zero === 'bigint') return fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
   if (zero === '0.0.0.0') return fc.ipV4();
+  if (zero === '::')
+    return fc.bigInt({ min: 0n, max: 2n ** 128n - 1n }).map((value) => formatAddress({ family: 6, value }));
   if (typeof zero === 'string')
     return fc.uint8Array({ minLength: 6, maxLength: 6 }).map((b) =>
       Buffer.from(b)

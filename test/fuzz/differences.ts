@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Where Sluice does something else than netfilter, and why. Each entry says
+ * exactly what comes out on either side, and has a script that shows it:
+ * differences.test.ts fails where that is not so any more.
+ */
+import type { Outcome } from '../support/play.js';
+import type { Station } from '../support/reference.js';
+import { ACK, FIN, type Flow, RST, type Script, type Step, SYN } from '../support/script.js';
+
+export interface Case {
+  flow: Flow;
+  step: Step;
+  /** What the flow has sent before. */
+  before: readonly Step[];
+  sluice: Outcome;
+  netfilter: Outcome;
+}
+
+export interface Difference {
+  readonly name: string;
+  readonly reason: string;
+  readonly example: Script;
+  applies(c: Case): boolean;
+}
+
+const receiver = ({ flow, step }: Case): Station | null =>
+  step.from === 'client' ? flow.server : flow.client;
+const sender = ({ flow, step }: Case): Station | null => (step.from === 'client' ? flow.client : flow.server);
+
+const silent = (o: Outcome, ...reasons: string[]): boolean =>
+  o.out.length === 0 && o.remarks.dropped.join() === reasons.join();
+/** One packet, to this station, that says so and whose checksums are right. */
+function only(o: Outcome, to: Station | null, says: RegExp): boolean {
+  const [line = ''] = o.out;
+  return (
+    o.out.length === 1 && to !== null && line.startsWith(`${to}: `) && says.test(line) && !/WRONG/.test(line)
+  );
+}
+
+const REFUSED = /tcp .* flags (4|20) .* id new|type 3 code 3 .* id new/;
+const EXCEEDED = /type 11 code 0 .* id new/;
+/** A reset before anything came back, or as the first that did. */
+function unansweredReset(before: readonly Step[]): boolean {
+  const at = before.findIndex((s) => ((s.flags ?? 0) & RST) !== 0);
+  return at >= 0 && before.slice(0, at).every((s) => s.from === 'client');
+}
+
+const withoutOptions = (o: Outcome): string =>
+  o.out.map((l) => l.replace(/options [0-9a-f]+/, '')).join('\n');
+
+const withoutSource = (o: Outcome): string => o.out.map((l) => l.replace(/icmp [^ ]+ >/, '')).join('\n');
+
+const MASQUERADE: Flow = {
+  kind: 'masquerade',
+  protocol: 'udp',
+  client: 'one',
+  server: 'ext1',
+  sport: 5000,
+  target: '192.168.77.2',
+  dport: 53,
+  serverPort: 53,
+};
+const MASQUERADE_TCP: Flow = { ...MASQUERADE, protocol: 'tcp', dport: 80, serverPort: 80 };
+const PUBLISHED: Flow = {
+  kind: 'published',
+  protocol: 'tcp',
+  client: 'ext1',
+  server: 'one',
+  sport: 5001,
+  target: '192.168.77.1',
+  dport: 8080,
+  serverPort: 80,
+};
+const PLAIN: Step = {
+  flow: 0,
+  from: 'client',
+  what: 'packet',
+  length: 8,
+  ttl: 64,
+  tos: 0,
+  flags: SYN,
+  seq: 1,
+  ack: 0,
+};
+
+function example(flow: Flow, ...steps: Partial<Step>[]): Script {
+  return { family: 4, flows: [flow], steps: steps.map((s) => ({ ...PLAIN, ...s })) };
+}
+
+export const DIFFERENCES: readonly Difference[] = [
+  {
+    name: 'direct',
+    reason: "a container's own address is not reachable from outside; netfilter forwards unless told not to",
+    example: example({ ...PUBLISHED, kind: 'direct', target: '10.99.0.11', dport: 80 }, {}),
+    applies: (c) =>
+      c.flow.kind === 'direct' && c.step.from === 'client' && silent(c.sluice, 'direct_routing'),
+  },
+  {
+    name: 'tcp-state',
+    reason:
+      "flags that fit no state of a connection are the ends' own business; netfilter calls them INVALID",
+    example: example(PUBLISHED, {}, { flags: 0, seq: 2 }),
+    applies: (c) =>
+      c.flow.protocol === 'tcp' &&
+      c.netfilter.remarks.invalid &&
+      (c.netfilter.out.length === 0 || only(c.netfilter, sender(c), REFUSED)) &&
+      (only(c.sluice, receiver(c), /tcp .* id kept/) ||
+        (c.step.ttl === 1 && only(c.sluice, sender(c), EXCEEDED))),
+  },
+  {
+    name: 'tcp-reset',
+    reason:
+      'a reset only marks a connection, so that a forged one costs nothing; netfilter forgets one that was never answered',
+    example: example(
+      MASQUERADE_TCP,
+      {},
+      { flags: RST, seq: 2 },
+      { from: 'server', flags: SYN | ACK, ack: 2 },
+    ),
+    applies: (c) =>
+      c.flow.protocol === 'tcp' &&
+      unansweredReset(c.before) &&
+      only(c.sluice, receiver(c), /tcp .* id kept/) &&
+      (only(c.netfilter, sender(c), REFUSED) || c.netfilter.out.length === 0),
+  },
+  {
+    name: 'tcp-backwards',
+    reason:
+      'who was connected to may open a connection back between the same ports of a closed one, and keeps its translation; to netfilter it is a new flow',
+    example: example(
+      PUBLISHED,
+      {},
+      { from: 'server', flags: SYN | ACK, seq: 9, ack: 2 },
+      { from: 'server', flags: FIN | ACK, seq: 10, ack: 2 },
+      { flags: FIN | ACK, seq: 2, ack: 11 },
+      { flags: ACK, seq: 3, ack: 11 },
+      { from: 'server', flags: SYN, seq: 10 },
+    ),
+    applies: (c) =>
+      c.flow.protocol === 'tcp' &&
+      c.step.from === 'server' &&
+      c.step.flags === SYN &&
+      c.before.some((s) => ((s.flags ?? 0) & (FIN | RST)) !== 0) &&
+      only(c.sluice, receiver(c), /tcp .* id kept/) &&
+      only(c.netfilter, receiver(c), /tcp .* id kept/),
+  },
+  {
+    name: 'tcp-middle',
+    reason: 'only a SYN opens a connection to a published port; netfilter picks one up in the middle',
+    example: example(PUBLISHED, { flags: ACK, ack: 1 }),
+    applies: (c) =>
+      (c.flow.kind === 'published' || c.flow.kind === 'hairpin') &&
+      c.step.from === 'client' &&
+      ((c.step.flags ?? 0) & (SYN | RST)) === 0 &&
+      (only(c.netfilter, receiver(c), /tcp .* id kept/) ||
+        (c.step.ttl === 1 && only(c.netfilter, sender(c), EXCEEDED))) &&
+      only(c.sluice, sender(c), REFUSED),
+  },
+  {
+    name: 'fragment-out',
+    reason: 'fragments are not translated in this version: what a container sends in some is dropped',
+    example: example(MASQUERADE, { what: 'fragments', length: 900, df: false }),
+    applies: (c) =>
+      c.step.what === 'fragments' && silent(c.sluice, 'fragment') && c.netfilter.out.length === 1,
+  },
+  {
+    name: 'fragment-in',
+    reason: "fragments are not translated in this version: what comes from outside in some is the host's",
+    example: example(
+      { ...PUBLISHED, protocol: 'udp', dport: 5300, serverPort: 53 },
+      {
+        what: 'fragments',
+        length: 900,
+        df: false,
+      },
+    ),
+    applies: (c) =>
+      c.step.what === 'fragments' &&
+      (c.sluice.out.length === 0 || only(c.sluice, sender(c), REFUSED)) &&
+      (only(c.netfilter, receiver(c), /id kept/) || only(c.netfilter, sender(c), EXCEEDED)),
+  },
+  {
+    name: 'error-after-reset',
+    reason:
+      'a reset only marks a connection, so an error about it still finds its way; netfilter has forgotten it',
+    example: example(
+      PUBLISHED,
+      {},
+      { from: 'server', flags: RST | ACK, ack: 2 },
+      { from: 'server', what: 'error', icmp: [11, 0] },
+    ),
+    applies: (c) =>
+      c.flow.protocol === 'tcp' &&
+      c.step.what === 'error' &&
+      c.before.some((s) => ((s.flags ?? 0) & RST) !== 0) &&
+      c.netfilter.out.length === 0 &&
+      only(c.sluice, receiver(c), /icmp .* about .* id kept/),
+  },
+  {
+    name: 'ttl-hairpin',
+    reason:
+      'time exceeded comes from the gateway of the network; netfilter sends it from the address that was asked for',
+    example: example({ ...PUBLISHED, kind: 'hairpin', client: 'two' }, { ttl: 1 }),
+    applies: (c) =>
+      c.step.ttl === 1 &&
+      c.flow.kind === 'hairpin' &&
+      only(c.sluice, sender(c), /icmp 10\.99\.0\.1 > .* type 11 code 0 .* id new/) &&
+      only(c.netfilter, sender(c), EXCEEDED) &&
+      withoutSource(c.sluice) === withoutSource(c.netfilter),
+  },
+  {
+    name: 'ttl-source',
+    reason:
+      'time exceeded comes from the gateway; where both ends of a flow are translated netfilter rewrites its source too',
+    // the container's own flow has the port that the client comes from, so the client gets another
+    example: example(
+      { ...PUBLISHED, protocol: 'udp', dport: 5300, serverPort: 53 },
+      { from: 'server' },
+      {},
+      { from: 'server', ttl: 1 },
+    ),
+    applies: (c) =>
+      c.step.ttl === 1 &&
+      c.step.from === 'server' &&
+      only(c.sluice, sender(c), /icmp 10\.99\.0\.1 > .* type 11 code 0 .* id new/) &&
+      only(c.netfilter, sender(c), EXCEEDED) &&
+      withoutSource(c.sluice) === withoutSource(c.netfilter),
+  },
+  {
+    name: 'route-options',
+    reason: 'IP options travel as they are; the stack behind netfilter writes its address into Record Route',
+    example: example(MASQUERADE, { options: '070b0400000000000000000000000000' }),
+    applies: (c) =>
+      c.step.options?.startsWith('07') === true &&
+      c.sluice.out.length === 1 &&
+      withoutOptions(c.sluice) === withoutOptions(c.netfilter),
+  },
+];

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Random scripts of packets, played to Sluice and to a host that does the same
+ * with nftables: what comes out on every side is the same but for the ports
+ * that were chosen, and for what ./differences.ts lists.
+ *
+ * SLUICE_FUZZ_SEED repeats a run, SLUICE_FUZZ_SCRIPTS says how many,
+ * SLUICE_FUZZ_FAMILY which address family.
+ */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Family } from '../support/craft.js';
+import { Differential, report } from '../support/differential.js';
+import { Random, seedOf } from '../support/random.js';
+import { type Side, startSides } from '../support/reference.js';
+import { makeScript } from '../support/script.js';
+import { DIFFERENCES } from './differences.js';
+
+const SCRIPTS = Number(process.env['SLUICE_FUZZ_SCRIPTS'] || 30);
+const SEED = seedOf(process.env['SLUICE_FUZZ_SEED']);
+const FAMILY = Number(process.env['SLUICE_FUZZ_FAMILY'] || 4) as Family;
+
+let sluice: Side;
+let netfilter: Side;
+
+beforeAll(async () => {
+  ({ sluice, netfilter } = await startSides(FAMILY));
+});
+afterAll(async () => {
+  await netfilter?.stop();
+  await sluice?.stop();
+});
+
+it('does with random scripts what netfilter does', { timeout: 60_000 + SCRIPTS * 5_000 }, async () => {
+  const pair = new Differential(sluice, netfilter, DIFFERENCES);
+  for (let n = 0; n < SCRIPTS; n++) {
+    const found = await pair.play(makeScript(new Random(SEED + n), FAMILY));
+    if (found) {
+      const shortest = await pair.shorten(found);
+      expect.fail(`seed ${SEED + n}: ${report(shortest)}`);
+    }
+  }
+  console.log(`seed ${SEED}: ${SCRIPTS} scripts, ${pair.alike} packets alike`, Object.fromEntries(pair.met));
+  // so that silence on both sides does not count as agreement
+  expect(pair.alike).toBeGreaterThan(SCRIPTS);
+});
