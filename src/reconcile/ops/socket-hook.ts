@@ -13,6 +13,7 @@ const TYPE: Readonly<Record<SocketHook, number>> = {
   connect4: 10,
   connect6: 11,
   sendmsg4: 14,
+  sendmsg6: 15,
   recvmsg4: 19,
   recvmsg6: 20,
   getpeername4: 29,
