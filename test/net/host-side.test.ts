@@ -341,6 +341,18 @@ describe('a publish that is limited to some sources', () => {
   });
 });
 
+describe('a network whose containers do not reach the host', () => {
+  it('answers the host at its published ports', async () => {
+    bed.ok('network', 'create', 'shy', '-o', 'host-access=false');
+    const shy = bed.container('shy', 'shy', '-p', '8585:80', '-p', '5385:53/udp');
+    await bed.web(shy.ns, 80);
+    await bed.udpEcho(shy.ns, 53);
+    expect(sockets(bed.host, 'tcp', '127.0.0.1', '8585').peer).toBe('127.0.0.1 8585');
+    expect(sockets(bed.host, 'connected', '127.0.0.1', '5385').data).toBe('hello');
+    bed.ok('disconnect', 'shy', shy.ns);
+  });
+});
+
 describe('a process that contends for the port', () => {
   it('and a publish never have it both', async () => {
     const name = `web.${box.ns}`;
