@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lib import chart, control, paths, readme
+from lib import chart, connect, control, paths, readme
 from lib.shell import CPU, ROOT, Lab
 
 LATENCY = ("tcp_rr", "tcp_crr", "udp_rr")
@@ -76,6 +76,12 @@ def show(results):
     for name, host in results.get("host", {}).items():
         print(f"\nhost's own {name}: alone {host['alone']:,.0f} ns, beside Sluice {host['beside']:,.0f} ns "
               f"({host['percent']:+.1f} %, median of rounds {host['medianOfRounds']:+.1f} %)")
+    if "connect" in results:
+        print("\nconnect() of the host where nobody published (ns; without socket hooks, with, added: median of rounds, min, max)")
+        for name, c in results["connect"]["cases"].items():
+            print(f"  {name:16}" + "".join(f"{c[k]:12,.0f}" for k in ("without", "with", "added", "min", "max")))
+        if results["connect"]["hooksOfOthers"]:
+            print(f"  beside {results['connect']['hooksOfOthers']} hooks of others, which both have")
     if "programs" in results:
         print("\nprograms (ns a packet, net of an empty one; min, median)")
         for row in results["programs"]:
@@ -125,7 +131,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three rounds, few samples: a smoke test")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--ports", default="1,1000,10000", help="published ports, comma separated")
-    parser.add_argument("--only", default="rr,crr,udp,stream,flood,host,cost,control")
+    parser.add_argument("--only", default="rr,crr,udp,stream,flood,host,connect,cost,control")
     parser.add_argument("--output", default=os.path.join(ROOT, "bench/results"))
     args = parser.parse_args()
     if args.quick:
@@ -157,6 +163,8 @@ def main():
                     results["tax"][workload] = {p.name: tax(samples[workload], p.name) for p in measured[1:]}
             if hosts:
                 results["host"] = host_traffic(rounds(args, hosts, list(LATENCY)))
+        if "connect" in only:
+            results["connect"] = connect.measure(lab, args.rounds, args.quick)
         if "control" in only:
             results["control"] = control.measure(lab, args.quick)
     finally:

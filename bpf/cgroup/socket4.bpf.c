@@ -5,66 +5,74 @@
  * sendmsg4 and recvmsg4 see datagrams of sockets that name their peer with
  * each; IPv6 sockets that send to a mapped address come by sendmsg4 as well.
  */
-#include "../lib/socket4.h"
+#include "../lib/socket_peer.h"
+
+static __always_inline struct socket_end named4(struct bpf_sock_addr *ctx)
+{
+	struct socket_end end = {.addr.word[0] = ctx->user_ip4, .port = ctx->user_port};
+
+	return end;
+}
+
+static __always_inline void rename4(struct bpf_sock_addr *ctx, const struct socket_end *end)
+{
+	ctx->user_ip4 = end->addr.word[0];
+	ctx->user_port = end->port;
+}
 
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *ctx)
 {
-	struct peer4 container;
+	struct socket_end peer = named4(ctx);
 
-	if (!socket4_translate(ctx, ctx->user_ip4, 0, &container)) {
-		socket4_forget(ctx, ctx->user_ip4);
-		return SOCKET_ALLOW;
-	}
-	ctx->user_ip4 = container.addr;
-	ctx->user_port = container.port;
-	count_socket(SOCKET_CONNECT);
+	if (socket_connect(ctx, &peer, false))
+		rename4(ctx, &peer);
 	return SOCKET_ALLOW;
 }
 
 SEC("cgroup/sendmsg4")
 int sendmsg4(struct bpf_sock_addr *ctx)
 {
-	struct peer4 container;
+	ipv6_addr source = {.word[0] = ctx->msg_src_ip4};
+	struct socket_end peer = named4(ctx);
 
-	if (!socket4_translate(ctx, ctx->user_ip4, ctx->msg_src_ip4, &container))
-		return SOCKET_ALLOW;
-	ctx->user_ip4 = container.addr;
-	ctx->user_port = container.port;
-	count_socket(SOCKET_SENDMSG);
+	if (socket_translate(ctx, &peer, &source, false)) {
+		rename4(ctx, &peer);
+		count_socket(SOCKET_SENDMSG);
+	}
 	return SOCKET_ALLOW;
 }
 
 SEC("cgroup/recvmsg4")
 int recvmsg4(struct bpf_sock_addr *ctx)
 {
-	struct peer4 named;
+	struct socket_end peer = named4(ctx);
 
-	if (!socket4_restore(ctx, ctx->user_ip4, &named))
-		return SOCKET_ALLOW;
-	ctx->user_ip4 = named.addr;
-	ctx->user_port = named.port;
-	count_socket(SOCKET_RECVMSG);
+	if (socket_restore(ctx, &peer, false)) {
+		rename4(ctx, &peer);
+		count_socket(SOCKET_RECVMSG);
+	}
 	return SOCKET_ALLOW;
 }
 
 SEC("cgroup/getpeername4")
 int getpeername4(struct bpf_sock_addr *ctx)
 {
-	struct peer4 named;
+	struct socket_end peer = named4(ctx);
 
-	if (!socket4_restore(ctx, ctx->user_ip4, &named))
-		return SOCKET_ALLOW;
-	ctx->user_ip4 = named.addr;
-	ctx->user_port = named.port;
-	count_socket(SOCKET_GETPEERNAME);
+	if (socket_restore(ctx, &peer, false)) {
+		rename4(ctx, &peer);
+		count_socket(SOCKET_GETPEERNAME);
+	}
 	return SOCKET_ALLOW;
 }
 
 SEC("cgroup/bind4")
 int bind4(struct bpf_sock_addr *ctx)
 {
-	return socket4_is_published(ctx, ctx->user_ip4) ? socket_refuse_bind() : SOCKET_ALLOW;
+	struct socket_end at = named4(ctx);
+
+	return socket_is_published(ctx, &at, false) ? socket_refuse_bind() : SOCKET_ALLOW;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

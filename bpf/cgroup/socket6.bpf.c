@@ -1,72 +1,133 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * IPv6 sockets on the root cgroup, as far as they speak IPv4: mapped addresses
- * (::ffff:a.b.c.d), and the wildcard that takes both families. There is no
- * sendmsg6 for mapped addresses: the kernel hands those to sendmsg4.
+ * IPv6 sockets on the root cgroup. What they name is IPv4 where it is a mapped
+ * address (::ffff:a.b.c.d), and both where they bind the wildcard. sendmsg6
+ * sees no mapped address: the kernel hands those to sendmsg4.
  */
 #include "../lib/kern_sock.h"
-#include "../lib/socket4.h"
+#include "../lib/socket_peer.h"
 
-static __always_inline bool is_mapped(struct bpf_sock_addr *ctx)
+/* As the socket names it: a mapped address stays one. */
+static __always_inline struct socket_end named6(struct bpf_sock_addr *ctx)
 {
-	return !ctx->user_ip6[0] && !ctx->user_ip6[1] && ctx->user_ip6[2] == bpf_htonl(0xffff);
+	struct socket_end end = {
+		.addr.word[0] = ctx->user_ip6[0],
+		.addr.word[1] = ctx->user_ip6[1],
+		.addr.word[2] = ctx->user_ip6[2],
+		.addr.word[3] = ctx->user_ip6[3],
+		.port = ctx->user_port,
+	};
+
+	return end;
 }
 
-static __always_inline bool is_wildcard6(struct bpf_sock_addr *ctx)
+static __always_inline void rename6(struct bpf_sock_addr *ctx, const struct socket_end *end)
 {
-	return !(ctx->user_ip6[0] | ctx->user_ip6[1] | ctx->user_ip6[2] | ctx->user_ip6[3]);
+	ctx->user_ip6[0] = end->addr.word[0];
+	ctx->user_ip6[1] = end->addr.word[1];
+	ctx->user_ip6[2] = end->addr.word[2];
+	ctx->user_ip6[3] = end->addr.word[3];
+	ctx->user_port = end->port;
+}
+
+/* The IPv4 address of a mapped one. */
+static __always_inline struct socket_end unmapped(const struct socket_end *end)
+{
+	struct socket_end bare = {.addr.word[0] = end->addr.word[3], .port = end->port};
+
+	return bare;
+}
+
+static __always_inline void rename_mapped(struct bpf_sock_addr *ctx, const struct socket_end *end)
+{
+	ctx->user_ip6[3] = end->addr.word[0];
+	ctx->user_port = end->port;
 }
 
 SEC("cgroup/connect6")
 int connect6(struct bpf_sock_addr *ctx)
 {
-	struct peer4 container;
+	struct socket_end peer = named6(ctx);
 
-	if (!is_mapped(ctx))
-		return SOCKET_ALLOW;
-	if (!socket4_translate(ctx, ctx->user_ip6[3], 0, &container)) {
-		socket4_forget(ctx, ctx->user_ip6[3]);
-		return SOCKET_ALLOW;
+	if (is_mapped(&peer.addr)) {
+		peer = unmapped(&peer);
+		if (socket_connect(ctx, &peer, false))
+			rename_mapped(ctx, &peer);
+	} else if (socket_connect(ctx, &peer, true)) {
+		rename6(ctx, &peer);
 	}
-	ctx->user_ip6[3] = container.addr;
-	ctx->user_port = container.port;
-	count_socket(SOCKET_CONNECT);
 	return SOCKET_ALLOW;
+}
+
+SEC("cgroup/sendmsg6")
+int sendmsg6(struct bpf_sock_addr *ctx)
+{
+	struct socket_end peer = named6(ctx);
+	ipv6_addr source = {
+		.word[0] = ctx->msg_src_ip6[0],
+		.word[1] = ctx->msg_src_ip6[1],
+		.word[2] = ctx->msg_src_ip6[2],
+		.word[3] = ctx->msg_src_ip6[3],
+	};
+
+	if (socket_translate(ctx, &peer, &source, true)) {
+		rename6(ctx, &peer);
+		count_socket(SOCKET_SENDMSG);
+	}
+	return SOCKET_ALLOW;
+}
+
+/* What recvmsg6 and getpeername6 tell the program. */
+static __always_inline void restore6(struct bpf_sock_addr *ctx, enum socket_event event)
+{
+	struct socket_end peer = named6(ctx);
+
+	if (is_mapped(&peer.addr)) {
+		peer = unmapped(&peer);
+		if (!socket_restore(ctx, &peer, false))
+			return;
+		rename_mapped(ctx, &peer);
+	} else {
+		if (!socket_restore(ctx, &peer, true))
+			return;
+		rename6(ctx, &peer);
+	}
+	count_socket(event);
 }
 
 SEC("cgroup/recvmsg6")
 int recvmsg6(struct bpf_sock_addr *ctx)
 {
-	struct peer4 named;
-
-	if (!is_mapped(ctx) || !socket4_restore(ctx, ctx->user_ip6[3], &named))
-		return SOCKET_ALLOW;
-	ctx->user_ip6[3] = named.addr;
-	ctx->user_port = named.port;
-	count_socket(SOCKET_RECVMSG);
+	restore6(ctx, SOCKET_RECVMSG);
 	return SOCKET_ALLOW;
 }
 
 SEC("cgroup/getpeername6")
 int getpeername6(struct bpf_sock_addr *ctx)
 {
-	struct peer4 named;
-
-	if (!is_mapped(ctx) || !socket4_restore(ctx, ctx->user_ip6[3], &named))
-		return SOCKET_ALLOW;
-	ctx->user_ip6[3] = named.addr;
-	ctx->user_port = named.port;
-	count_socket(SOCKET_GETPEERNAME);
+	restore6(ctx, SOCKET_GETPEERNAME);
 	return SOCKET_ALLOW;
 }
 
 /* :: holds the port of IPv4 too, unless the socket was told IPV6_V6ONLY. */
+static __always_inline bool is_published6(struct bpf_sock_addr *ctx)
+{
+	struct socket_end at = named6(ctx);
+
+	if (!is_mapped(&at.addr)) {
+		if (socket_is_published(ctx, &at, true))
+			return true;
+		if (addr_is_set(&at.addr, true) || socket_is_v6only(ctx))
+			return false;
+	}
+	at = unmapped(&at);
+	return socket_is_published(ctx, &at, false);
+}
+
 SEC("cgroup/bind6")
 int bind6(struct bpf_sock_addr *ctx)
 {
-	if (!is_mapped(ctx) && (!is_wildcard6(ctx) || socket_is_v6only(ctx)))
-		return SOCKET_ALLOW;
-	return socket4_is_published(ctx, ctx->user_ip6[3]) ? socket_refuse_bind() : SOCKET_ALLOW;
+	return is_published6(ctx) ? socket_refuse_bind() : SOCKET_ALLOW;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -4,13 +4,15 @@
  * in a pinned map starts a work item, which walks both tables in process
  * context (1 M entries take about 0.2 s). Kernels without work items (before
  * 6.10) walk in the timer itself. Run once after load, and again by the next
- * version's object, whose callbacks then replace these.
+ * version's object, whose callbacks then replace these. The socket hooks' maps
+ * are among this object's, since not every kernel loads those programs.
  */
 #include "../lib/config.h"
 #include "../lib/flow.h"
 #include "../maps/collector.h"
 #include "../maps/endpoint.h"
 #include "../maps/flow.h"
+#include "../maps/socket.h"
 
 #define CLOCK_MONOTONIC 1
 

@@ -26,10 +26,10 @@ static __always_inline bool socket_is_host(struct bpf_sock_addr *ctx)
 	return own && bpf_get_netns_cookie(ctx) == *own;
 }
 
-/* The slot of a port for the socket's protocol; 0: nobody publishes it. */
-static __always_inline u32 socket_slot(struct bpf_sock_addr *ctx, be16 port)
+/* The slot of a port for the socket's protocol in one family; 0: nobody publishes it. */
+static __always_inline u32 socket_slot(struct bpf_sock_addr *ctx, be16 port, bool v6)
 {
-	u32 index = bpf_ntohs(port);
+	u32 index = bpf_ntohs(port) + (v6 ? PORT_TABLES_FAMILY * 65536 : 0);
 	u32 *slot;
 
 	if (ctx->protocol == IPPROTO_TCP)

@@ -43,6 +43,26 @@ struct {
 	__type(value, struct socket_peer4);
 } socket_peers4 SEC(".maps");
 
+struct socket_peer6_key {
+	u64 cookie;
+	ipv6_addr addr;
+	be16 port;
+	u8 pad[6];
+};
+
+struct socket_peer6 {
+	ipv6_addr addr;
+	be16 port;
+	u8 pad[2];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_SOCKET_PEERS);
+	__type(key, struct socket_peer6_key);
+	__type(value, struct socket_peer6);
+} socket_peers6 SEC(".maps");
+
 /* What a hook has changed. Enumerator names become metric labels, so they are public. */
 enum socket_event {
 	SOCKET_CONNECT = 0,	/* translated */

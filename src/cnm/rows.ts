@@ -184,6 +184,7 @@ export type SocketHook =
   | 'getpeername4'
   | 'bind4'
   | 'connect6'
+  | 'sendmsg6'
   | 'recvmsg6'
   | 'getpeername6'
   | 'bind6';

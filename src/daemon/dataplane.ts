@@ -52,9 +52,11 @@ export interface DataplaneOptions {
   features: KernelFeatures;
 }
 
-/** Loaded one after the other: between them these have every shared map. */
-const FIRST: readonly string[] = ['endpoint_ingress', 'socket4'];
-const OTHERS: readonly string[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress', 'socket6', COLLECTOR];
+/** Loaded one after the other: between them these have every map. */
+const FIRST: readonly string[] = ['endpoint_ingress', COLLECTOR];
+const OTHERS: readonly string[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress'];
+/** Only where the kernel takes programs on cgroups: elsewhere it refuses to load them. */
+const ON_SOCKETS: readonly string[] = ['socket4', 'socket6'];
 
 export class Dataplane implements Programs, SocketPrograms {
   readonly maps: DataplaneMaps;
@@ -93,9 +95,10 @@ export class Dataplane implements Programs, SocketPrograms {
       await loaded(name);
       share = new Map([...objects.values()].flatMap((o) => [...o.maps]));
     }
-    await Promise.all(OTHERS.map(loaded));
+    const { cgroup } = features.socketHooks;
+    await Promise.all([...OTHERS, ...(cgroup === null ? [] : ON_SOCKETS)].map(loaded));
     const maps = new Map([...objects.values()].reverse().flatMap((o) => [...o.maps]));
-    return new Dataplane(load, dataplaneMaps(native, maps), objects, features.cgroupRoot);
+    return new Dataplane(load, dataplaneMaps(native, maps), objects, cgroup);
   }
 
   private constructor(

@@ -113,8 +113,8 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     log,
   });
   dataplane.serveSocketsOf((await netns.info(OWN_NETNS))?.cookie ?? 0n);
-  if (features.cgroupRoot === null)
-    log.warn('cgroup v2 is not mounted: processes of the host itself reach no published port');
+  if (features.socketHooks.missing !== null)
+    log.warn(`${features.socketHooks.missing}: processes of the host itself reach no published port`);
   const ops = allOps(
     {
       netlink,

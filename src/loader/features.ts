@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import { SluiceError } from '../base/errors.js';
-import type { BpfNative } from '../native/bpf.js';
-import { findCgroupRoot } from './cgroup.js';
+import { type BpfNative, bpfNative } from '../native/bpf.js';
+import { probeSocketHooks, type SocketHooks } from './socket-hooks.js';
 
 export interface Feature {
   readonly feature: string;
@@ -25,8 +25,7 @@ export interface KernelFeatures {
   readonly fibFlags: number;
   /** kfuncs bpf_wq_* (6.10) */
   readonly workQueue: boolean;
-  /** Where the root of cgroup v2 is mounted, for the socket hooks; null: nowhere. */
-  readonly cgroupRoot: string | null;
+  readonly socketHooks: SocketHooks;
 }
 
 const BTF = '/sys/kernel/btf/vmlinux';
@@ -76,7 +75,7 @@ export async function probeKernel(
       (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
     workQueue: inKernelTypes(types, 'bpf_wq_start'),
-    cgroupRoot: await findCgroupRoot(),
+    socketHooks: await probeSocketHooks(bpfNative()),
   };
 }
 
@@ -98,9 +97,9 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
     ),
     row(
       'socket hooks',
-      features.cgroupRoot !== null,
-      `socket hooks on ${features.cgroupRoot}`,
-      'no socket hooks: the host itself reaches no published port',
+      features.socketHooks.cgroup !== null,
+      `socket hooks on ${features.socketHooks.cgroup}`,
+      `none, ${features.socketHooks.missing}: the host itself reaches no published port`,
     ),
     row('bpf_wq', features.workQueue, 'collection in a work item', 'collection in a timer'),
   ];

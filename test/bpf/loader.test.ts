@@ -12,6 +12,7 @@ import { ensureBpffs } from '../../src/loader/bpffs.js';
 import { compile } from '../../src/loader/compile.js';
 import { canLoadPrograms, describeFeatures, kernelVersion, probeKernel } from '../../src/loader/features.js';
 import { loadObject } from '../../src/loader/programs.js';
+import { refusedSocketHooks } from '../../src/loader/socket-hooks.js';
 import { tellingLines } from '../../src/loader/verifier.js';
 import { maps as descriptors } from '../../src/maps/generated/maps.js';
 import { TypedMap } from '../../src/maps/typed.js';
@@ -126,6 +127,7 @@ describe('the verifier', () => {
 describe('the kernel', () => {
   it('is asked what it has', async () => {
     const features = await probeKernel();
+    expect(refusedSocketHooks(native)).toEqual([]);
     expect(describeFeatures(features).map((f) => f.feature)).toContain('tcx');
     expect(canLoadPrograms(native)).toBe(true);
     expect(kernelVersion('6.1.0-28-amd64')).toEqual([6, 1]);

@@ -9,7 +9,13 @@ import { EXT1, EXT3, HOST, HOST2, Testbed } from '../support/testbed.js';
 const SCRIPT = join(import.meta.dirname, '../support/sockets.py');
 const RESERVED = 'net.ipv4.ip_local_reserved_ports';
 const RANGE = 'net.ipv4.ip_local_port_range';
+const SERVERS = join(import.meta.dirname, '../support/servers.py');
 const GATEWAY = '10.64.0.1';
+const SUBNET6 = 'fd00:64::/64';
+const GATEWAY6 = 'fd00:64::1';
+const HOST6 = '2001:db8:77::1';
+const HOST26 = '2001:db8:88::1';
+const EXT16 = '2001:db8:77::2';
 
 interface Seen {
   error?: string;
@@ -52,37 +58,131 @@ const HOOKS = [
   'recvmsg4',
   'recvmsg6',
   'sendmsg4',
+  'sendmsg6',
 ];
 let bed: Testbed;
-let box: { ns: string; ip: string };
+let box: { ns: string; ip: string; ip6: string };
+
+/** One of each kind in either family, under the same names. */
+interface Family {
+  readonly loopback: string;
+  readonly host: string;
+  readonly host2: string;
+  readonly any: string;
+  readonly gateway: string;
+  readonly ext1: string;
+  /** The port that is published in this family only. */
+  readonly own: string;
+  readonly others: string;
+  readonly box: () => string;
+}
+const IPV4: Family = {
+  loopback: '127.0.0.1',
+  host: HOST,
+  host2: HOST2,
+  any: '0.0.0.0',
+  gateway: GATEWAY,
+  ext1: EXT1,
+  own: '8084',
+  others: '8086',
+  box: () => box.ip,
+};
+const IPV6: Family = {
+  loopback: '::1',
+  host: HOST6,
+  host2: HOST26,
+  any: '::',
+  gateway: GATEWAY6,
+  ext1: EXT16,
+  own: '8086',
+  others: '8084',
+  box: () => box.ip6,
+};
+const FAMILIES: [string, Family][] = [
+  ['IPv4', IPV4],
+  ['IPv6', IPV6],
+];
+const bracketed = (address: string): string => (address.includes(':') ? `[${address}]` : address);
 
 beforeAll(async () => {
-  bed = await Testbed.start({ daemonFlags: ['--metrics', '127.0.0.1:9477'] });
-  bed.ok('network', 'create', 'web');
-  const ports = ['8080:80', '5300:53/udp', '7000-7009:9000-9009', `${HOST}:8181:80`, '127.0.0.1:8182:80'];
-  box = bed.container('box', 'web', ...ports.flatMap((port) => ['-p', port]));
+  bed = await Testbed.start({ daemon: false, daemonFlags: ['--metrics', '127.0.0.1:9477'] });
+  for (const [ns, device, address] of [
+    [bed.host, 'up0', HOST6],
+    [bed.host, 'up1', HOST26],
+    [bed.ext1, 'eth0', EXT16],
+  ] as const)
+    must(ns, ['ip', 'addr', 'add', `${address}/64`, 'dev', device, 'nodad']);
+  await bed.startDaemon();
+  bed.ok('network', 'create', 'web', '--subnet', SUBNET6);
+  const ports = ['8080:80', '5300:53/udp', '7000-7009:9000-9009', '0.0.0.0:8084:80', '[::]:8086:80'];
+  for (const { host, loopback } of [IPV4, IPV6])
+    ports.push(`${bracketed(host)}:8181:80`, `${bracketed(loopback)}:8182:80`);
+  const made = bed.container('box', 'web', ...ports.flatMap((port) => ['-p', port]));
+  const [endpoint] = JSON.parse(bed.ok('endpoint', 'inspect', `web.${made.ns}`)) as [{ ipv6: string }];
+  box = { ...made, ip6: endpoint.ipv6 };
   await bed.web(box.ns, 80);
   await bed.udpEcho(box.ns, 53);
+  for (const server of [
+    ['web', '80'],
+    ['udp', '53'],
+  ])
+    await bed.background(box.ns, ['/usr/bin/python3', SERVERS, ...server, '::']).says(/ready/);
 });
 afterAll(() => bed?.stop());
 
 /** What has to hold whether the daemon lives or not. */
 function reaches(): void {
-  describe('TCP', () => {
-    it.each(['127.0.0.1', '127.9.9.9', HOST, HOST2, 'localhost', '0.0.0.0'])(
-      'reaches the container at %s',
-      (name) => {
-        expect(bed.curl(bed.host, `http://${name}:8080/`).out).toBe(GATEWAY);
-      },
-    );
+  describe.each(FAMILIES)('TCP over %s', (_, f) => {
+    it('reaches the container at every address of the host', () => {
+      for (const name of [f.loopback, f.host, f.host2, f.any])
+        expect(bed.curl(bed.host, `http://${bracketed(name)}:8080/`).out).toBe(f.gateway);
+    });
 
     it('leaves a program in the belief that it talks to what it named', () => {
-      expect(sockets(bed.host, 'tcp', '127.0.0.1', '8080')).toEqual({
-        peer: '127.0.0.1 8080',
-        body: GATEWAY,
-      });
-      expect(sockets(bed.host, 'tcp', HOST, '8080')).toEqual({ peer: `${HOST} 8080`, body: GATEWAY });
-      expect(sockets(bed.host, 'tcp', box.ip, '80')).toEqual({ peer: `${box.ip} 80`, body: GATEWAY });
+      for (const [name, port] of [
+        [f.loopback, '8080'],
+        [f.host, '8080'],
+        [f.box(), '80'],
+      ] as const)
+        expect(sockets(bed.host, 'tcp', name, port)).toEqual({ peer: `${name} ${port}`, body: f.gateway });
+    });
+
+    it('keeps the source that a program has bound', () => {
+      expect(sockets(bed.host, 'tcp', f.host, '8080', f.host2).body).toBe(f.host2);
+    });
+
+    it('answers a publish on one address at that address only', () => {
+      expect(sockets(bed.host, 'tcp', f.host, '8181').peer).toBe(`${f.host} 8181`);
+      expect(sockets(bed.host, 'tcp', f.host2, '8181').error).toBe('ECONNREFUSED');
+      expect(sockets(bed.host, 'tcp', f.loopback, '8181').error).toBe('ECONNREFUSED');
+      expect(sockets(bed.host, 'tcp', f.loopback, '8182').peer).toBe(`${f.loopback} 8182`);
+      expect(sockets(bed.host, 'tcp', f.host, '8182').error).toBe('ECONNREFUSED');
+    });
+
+    it('answers a publish of one family in that family only', () => {
+      for (const name of [f.loopback, f.host, f.any]) {
+        expect(sockets(bed.host, 'tcp', name, f.own).body).toBe(f.gateway);
+        expect(sockets(bed.host, 'tcp', name, f.others).error).toBe('ECONNREFUSED');
+      }
+    });
+
+    it('leaves alone what it could not bring there, and what nobody published', () => {
+      expect(sockets(bed.host, 'tcp', f.loopback, '8080', f.loopback).error).toBe('ECONNREFUSED');
+      expect(sockets(bed.host, 'tcp', f.loopback, '8079').error).toBe('ECONNREFUSED');
+      expect(sockets(bed.host, 'tcp', f.loopback, '5300').error).toBe('ECONNREFUSED');
+    });
+
+    it('leaves sockets of other namespaces alone', () => {
+      expect(sockets(bed.ext1, 'tcp', f.loopback, '8080').error).toBe('ECONNREFUSED');
+      expect(sockets(bed.ext1, 'tcp', f.host, '8080')).toEqual({ peer: `${f.host} 8080`, body: f.ext1 });
+    });
+  });
+
+  describe('TCP', () => {
+    it('reaches the container at all of 127.0.0.0/8 and by name', () => {
+      for (const name of ['127.9.9.9', 'localhost'])
+        expect(bed.curl(bed.host, `http://${name}:8080/`, '-4').out).toBe(GATEWAY);
+      expect(sockets(bed.host, 'tcp', '127.0.0.2', '8182').error).toBe('ECONNREFUSED');
     });
 
     it('does so for IPv6 sockets that name a mapped address', () => {
@@ -91,35 +191,24 @@ function reaches(): void {
         body: GATEWAY,
       });
       expect(sockets(bed.host, 'tcp', `::ffff:${HOST}`, '8080').peer).toBe(`::ffff:${HOST} 8080`);
+      expect(sockets(bed.host, 'tcp', `::ffff:${HOST}`, IPV4.own).body).toBe(GATEWAY);
+      expect(sockets(bed.host, 'tcp', `::ffff:${HOST}`, IPV6.own).error).toBe('ECONNREFUSED');
     });
 
-    it('keeps the source that a program has bound', () => {
-      expect(sockets(bed.host, 'tcp', HOST, '8080', HOST2).body).toBe(HOST2);
-    });
-
-    it('answers a publish on one address at that address only', () => {
-      expect(sockets(bed.host, 'tcp', HOST, '8181').peer).toBe(`${HOST} 8181`);
-      expect(sockets(bed.host, 'tcp', HOST2, '8181').error).toBe('ECONNREFUSED');
-      expect(sockets(bed.host, 'tcp', '127.0.0.1', '8181').error).toBe('ECONNREFUSED');
-      expect(sockets(bed.host, 'tcp', '127.0.0.1', '8182').peer).toBe('127.0.0.1 8182');
-      expect(sockets(bed.host, 'tcp', '127.0.0.2', '8182').error).toBe('ECONNREFUSED');
-      expect(sockets(bed.host, 'tcp', HOST, '8182').error).toBe('ECONNREFUSED');
-    });
-
-    it('leaves alone what it could not bring there, and what nobody published', () => {
-      expect(sockets(bed.host, 'tcp', '127.0.0.1', '8080', '127.0.0.1').error).toBe('ECONNREFUSED');
-      expect(sockets(bed.host, 'tcp', '127.0.0.1', '8079').error).toBe('ECONNREFUSED');
-      expect(sockets(bed.host, 'tcp', '127.0.0.1', '5300').error).toBe('ECONNREFUSED');
-    });
-
-    it('leaves sockets of other namespaces alone', () => {
-      expect(sockets(bed.ext1, 'tcp', '127.0.0.1', '8080').error).toBe('ECONNREFUSED');
-      expect(sockets(bed.ext1, 'tcp', HOST, '8080')).toEqual({ peer: `${HOST} 8080`, body: EXT1 });
+    it('leaves alone a link-local address, and :: named by a socket that speaks IPv4', () => {
+      const [{ addr_info: of }] = JSON.parse(must(bed.host, ['ip', '-j', '-6', 'addr', 'show', 'up0'])) as [
+        { addr_info: { local: string; scope: string }[] },
+      ];
+      const local = of.find(({ scope }) => scope === 'link')?.local;
+      expect(sockets(bed.host, 'tcp', `${local}%up0`, '8080').error).toBe('ECONNREFUSED');
+      expect(sockets(bed.host, 'connected', `${local}%up0`, '5300').error).toBe('ECONNREFUSED');
+      expect(sockets(bed.host, 'sendto', `${local}%up0`, '5300').error).toBe('timeout');
+      expect(sockets(bed.host, 'tcp', '::', '8080', `::ffff:${HOST}`).error).toBe('ECONNREFUSED');
     });
   });
 
   describe('UDP', () => {
-    it.each(['127.0.0.1', HOST, '::ffff:127.0.0.1', `::ffff:${HOST}`])(
+    it.each(['127.0.0.1', HOST, '::ffff:127.0.0.1', `::ffff:${HOST}`, '::1', HOST6])(
       'shows the address that was sent to, %s, connected or not',
       (address) => {
         const peer = `${address} 5300`;
@@ -128,20 +217,29 @@ function reaches(): void {
       },
     );
 
-    it("shows the container's address to who named that", () => {
-      expect(sockets(bed.host, 'sendto', box.ip, '53').from).toBe(`${box.ip} 53`);
-      expect(sockets(bed.host, 'connected', box.ip, '53').peer).toBe(`${box.ip} 53`);
+    it.each(FAMILIES)('sends from the address that a program has bound, over %s', (_, f) => {
+      expect(sockets(bed.host, 'sendto', f.host, '5300', f.host2).from).toBe(`${f.host} 5300`);
+      expect(sockets(bed.host, 'sendto', f.any, '5300').data).toBe('hello');
+      expect(sockets(bed.host, 'sendto', f.loopback, '5300', f.loopback).error).toBe('timeout');
     });
 
-    it('notes a peer once, however many datagrams go there', () => {
+    it.each(FAMILIES)("shows the container's address to who named that, over %s", (_, f) => {
+      expect(sockets(bed.host, 'sendto', f.box(), '53').from).toBe(`${f.box()} 53`);
+      expect(sockets(bed.host, 'connected', f.box(), '53').peer).toBe(`${f.box()} 53`);
+    });
+
+    it.each([
+      ['socket_peers4', HOST],
+      ['socket_peers6', HOST6],
+    ])('notes a peer once in %s, however many datagrams go there', (map, host) => {
       const entries = (): number =>
         (
           JSON.parse(
-            must(null, ['bpftool', '-j', 'map', 'dump', 'pinned', `${bed.bpffs}/maps/socket_peers4`]),
+            must(null, ['bpftool', '-j', 'map', 'dump', 'pinned', `${bed.bpffs}/maps/${map}`]),
           ) as unknown[]
         ).length;
       const before = entries();
-      expect(sockets(bed.host, 'sendto', HOST, '5300', '', '50').from).toBe(`${HOST} 5300`);
+      expect(sockets(bed.host, 'sendto', host, '5300', '', '50').from).toBe(`${host} 5300`);
       expect(entries()).toBe(before + 1);
     });
   });
@@ -152,35 +250,57 @@ function reaches(): void {
       ['tcp', '127.0.0.1', '8080'],
       ['tcp', HOST, '8080'],
       ['tcp', '::', '8080'],
+      ['tcp', '::', '8080', 'v6only'],
+      ['tcp', '::1', '8080'],
+      ['tcp', HOST6, '8080'],
       ['tcp', `::ffff:${HOST}`, '8080'],
       ['tcp', '0.0.0.0', '7009'],
+      ['tcp', '::', '7009', 'v6only'],
       ['tcp', '0.0.0.0', '8181'],
       ['tcp', HOST, '8181'],
       ['tcp', '::', '8181'],
+      ['tcp', '::', '8181', 'v6only'],
+      ['tcp', HOST6, '8181'],
       ['tcp', '127.0.0.1', '8182'],
+      ['tcp', '::1', '8182'],
+      ['tcp', '0.0.0.0', '8084'],
+      ['tcp', '::', '8084'],
+      ['tcp', `::ffff:${HOST}`, '8084'],
+      ['tcp', '::', '8086'],
+      ['tcp', '::', '8086', 'v6only'],
+      ['tcp', '::1', '8086'],
       ['udp', '0.0.0.0', '5300'],
       ['udp', '::', '5300'],
-    ])('refuses %s %s %s', (...args) => {
+      ['udp', '::', '5300', 'v6only'],
+      ['udp', '::1', '5300'],
+    ])('refuses %s %s %s %s', (...args) => {
       expect(sockets(bed.host, 'bind', ...args).error).toBe('EADDRINUSE');
     });
 
     it.each([
       ['tcp', '0.0.0.0', '8079'],
       ['tcp', '0.0.0.0', '7010'],
+      ['tcp', '::', '7010'],
       ['tcp', '0.0.0.0', '5300'],
+      ['tcp', '::', '5300'],
       ['udp', '0.0.0.0', '8080'],
+      ['udp', '::', '8080'],
       ['tcp', HOST2, '8181'],
+      ['tcp', HOST26, '8181'],
       ['tcp', HOST, '8182'],
-      ['tcp', '::', '8080', 'v6only'],
-      ['udp', '::', '5300', 'v6only'],
-      ['tcp', '::1', '8080'],
+      ['tcp', HOST6, '8182'],
+      ['tcp', '::', '8084', 'v6only'],
+      ['tcp', '::1', '8084'],
+      ['tcp', '0.0.0.0', '8086'],
+      ['tcp', HOST, '8086'],
+      ['tcp', `::ffff:${HOST}`, '8086'],
     ])('grants %s %s %s %s', (...args) => {
       expect(sockets(bed.host, 'bind', ...args).bound).toBe(`${args[1]} ${args[2]}`);
     });
 
-    it('grants it to other namespaces', () => {
-      expect(sockets(bed.ext1, 'bind', 'tcp', '0.0.0.0', '8080').bound).toBe('0.0.0.0 8080');
-      expect(sockets(box.ns, 'bind', 'tcp', '0.0.0.0', '8080').bound).toBe('0.0.0.0 8080');
+    it.each(FAMILIES)('grants it to other namespaces, over %s', (_, { any }) => {
+      expect(sockets(bed.ext1, 'bind', 'tcp', any, '8080').bound).toBe(`${any} 8080`);
+      expect(sockets(box.ns, 'bind', 'tcp', any, '8080').bound).toBe(`${any} 8080`);
     });
   });
 }
@@ -205,6 +325,31 @@ describe('publish and unpublish', () => {
     expect(refused.err).toContain('held by a process of this host');
     expect(bed.curl(bed.ext1, `http://${HOST}:8443/`).out).toBe(EXT1);
     await server.stop('SIGKILL');
+  });
+});
+
+describe('a publish that is limited to some sources', () => {
+  it('is open to the host all the same', () => {
+    const name = `web.${box.ns}`;
+    bed.ok('publish', name, '8484:80', '--allow', '192.0.2.0/24', '--allow', '2001:db8:99::/64');
+    expect(bed.curl(bed.ext1, `http://${HOST}:8484/`).code).not.toBe(0);
+    expect(bed.curl(bed.ext1, `http://[${HOST6}]:8484/`).code).not.toBe(0);
+    for (const [, { loopback, host, gateway }] of FAMILIES)
+      for (const address of [loopback, host])
+        expect(sockets(bed.host, 'tcp', address, '8484')).toEqual({ peer: `${address} 8484`, body: gateway });
+    bed.ok('unpublish', name, '8484:80');
+  });
+});
+
+describe('a network whose containers do not reach the host', () => {
+  it('answers the host at its published ports', async () => {
+    bed.ok('network', 'create', 'shy', '-o', 'host-access=false');
+    const shy = bed.container('shy', 'shy', '-p', '8585:80', '-p', '5385:53/udp');
+    await bed.web(shy.ns, 80);
+    await bed.udpEcho(shy.ns, 53);
+    expect(sockets(bed.host, 'tcp', '127.0.0.1', '8585').peer).toBe('127.0.0.1 8585');
+    expect(sockets(bed.host, 'connected', '127.0.0.1', '5385').data).toBe('hello');
+    bed.ok('disconnect', 'shy', shy.ns);
   });
 });
 

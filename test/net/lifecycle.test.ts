@@ -3,6 +3,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { addedSince, bpfObjects } from '../support/bpf-objects.js';
 import { must, run, sleep } from '../support/process.js';
 import { EXT1, HOST, Testbed } from '../support/testbed.js';
 
@@ -21,11 +22,6 @@ async function withPublishedBox(): Promise<{ bed: Testbed; box: { ns: string; ip
   const box = started.container('box', 'web', '-p', '8080:80', '-p', '8081:81');
   await started.web(box.ns, 80);
   return { bed: started, box };
-}
-
-/** What the kernel has of BPF, by its own ids, so that "the same" means untouched. */
-function links(of: Testbed): { id: number; prog_id: number; devname?: string; ifindex?: number }[] {
-  return JSON.parse(must(of.host, ['bpftool', '-j', 'link', 'show']) || '[]') as never;
 }
 
 describe('kill -9', () => {
@@ -65,14 +61,16 @@ describe('a restart', () => {
     const before = must(b.host, ['ip', '-j', 'link']);
     const pinned = readdirSync(join(b.bpffs, 'links')).sort();
     const flows = b.list<unknown[]>('conntrack', 'ls').length;
-    const linkIds = links(b).map((l) => l.id);
+    // by the kernel's own ids, so that "the same" means untouched
+    const { link: links } = await bpfObjects(b);
+    expect(links.size).toBeGreaterThanOrEqual(pinned.length);
     await b.killDaemon('SIGTERM');
     expect(b.cli('status').code).toBe(3);
     await b.startDaemon();
     expect(b.ok('endpoint', 'ls', '-o', 'json')).toBe(endpoints);
     expect(must(b.host, ['ip', '-j', 'link'])).toBe(before);
     expect(readdirSync(join(b.bpffs, 'links')).sort()).toEqual(pinned);
-    expect(links(b).map((l) => l.id)).toEqual(linkIds);
+    expect((await bpfObjects(b)).link).toEqual(links);
     expect(b.list<unknown[]>('conntrack', 'ls').length).toBeGreaterThanOrEqual(flows);
     expect(b.list<{ problems: unknown[] }>('status').problems).toEqual([]);
     expect(b.curl(b.ext1, `http://${HOST}:8080/`).out).toBe(EXT1);
@@ -110,8 +108,6 @@ describe('cleanup', () => {
   });
 
   it('leaves no link, program, map, pin, namespace or file, and no setting changed', async () => {
-    const ids = (kind: string): number[] =>
-      (JSON.parse(must(null, ['bpftool', '-j', kind, 'show']) || '[]') as { id: number }[]).map((x) => x.id);
     const start = await Testbed.start({ daemon: false });
     bed = start;
     const sysctls = () =>
@@ -122,9 +118,7 @@ describe('cleanup', () => {
             !/netns|nf_conntrack_count|slb|slv|neigh|\.base_|ipfrag_secret|dev_weight|random/.test(line),
         );
     const before = {
-      programs: ids('prog'),
-      maps: ids('map'),
-      links: ids('link'),
+      bpf: await bpfObjects(start),
       devices: must(start.host, ['ip', '-br', 'link']),
       routes: must(start.host, ['ip', '-4', 'route', 'show', 'table', 'all']),
       sysctls: sysctls(),
@@ -138,15 +132,16 @@ describe('cleanup', () => {
     const { pid } = start.daemon as { pid: number };
     await start.killDaemon('SIGTERM');
     expect(existsSync(`/proc/${pid}`)).toBe(false);
-    expect(ids('link').length).toBeGreaterThan(before.links.length);
+    // each of the kinds that cleanup has to remove
+    const made = addedSince(before.bpf, await bpfObjects(start));
+    const pinned = readdirSync(join(start.bpffs, 'links')).length;
+    expect(made.link.length).toBeGreaterThanOrEqual(pinned);
+    expect(made.prog.length).toBeGreaterThan(0);
+    expect(made.map.length).toBeGreaterThan(readdirSync(join(start.bpffs, 'maps')).length);
 
     const said = must(start.host, start.daemonCommand('cleanup', '--state'));
     expect(said).toContain(box.ns);
-    await sleep(500); // programs and maps go after a grace period
-    const fresh = (kind: string, known: number[]) => ids(kind).filter((id) => !known.includes(id));
-    expect(fresh('link', before.links)).toEqual([]);
-    expect(fresh('prog', before.programs)).toEqual([]);
-    expect(fresh('map', before.maps)).toEqual([]);
+    expect(addedSince(before.bpf, await bpfObjects(start))).toEqual({ link: [], prog: [], map: [] });
     expect(must(start.host, ['ip', '-br', 'link'])).toBe(before.devices);
     expect(must(start.host, ['ip', '-4', 'route', 'show', 'table', 'all'])).toBe(before.routes);
     expect(sysctls()).toEqual(before.sysctls);

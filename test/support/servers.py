@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Small real peers for the tests: web PORT, udp PORT, ask ADDRESS PORT SPORT TEXT,
+"""Small real peers for the tests: web PORT [ADDRESS], udp PORT [ADDRESS] (an IPv6
+address takes no IPv4), ask ADDRESS PORT SPORT TEXT,
 stream PORT (sends numbered lines until the peer goes), follow ADDRESS PORT SECONDS
 (reads such a stream and prints how many lines came, and the longest pause in ms)."""
 import http.server
@@ -25,15 +26,25 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
 
-def web(port):
-    server = Server(("0.0.0.0", int(port)), Handler)
+class Server6(Server):
+    address_family = socket.AF_INET6
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
+
+
+def web(port, address="0.0.0.0"):
+    server = (Server6 if ":" in address else Server)((address, int(port)), Handler)
     print("ready", flush=True)
     server.serve_forever()
 
 
-def udp(port):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("0.0.0.0", int(port)))
+def udp(port, address="0.0.0.0"):
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    if ":" in address:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind((address, int(port)))
     print("ready", flush=True)
     while True:
         data, peer = sock.recvfrom(65535)

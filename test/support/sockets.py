@@ -19,6 +19,11 @@ def opened(kind, address):
     return sock
 
 
+def place(address, port):
+    """With the scope of an address that has one."""
+    return socket.getaddrinfo(address, int(port), type=socket.SOCK_STREAM)[0][4]
+
+
 def named(peer):
     return f"{peer[0]} {peer[1]}"
 
@@ -27,7 +32,7 @@ def tcp(address, port, source=None):
     sock = opened("tcp", address)
     if source:
         sock.bind((source, 0))
-    sock.connect((address, int(port)))
+    sock.connect(place(address, port))
     sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
     answer = b""
     while data := sock.recv(4096):
@@ -40,14 +45,14 @@ def sendto(address, port, source=None, times="1"):
     if source:
         sock.bind((source, 0))
     for _ in range(int(times)):
-        sock.sendto(b"hello", (address, int(port)))
+        sock.sendto(b"hello", place(address, port))
         data, peer = sock.recvfrom(100)
     return {"from": named(peer), "data": data.decode().split(" ")[-1]}
 
 
 def connected(address, port):
     sock = opened("udp", address)
-    sock.connect((address, int(port)))
+    sock.connect(place(address, port))
     sock.send(b"hello")
     data, peer = sock.recvfrom(100)
     return {"from": named(peer), "peer": named(sock.getpeername()), "data": data.decode().split(" ")[-1]}

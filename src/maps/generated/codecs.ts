@@ -460,6 +460,38 @@ export const socketPeer4KeyCodec: Codec<t.SocketPeer4Key> = {
   },
 };
 
+export const socketPeer6Codec: Codec<t.SocketPeer6> = {
+  size: 20,
+  encode(value, to, at) {
+    to.fill(0, at, at + 20);
+    putIpv6(value.addr, to, at);
+    to.writeUInt16BE(value.port, at + 16);
+  },
+  decode(from, at) {
+    return {
+      addr: getIpv6(from, at),
+      port: from.readUInt16BE(at + 16),
+    };
+  },
+};
+
+export const socketPeer6KeyCodec: Codec<t.SocketPeer6Key> = {
+  size: 32,
+  encode(value, to, at) {
+    to.fill(0, at, at + 32);
+    to.writeBigUInt64LE(value.cookie, at);
+    putIpv6(value.addr, to, at + 8);
+    to.writeUInt16BE(value.port, at + 24);
+  },
+  decode(from, at) {
+    return {
+      cookie: from.readBigUInt64LE(at),
+      addr: getIpv6(from, at + 8),
+      port: from.readUInt16BE(at + 24),
+    };
+  },
+};
+
 export const trafficCodec: Codec<t.Traffic> = {
   size: 16,
   encode(value, to, at) {

@@ -221,4 +221,12 @@ export const maps = {
     key: c.socketPeer4KeyCodec,
     value: c.socketPeer4Codec,
   } satisfies MapDescriptor<t.SocketPeer4Key, t.SocketPeer4>,
+  socket_peers6: {
+    name: 'socket_peers6',
+    type: 9,
+    maxEntries: 65536,
+    flags: 0,
+    key: c.socketPeer6KeyCodec,
+    value: c.socketPeer6Codec,
+  } satisfies MapDescriptor<t.SocketPeer6Key, t.SocketPeer6>,
 };

@@ -179,6 +179,17 @@ export interface SocketPeer4Key {
   port: number;
 }
 
+export interface SocketPeer6 {
+  addr: string;
+  port: number;
+}
+
+export interface SocketPeer6Key {
+  cookie: bigint;
+  addr: string;
+  port: number;
+}
+
 export interface Traffic {
   packets: bigint;
   bytes: bigint;

@@ -3,21 +3,11 @@ import { statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { SluiceError } from '../../base/errors.js';
 import type { SocketHook, SocketHookRow } from '../../cnm/rows.js';
+import { SOCKET_HOOK_TYPES } from '../../loader/socket-hooks.js';
 import type { AttachApi, SocketPrograms } from '../kernel.js';
 import type { Actual, Ops } from '../ops.js';
 
-/** enum bpf_attach_type */
-const TYPE: Readonly<Record<SocketHook, number>> = {
-  bind4: 8,
-  bind6: 9,
-  connect4: 10,
-  connect6: 11,
-  sendmsg4: 14,
-  recvmsg4: 19,
-  recvmsg6: 20,
-  getpeername4: 29,
-  getpeername6: 30,
-};
+const TYPE: Readonly<Record<SocketHook, number>> = SOCKET_HOOK_TYPES;
 const PREFIX = 'cgroup-';
 
 export const SOCKET_HOOKS = Object.keys(TYPE) as SocketHook[];
@@ -39,7 +29,7 @@ export class SocketHookOps implements Ops<SocketHookRow> {
 
   async update({ hook }: SocketHookRow): Promise<void> {
     const { attach, sockets } = this.#o;
-    if (sockets.cgroup === null) throw new SluiceError('environment', 'cgroup v2 is not mounted');
+    if (sockets.cgroup === null) throw new SluiceError('environment', 'this host has no socket hooks');
     await attach.attachSocketHook(sockets.socketProgram(hook), {
       cgroup: sockets.cgroup,
       type: TYPE[hook],

@@ -52,26 +52,72 @@ describe('a publish', () => {
     expect(done).toEqual(['open 1', 'reserve 8080', 'look', 'close 1', 'reserve 8080']);
   });
 
-  it.each<[string, Partial<HostSocket>]>([
-    ['on every address', {}],
-    ['on one address', { address: '192.0.2.1', port: 8089 }],
-    ['on both families', { family: 6, address: '::' }],
-    ['on a mapped address', { family: 6, address: '::ffff:192.0.2.1' }],
-  ])('is closed again where a socket %s was quicker', async (_, socket) => {
-    const { ops, done } = bench([socket]);
-    await expect(ops.update(ROW, [])).rejects.toMatchObject({ code: 'port_taken' });
-    expect(done).toEqual(['open 1', 'reserve 8080', 'look', 'close 1']);
+  describe.each<
+    [string, Partial<PublishRow>, (string | { v6only: string })[], (string | { v6only: string })[]]
+  >([
+    [
+      'on every address of IPv4',
+      {},
+      ['0.0.0.0', '127.0.0.1', '192.0.2.1', '::', '::ffff:192.0.2.1', '::ffff:0.0.0.0'],
+      [{ v6only: '::' }, '::1', '2001:db8::1'],
+    ],
+    [
+      'on every address of both families',
+      { ipv6: 'fd00:64::2' },
+      ['0.0.0.0', '192.0.2.1', '::ffff:192.0.2.1', '::', { v6only: '::' }, '::1', '2001:db8::1'],
+      [],
+    ],
+    [
+      'on every address of IPv4 alone, of an endpoint with both',
+      { ipv6: 'fd00:64::2', hostIp: '0.0.0.0' },
+      ['0.0.0.0', '192.0.2.1', '::', '::ffff:192.0.2.1'],
+      [{ v6only: '::' }, '::1', '2001:db8::1'],
+    ],
+    [
+      'on every address of IPv6 alone',
+      { ipv6: 'fd00:64::2', hostIp: '::' },
+      ['::', { v6only: '::' }, '::1', '2001:db8::1'],
+      ['0.0.0.0', '127.0.0.1', '192.0.2.1', '::ffff:192.0.2.1'],
+    ],
+    [
+      'on one address of IPv4',
+      { ipv6: 'fd00:64::2', hostIp: '192.0.2.1' },
+      ['0.0.0.0', '192.0.2.1', '::', '::ffff:192.0.2.1'],
+      [{ v6only: '::' }, '192.0.2.2', '127.0.0.1', '::ffff:192.0.2.2', '2001:db8::1'],
+    ],
+    [
+      'on one address of IPv6',
+      { ipv6: 'fd00:64::2', hostIp: '2001:db8::1' },
+      ['::', { v6only: '::' }, '2001:db8::1'],
+      ['0.0.0.0', '192.0.2.1', '2001:db8::2', '::1', '::ffff:192.0.2.1'],
+    ],
+  ])('%s', (_, where, inTheWay, aside) => {
+    const row = { ...ROW, ...where };
+    const socketAt = (at: string | { v6only: string }): Partial<HostSocket> => {
+      const address = typeof at === 'string' ? at : at.v6only;
+      return { address, family: address.includes(':') ? 6 : 4, v6only: typeof at !== 'string', port: 8089 };
+    };
+
+    it.each(inTheWay)('is closed again where a socket at %j was quicker', async (at) => {
+      const { ops, done } = bench([socketAt(at)]);
+      await expect(ops.update(row, [])).rejects.toMatchObject({ code: 'port_taken' });
+      expect(done).toEqual(['open 1', 'reserve 8080', 'look', 'close 1']);
+    });
+
+    if (aside.length > 0)
+      it.each(aside)('does not mind a socket at %j', async (at) => {
+        const { ops } = bench([socketAt(at)]);
+        await expect(ops.update(row, [])).resolves.toBeUndefined();
+      });
   });
 
-  it.each<[string, Partial<HostSocket>, Partial<PublishRow>]>([
-    ['another protocol', { protocol: 'udp' }, {}],
-    ['another port', { port: 8090 }, {}],
-    ['IPv6 only', { family: 6, address: '::', v6only: true }, {}],
-    ['an IPv6 address', { family: 6, address: '::1' }, {}],
-    ['another address', { address: '192.0.2.2' }, { hostIp: '192.0.2.1' }],
-  ])('does not mind a socket of %s', async (_, socket, row) => {
+  it.each<[string, Partial<HostSocket>]>([
+    ['another protocol', { protocol: 'udp' }],
+    ['a port above', { port: 8090 }],
+    ['a port below', { port: 8079 }],
+  ])('does not mind a socket of %s', async (_, socket) => {
     const { ops } = bench([socket]);
-    await expect(ops.update({ ...ROW, ...row }, [])).resolves.toBeUndefined();
+    await expect(ops.update(ROW, [])).resolves.toBeUndefined();
   });
 
   it('shares a look with the others of the same moment', async () => {
