@@ -42,7 +42,9 @@ describe('a UDP port that became free', () => {
   };
 
   it('is not the next container’s while it rests, and comes back to whose it was', async () => {
-    bed = await Testbed.start({ daemonFlags: ['--timeout-udp-oneway', '1s', '--timeout-udp-answered', '1s'] });
+    bed = await Testbed.start({
+      daemonFlags: ['--timeout-udp-oneway', '1s', '--timeout-udp-answered', '1s'],
+    });
     bed.ok('network', 'create', 'lan');
     const one = bed.container('one', 'lan');
     const two = bed.container('two', 'lan');
@@ -83,7 +85,9 @@ describe('the table of proven flows', () => {
         .tables.find((t) => t.map === 'flows4')?.entries ?? 0;
     await until(() => proven() > 3686, 'nine tenths are taken', 25_000);
     const before = bed.dropped('table_full');
-    const { sent } = await report<{ sent: number }>(flooder(bed, bed.ext2, ['raw', 'udp', HOST, 5300, 10, 1000]));
+    const { sent } = await report<{ sent: number }>(
+      flooder(bed, bed.ext2, ['raw', 'udp', HOST, 5300, 10, 1000]),
+    );
     expect(bed.dropped('table_full') - before).toBeGreaterThan(sent * 0.9);
     expect(await report(holder)).toEqual({ held: 1900, answered: 1900 });
     await until(() => bed.udp(bed.ext2, HOST, 5300) !== '', 'the door is open again', 40_000);

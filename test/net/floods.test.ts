@@ -29,7 +29,7 @@ async function start(...daemonFlags: string[]): Promise<void> {
     '7000',
   ]);
   await stream.says(/ready/);
-  // clients of the world that answer nothing, and the containers' own addresses by way of the host
+  // as an attacker on the same link would have it
   must(bed.ext1, ['ip', 'route', 'add', neighbour.ip.replace(/\d+$/, '0/24'), 'via', HOST]);
 }
 
@@ -39,7 +39,11 @@ interface Asked {
 }
 
 /** The flood, and how many requests of the neighbour's, in and out, went unanswered meanwhile. */
-async function during(ns: string, args: (string | number)[], options: { spoof?: string } = {}): Promise<number> {
+async function during(
+  ns: string,
+  args: (string | number)[],
+  options: { spoof?: string } = {},
+): Promise<number> {
   const stream = flooder(bed, bed.ext2, ['stream', HOST, 7000, SECONDS + 2]);
   const inwards = flooder(bed, bed.ext2, ['ask', HOST, 5300, SECONDS + 1.5, 200]);
   const outwards = flooder(bed, neighbour.ns, ['ask', EXT2, 9000, SECONDS + 1.5, 200]);
