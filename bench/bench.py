@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lib import chart, control, paths, readme
+from lib import chart, control, drop, full, paths, readme
 from lib.shell import CPU, ROOT, Lab
 
 LATENCY = ("tcp_rr", "tcp_crr", "udp_rr")
@@ -76,6 +76,13 @@ def show(results):
     for name, host in results.get("host", {}).items():
         print(f"\nhost's own {name}: alone {host['alone']:,.0f} ns, beside Sluice {host['beside']:,.0f} ns "
               f"({host['percent']:+.1f} %, median of rounds {host['medianOfRounds']:+.1f} %)")
+    tables = [("packets dropped a second", results.get("drop", {}))]
+    tables += [(f"{w} by fill of the table of proven flows, p50 in ns", t) for w, t in results.get("full", {}).items()]
+    for title, table in tables:
+        if table:
+            print(f"\n{title} (median, min, max, interquartile range)")
+        for name, s in table.items():
+            print(f"  {name:16}" + "".join(f"{s[k]:12,.0f}" for k in ("median", "min", "max", "iqr")))
     if "programs" in results:
         print("\nprograms (ns a packet, net of an empty one; min, median)")
         for row in results["programs"]:
@@ -125,7 +132,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three rounds, few samples: a smoke test")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--ports", default="1,1000,10000", help="published ports, comma separated")
-    parser.add_argument("--only", default="rr,crr,udp,stream,flood,host,cost,control")
+    parser.add_argument("--only", default="rr,crr,udp,stream,flood,host,cost,control,drop,full")
     parser.add_argument("--output", default=os.path.join(ROOT, "bench/results"))
     args = parser.parse_args()
     if args.quick:
@@ -157,6 +164,15 @@ def main():
                     results["tax"][workload] = {p.name: tax(samples[workload], p.name) for p in measured[1:]}
             if hosts:
                 results["host"] = host_traffic(rounds(args, hosts, list(LATENCY)))
+        if "drop" in only:
+            dropped = drop.measure(lab, args.rr, args.rounds, 0.3 if args.quick else 1)
+            results["drop"] = {name: summary(values) for name, values in dropped.items()}
+        if "full" in only:
+            fills = full.prepare(lab, os.path.join(args.work, "fill"))
+            for path in fills:
+                lab.start("taskset", "-c", CPU, args.rr, "server", str(paths.SERVER_PORT), ns=path.server)
+            samples = rounds(args, fills, list(LATENCY))
+            results["full"] = {w: {name: summary(values) for name, values in table.items()} for w, table in samples.items()}
         if "control" in only:
             results["control"] = control.measure(lab, args.quick)
     finally:
