@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lib import chart, connect, control, paths, readme
+from lib import chart, connect, control, drop, full, paths, readme
 from lib.shell import CPU, ROOT, Lab
 
 LATENCY = ("tcp_rr", "tcp_crr", "udp_rr")
@@ -82,6 +82,13 @@ def show(results):
             print(f"  {name:16}" + "".join(f"{c[k]:12,.0f}" for k in ("without", "with", "added", "min", "max")))
         if results["connect"]["hooksOfOthers"]:
             print(f"  beside {results['connect']['hooksOfOthers']} hooks of others, which both have")
+    tables = [("packets dropped a second", results.get("drop", {}))]
+    tables += [(f"{w} by fill of the table of proven flows, p50 in ns", t) for w, t in results.get("full", {}).items()]
+    for title, table in tables:
+        if table:
+            print(f"\n{title} (median, min, max, interquartile range)")
+        for name, s in table.items():
+            print(f"  {name:16}" + "".join(f"{s[k]:12,.0f}" for k in ("median", "min", "max", "iqr")))
     if "programs" in results:
         print("\nprograms (ns a packet, net of an empty one; min, median)")
         for row in results["programs"]:
@@ -131,7 +138,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three rounds, few samples: a smoke test")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--ports", default="1,1000,10000", help="published ports, comma separated")
-    parser.add_argument("--only", default="rr,crr,udp,stream,flood,host,connect,cost,control")
+    parser.add_argument("--only", default="rr,crr,udp,stream,flood,host,connect,cost,control,drop,full")
     parser.add_argument("--output", default=os.path.join(ROOT, "bench/results"))
     args = parser.parse_args()
     if args.quick:
@@ -165,6 +172,15 @@ def main():
                 results["host"] = host_traffic(rounds(args, hosts, list(LATENCY)))
         if "connect" in only:
             results["connect"] = connect.measure(lab, args.rounds, args.quick)
+        if "drop" in only:
+            dropped = drop.measure(lab, args.rr, args.rounds, 0.3 if args.quick else 1)
+            results["drop"] = {name: summary(values) for name, values in dropped.items()}
+        if "full" in only:
+            fills = full.prepare(lab, os.path.join(args.work, "fill"))
+            for path in fills:
+                lab.start("taskset", "-c", CPU, args.rr, "server", str(paths.SERVER_PORT), ns=path.server)
+            samples = rounds(args, fills, list(LATENCY))
+            results["full"] = {w: {name: summary(values) for name, values in table.items()} for w, table in samples.items()}
         if "control" in only:
             results["control"] = control.measure(lab, args.quick)
     finally:

@@ -7,6 +7,7 @@
  *   rr tcp_rr|tcp_crr|udp_rr ADDRESS PORT COUNT
  *   rr tcp_stream ADDRESS PORT MILLISECONDS
  *   rr udp_flood ADDRESS PORT MILLISECONDS
+ *   rr blast ADDRESS PORT MILLISECONDS    UDP that nobody answers, as fast as it goes
  *
  * The round-trip modes print p50, p90 and p99 in ns; tcp_stream bytes a second
  * received; udp_flood packets a second sent and received.
@@ -238,6 +239,17 @@ int main(int argc, char **argv)
 			die("flood");
 		printf("{\"sentPerSecond\":%.0f,\"receivedPerSecond\":%.0f}\n",
 		       sent / (begun / 1e9), received / (begun / 1e9));
+	} else if (!strcmp(argv[1], "blast")) {
+		char packet[18] = {SINK};
+
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		if (connect(fd, (void *)&to, sizeof(to)))
+			die("connect");
+		begun = now();
+		while (now() - begun < amount * 1000000ull)
+			sent += send(fd, packet, sizeof(packet), 0) > 0;
+		printf("{\"packets\":%llu,\"seconds\":%.6f}\n", (unsigned long long)sent,
+		       (now() - begun) / 1e9);
 	} else {
 		return 2;
 	}

@@ -8,4 +8,5 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cc -O2 -o "$work/rr" bench/rr.c
 cc -O2 -o "$work/connect" bench/connect.c
+cc -O2 -fms-extensions -o "$work/fill" bench/fill.c -lbpf
 /usr/bin/python3 bench/bench.py --rr "$work/rr" --work "$work" "$@"

@@ -2,7 +2,16 @@
 /** What the programs count. Labels come from the enumerations in bpf/maps/metrics.h. */
 import type { Registry } from 'prom-client';
 import type { DataplaneMaps } from '../src/maps/dataplane.js';
-import { drop_reason, flow_protocol, hook, outcome, socket_event } from '../src/maps/generated/enums.js';
+import { configCodec } from '../src/maps/generated/codecs.js';
+import { configDefaults } from '../src/maps/generated/config.js';
+import {
+  drop_reason,
+  flow_protocol,
+  hook,
+  outcome,
+  port_use_of,
+  socket_event,
+} from '../src/maps/generated/enums.js';
 import type { Traffic } from '../src/maps/generated/types.js';
 import { histogram, register, type Sample } from './sampled.js';
 
@@ -20,6 +29,7 @@ const HOOKS = members(hook, 'HOOK_').map(([name, value]): [Record<string, string
 const OUTCOMES = members(outcome, 'OUTCOME_');
 const REASONS = members(drop_reason, 'DROP_').filter(([name]) => name !== 'none' && name !== 'reasons');
 const SOCKET_EVENTS = members(socket_event, 'SOCKET_').filter(([name]) => name !== 'events');
+const PORT_USES = members(port_use_of, 'PORT_USE_');
 const PROTOCOLS = members(flow_protocol, 'FLOW_PROTOCOL_');
 
 function total(values: readonly Traffic[], field: keyof Traffic): number {
@@ -56,6 +66,10 @@ export function registerDataplane(registry: Registry, maps: DataplaneMaps): void
     ['opened', 'flows opened'],
     ['promoted', 'flows that proved themselves and moved to the table that never evicts'],
     ['expired', 'flows collected after their idle time'],
+    [
+      'unpromoted',
+      'tries of an established flow to get into the table that never evicts while that was full',
+    ],
     ['reset', 'flows forgotten because their container left'],
   ] as const) {
     register(registry, {
@@ -110,6 +124,7 @@ export function registerDataplane(registry: Registry, maps: DataplaneMaps): void
 }
 
 function registerSnat(registry: Registry, maps: DataplaneMaps): void {
+  const range = configCodec.decode(configDefaults, 0);
   /** Random picks needed; the last entry of the map counts exhaustion. */
   const tries = (): number[] =>
     Array.from({ length: maps.snat_tries.descriptor.maxEntries }, (_, i) =>
@@ -126,6 +141,22 @@ function registerSnat(registry: Registry, maps: DataplaneMaps): void {
       const sum = counts.reduce((a, n, i) => a + n * i, 0);
       return histogram(bounds, bounds.map(upTo), upTo(counts.length), sum);
     },
+  });
+  register(registry, {
+    name: 'sluice_snat_ports_in_use',
+    help: 'source ports in use towards the one destination that has the most, and by the one container that has the most towards one',
+    type: 'gauge',
+    read: () =>
+      PORT_USES.map(([by, index]) => ({
+        labels: { fullest: by },
+        value: maps.collector_map.get(0)?.ports[index] ?? 0,
+      })),
+  });
+  register(registry, {
+    name: 'sluice_snat_ports_offered',
+    help: 'source ports that there are towards each destination',
+    type: 'gauge',
+    read: () => [{ value: range.snat_port_max - range.snat_port_min + 1 }],
   });
   register(registry, {
     name: 'sluice_snat_port_exhausted_total',

@@ -88,11 +88,12 @@ table ip nat {{
     return Path(f"nftables {ports}", client, server, (f"10.{n}.1.1", HOST_PORT))
 
 
-def sluice(lab, ports):
-    client, host, _, n = triangle(lab, f"slu{ports}", bridge=None)
-    daemon = lab.daemon(host, f"slu{ports}")
+def sluice(lab, ports, name=None, flags=()):
+    name = name or f"slu{ports}"
+    client, host, _, n = triangle(lab, name, bridge=None)
+    daemon = lab.daemon(host, name, *flags)
     daemon.start()
-    box = f"box{ports}-{lab.suffix}"
+    box = f"{name}-box-{lab.suffix}"
     daemon.call("POST", "/v1/networks", {"name": "web"})
     daemon.call("POST", "/v1/sandboxes", {"name": box})
     mappings = []
@@ -103,7 +104,7 @@ def sluice(lab, ports):
             mappings.append(f"{FIRST_OTHER}-{last}:{FIRST_OTHER}-{last}/{proto}")
     daemon.call("POST", f"/v1/sandboxes/{box}/connect", {"network": "web", "ports": mappings})
     path = Path(f"sluice {ports}", client, box, (f"10.{n}.1.1", HOST_PORT))
-    path.host = host
+    path.host, path.daemon = host, daemon
     return path
 
 

@@ -66,8 +66,8 @@ class Lab:
                 return process
         raise RuntimeError(f"{' '.join(command)}: {''.join(said)}")
 
-    def daemon(self, ns, name):
-        daemon = Daemon(self, ns, name)
+    def daemon(self, ns, name, *flags):
+        daemon = Daemon(self, ns, name, flags)
         self.daemons.append(daemon)
         return daemon
 
@@ -84,8 +84,8 @@ class Lab:
 class Daemon:
     """One Sluice daemon in a namespace, driven through its API."""
 
-    def __init__(self, lab, ns, name):
-        self.lab, self.ns, self.name = lab, ns, f"{name}-{lab.suffix}"
+    def __init__(self, lab, ns, name, flags):
+        self.lab, self.ns, self.name, self.flags = lab, ns, f"{name}-{lab.suffix}", flags
         self.directory = os.path.join(lab.work, self.name)
         self.socket = os.path.join(self.directory, "sluice.sock")
         os.makedirs(self.directory)
@@ -95,8 +95,12 @@ class Daemon:
         return [
             os.path.join(ROOT, "bin/sluiced"), *extra,
             "--socket", self.socket, "--state-dir", os.path.join(self.directory, "state"),
-            "--bpffs", f"/sys/fs/bpf/sluice-bench-{self.name}", "--no-docker", "--no-metrics",
+            "--bpffs", self.pins, "--no-docker", "--no-metrics", *self.flags,
         ]
+
+    @property
+    def pins(self):
+        return f"/sys/fs/bpf/sluice-bench-{self.name}"
 
     def start(self):
         """Answers the seconds until the API answered."""

@@ -27,18 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
 /* What the programs' maps hold; sizes are checked against the kernel's below. */
-typedef struct {
-	u8 byte[6];
-} mac_addr;
-typedef u32 ipv4_addr;
-typedef u16 be16;
-#define SLUICE_LIB_TYPES_H
+#include "../../bpf/lib/types.h"
 #define SLUICE_LIB_BPF_H
 #define SEC(name)	  __attribute__((unused))
 #define __uint(name, val) int(*name)[val]

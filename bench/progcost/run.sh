@@ -10,7 +10,7 @@ ns=sluice-cost-$$
 trap 'ip netns del "$ns" 2>/dev/null || true; rm -rf "$work"' EXIT
 "$clang" -O2 -g -target bpf -mcpu=v3 -I"/usr/include/$(uname -m)-linux-gnu" \
   -c "$here/wrapper.bpf.c" -o "$work/wrapper.bpf.o"
-cc -O2 -Wall -o "$work/progcost" "$here/progcost.c" -lbpf
+cc -O2 -Wall -fms-extensions -o "$work/progcost" "$here/progcost.c" -lbpf
 ip netns add "$ns"
 in_ns() { nsenter --net="/run/netns/$ns" "$@"; }
 in_ns ip link set lo up

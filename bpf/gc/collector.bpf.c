@@ -9,6 +9,7 @@
  */
 #include "../lib/config.h"
 #include "../lib/flow.h"
+#include "../lib/share.h"
 #include "../maps/collector.h"
 #include "../maps/endpoint.h"
 #include "../maps/flow.h"
@@ -22,8 +23,12 @@ extern int bpf_wq_set_callback_impl(struct bpf_wq *wq, int(callback)(void *map, 
 				    unsigned int flags, void *aux) __ksym __weak;
 
 struct pass {
-	u32 now; /* tick */
+	u32 now;  /* tick */
+	u32 half; /* of port_use that is being counted */
+	u64 seed;
 	u32 active[FLOW_PROTOCOLS];
+	u32 ports[PORT_USES];
+	s32 entries;
 };
 
 static __always_inline u32 lifetime(u32 state, u8 protocol)
@@ -46,6 +51,8 @@ static __always_inline bool is_over(const union any_key *key, const struct flow 
 	union any_key pkey;
 	struct flow *partner;
 
+	if (flow_rests(flow))
+		return (s32)(now - flow->seen) > (s32)ticks(config.port_rest);
 	if (flow->endpoint && ep && flow_dead(flow, ep))
 		return true;
 	/* signed: a packet may have come in since the pass began */
@@ -53,7 +60,7 @@ static __always_inline bool is_over(const union any_key *key, const struct flow 
 		return false;
 	flow_reply_key(key, flow, &pkey, v6);
 	partner = flow_find(&pkey, v6);
-	return !partner || !flow_partner_of(key, partner, v6) ||
+	return !partner || flow_rests(partner) || !flow_partner_of(key, partner, v6) ||
 	       (s32)(now - partner->seen) > (s32)limit;
 }
 
@@ -63,6 +70,26 @@ static __always_inline void count_for_endpoint(u32 slot)
 
 	if (load)
 		load->counted++;
+}
+
+static __always_inline void count_port(struct pass *pass, enum port_use_of of, u64 hash)
+{
+	u32 *count = share_counter(pass->half, of, hash);
+
+	if (count && ++*count > pass->ports[of])
+		pass->ports[of] = *count;
+}
+
+static __always_inline void count_ports(struct pass *pass, const union any_key *key,
+					const struct flow *flow, bool v6)
+{
+	u64 hash;
+
+	if (!holds_port(flow) || flow_rests(flow) || flow_finished(flow->state))
+		return;
+	hash = share_hash(pass->seed, key, v6);
+	count_port(pass, PORT_USE_DESTINATION, hash);
+	count_port(pass, PORT_USE_ENDPOINT, share_hash_endpoint(hash, flow->endpoint));
 }
 
 static __always_inline long visit(void *map, const void *key, struct flow *flow, struct pass *pass,
@@ -76,6 +103,15 @@ static __always_inline long visit(void *map, const void *key, struct flow *flow,
 		pass->active[flow_protocol_of(protocol)] += first_half;
 		if (first_half)
 			count_for_endpoint(flow->endpoint);
+		else
+			count_ports(pass, key, flow, v6);
+		pass->entries++;
+		return 0;
+	}
+	if (flow_to_rest(protocol, flow) && config.port_rest) {
+		flow->seen = pass->now;
+		flow->flags |= FLOW_RESTS;
+		pass->entries++;
 		return 0;
 	}
 	bpf_map_delete_elem(map, key);
@@ -111,16 +147,36 @@ static long settle_load(void *map, u32 *slot, struct endpoint_load *load, void *
 	return 0;
 }
 
+static long clear_port_use(u32 index, u32 *first)
+{
+	u32 at = *first + index;
+	u32 *count = bpf_map_lookup_elem(&port_use, &at);
+
+	if (count)
+		*count = 0;
+	return 0;
+}
+
 static int collect(void *map, int *key, void *value)
 {
 	struct collector_state *state = value;
+	struct share_state *share = share_get();
 	u64 begun = bpf_ktime_get_ns();
 	/* the clock of clock_tick, which programs of this type may not call */
 	struct pass pass = {.now = begun >> TICK_SHIFT};
 	u32 i;
 
+	if (!share)
+		return 0;
+	pass.seed = share->seed;
+	pass.half = !share->half;
+	i = pass.half * PORT_USES * PORT_USE_BUCKETS;
+	bpf_loop(PORT_USES * PORT_USE_BUCKETS, clear_port_use, &i, 0);
 	bpf_for_each_map_elem(&flows4, visit_proven4, &pass, 0);
+	share->proven[0] = pass.entries;
+	pass.entries = 0;
 	bpf_for_each_map_elem(&flows6, visit_proven6, &pass, 0);
+	share->proven[1] = pass.entries;
 	for (i = 0; i < FLOW_PROTOCOLS; i++) {
 		state->proven[i] = pass.active[i];
 		pass.active[i] = 0;
@@ -129,6 +185,9 @@ static int collect(void *map, int *key, void *value)
 	bpf_for_each_map_elem(&flows6_new, visit_new6, &pass, 0);
 	for (i = 0; i < FLOW_PROTOCOLS; i++)
 		state->fresh[i] = pass.active[i];
+	share->half = pass.half;
+	for (i = 0; i < PORT_USES; i++)
+		state->ports[i] = pass.ports[i];
 	bpf_for_each_map_elem(&endpoint_load, settle_load, NULL, 0);
 	state->duration_ns = bpf_ktime_get_ns() - begun;
 	state->passes++;
@@ -151,10 +210,13 @@ int collector(void *ctx)
 {
 	u32 index = 0;
 	struct collector_state *state = bpf_map_lookup_elem(&collector_map, &index);
+	struct share_state *share = share_get();
 	long err;
 
-	if (!state)
+	if (!state || !share)
 		return -1;
+	if (!share->seed)
+		share->seed = (u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
 	/* EBUSY: an earlier version has set them up; its callbacks are replaced */
 	if (bpf_wq_start) {
 		err = bpf_wq_init(&state->work, &collector_map, 0);

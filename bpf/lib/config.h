@@ -22,6 +22,7 @@ struct config {
 	u32 udp_answered;
 	u32 udp_oneway;
 	u32 icmp;
+	u32 port_rest;	      /* seconds for which a UDP port that became free is nobody else's */
 	u32 collect_interval; /* seconds between two passes of the collector */
 };
 
@@ -38,6 +39,7 @@ const volatile struct config config = {
 	.udp_answered = 300,	 /* RFC 4787 REQ-5: 5 min recommended */
 	.udp_oneway = 120,	 /* RFC 4787 REQ-5: at least 2 min */
 	.icmp = 60,		 /* RFC 5508 REQ-2: at least 60 s */
+	.port_rest = 60,
 	.collect_interval = 10,
 };
 

@@ -54,19 +54,40 @@ static __always_inline void flow_delete_proven(const union any_key *key, bool v6
 		bpf_map_delete_elem(&flows4, key);
 }
 
-static __always_inline void flow_delete_new(const union any_key *key, bool v6)
+static __always_inline long flow_delete_new(const union any_key *key, bool v6)
 {
-	if (v6)
-		bpf_map_delete_elem(&flows6_new, key);
-	else
-		bpf_map_delete_elem(&flows4_new, key);
+	return v6 ? bpf_map_delete_elem(&flows6_new, key) : bpf_map_delete_elem(&flows4_new, key);
+}
+
+/* Both sides have closed: only stray packets of the connection may still come. */
+static __always_inline bool flow_finished(u32 state)
+{
+	const u32 both = FLOW_FIN_ORIG | FLOW_FIN_REPLY;
+
+	return (state & both) == both;
 }
 
 static __always_inline bool flow_closing(u32 state)
 {
-	const u32 both = FLOW_FIN_ORIG | FLOW_FIN_REPLY;
+	return flow_finished(state) || state & FLOW_RST;
+}
 
-	return (state & both) == both || state & FLOW_RST;
+/* See enum flow_flag. */
+static __always_inline bool flow_rests(const struct flow *flow)
+{
+	return (flow->flags & FLOW_RESTS) == FLOW_RESTS;
+}
+
+/*
+ * The reply half of a mapping whose port rests when it is over: nobody else
+ * gets it for a while. UDP only, where any packet of the old peer would be taken for
+ * the new flow's; TCP and SCTP tell by their sequence numbers. Not those that
+ * another container answers: it sees its peers' addresses, not ports.
+ */
+static __always_inline bool flow_to_rest(u8 protocol, const struct flow *flow)
+{
+	return protocol == IPPROTO_UDP && flow->flags & FLOW_REPLY && flow->flags & FLOW_SNAT &&
+	       flow->action == FLOW_TO_ENDPOINT && !(flow->flags & FLOW_AT_ENDPOINT);
 }
 
 /*
@@ -189,15 +210,41 @@ static __always_inline void flow_partner(const union any_key *key, const struct 
 	}
 }
 
-/* Removes one half; the other one is restored by its next packet or expires. */
-static __always_inline void flow_forget(const union any_key *key, bool v6)
+static __always_inline int flow_forget_family(const union any_key *key, bool v6)
 {
 	struct flow_counts *counts = flow_counts(key->protocol);
+	struct flow *flow = flow_find(key, v6);
 
+	if (!flow || flow_to_rest(key->protocol, flow))
+		return 0;
 	flow_delete_proven(key, v6);
 	flow_delete_new(key, v6);
 	if (counts)
 		counts->reset++;
+	return 0;
+}
+
+/* Calls, for the stack. */
+__noinline int flow4_forget(const union any_key *key)
+{
+	return key ? flow_forget_family(key, false) : 0;
+}
+
+__noinline int flow6_forget(const union any_key *key)
+{
+	return key ? flow_forget_family(key, true) : 0;
+}
+
+/*
+ * Removes one half of a dead flow; the other one is restored by its next
+ * packet or expires. One whose port has to rest stays for the collector.
+ */
+static __always_inline void flow_forget(const union any_key *key, bool v6)
+{
+	if (v6)
+		flow6_forget(key);
+	else
+		flow4_forget(key);
 }
 
 /* True unless the key of our other half was taken over by another flow. */

@@ -6,6 +6,7 @@
 
 #include "fib.h"
 #include "flow.h"
+#include "share.h"
 
 /* Age from which an answered flow counts as proven. */
 #define PROVEN_TICKS 2
@@ -81,16 +82,21 @@ static __always_inline bool flow_promote(const union any_key *key, struct flow *
 	struct flow_counts *counts = flow_counts(key->protocol);
 
 	if (flow_put_proven(pkey, partner, BPF_ANY, v6))
-		return false;
+		goto full;
 	if (flow_put_proven(key, flow, BPF_ANY, v6)) {
 		flow_delete_proven(pkey, v6);
-		return false;
+		goto full;
 	}
+	share_count_proven(2, v6);
 	flow_delete_new(pkey, v6);
 	flow_delete_new(key, v6);
 	if (counts)
 		counts->promoted++;
 	return true;
+full:
+	if (counts)
+		counts->unpromoted++;
+	return false;
 }
 
 static __always_inline void flow_demote(const union any_key *key, struct flow *flow,
@@ -100,6 +106,25 @@ static __always_inline void flow_demote(const union any_key *key, struct flow *f
 		return;
 	flow_delete_proven(pkey, v6);
 	flow_delete_proven(key, v6);
+	share_count_proven(-2, v6);
+}
+
+/*
+ * A port that a finished connection holds is not counted as its container's:
+ * one that opens and closes without end would soon be refused for what it had.
+ */
+static __always_inline void flow_account_port(const union any_key *key, const struct flow *flow,
+					      const union any_key *pkey, const struct flow *partner,
+					      u32 state, bool v6)
+{
+	bool is_reply = flow->flags & FLOW_REPLY;
+	const struct flow *reply = is_reply ? flow : partner;
+	bool finished = flow_finished(state);
+
+	if (finished == flow_finished(partner->state) || !holds_port(reply))
+		return;
+	port_share(is_reply ? key : pkey, reply->endpoint, finished ? SHARE_RETURN : SHARE_RETAKE,
+		   v6);
 }
 
 static __always_inline int flow_maintain_family(struct __sk_buff *skb, const union any_key *key,
@@ -140,7 +165,12 @@ static __always_inline int flow_maintain_family(struct __sk_buff *skb, const uni
 		/* evicted, and its port taken by another: this half has no answer any more */
 		flow_forget(key, v6);
 		return -1;
+	} else if (flow_rests(partner)) {
+		/* the collector was about to end the flow when this packet came */
+		partner->seen = now;
+		partner->flags = scratch->partner.flags;
 	} else if (partner->state != state) {
+		flow_account_port(key, flow, &scratch->pkey, partner, state, v6);
 		partner->state = state;
 		partner->opened = flow->opened;
 	}

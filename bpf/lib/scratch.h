@@ -12,6 +12,7 @@
  */
 struct flow_scratch {
 	union any_key pkey;
+	union any_key okey; /* of a flow that gives way */
 	union any_flow partner;
 	union any_flow flow;
 	u8 headers[96];

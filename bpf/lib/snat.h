@@ -98,13 +98,34 @@ static __always_inline void count_tries(u32 tries)
 struct opening {
 	struct __sk_buff *skb;
 	const union any_key *key;
-	struct flow *flow;
-	union any_key *pkey;
-	struct flow *partner;
+	struct flow_scratch *scratch; /* the flow, its partner and the partner's key */
 	u32 host_address;
 	u32 tries;
 	enum drop_reason reason;
 };
+
+/* The mapping of this very flow, of the same container. */
+static __always_inline bool flow_is_own(const struct opening *o, const struct flow *holder, bool v6)
+{
+	return flow_partner_of(o->key, holder, v6) &&
+	       holder->generation == o->scratch->partner.generation;
+}
+
+/*
+ * Takes the port of a TCP connection that both sides have closed, as the last
+ * resort. Whoever deletes the reply's entry has it.
+ */
+static __always_inline bool flow_displace(struct opening *o, const struct flow *holder, bool v6)
+{
+	if (o->key->protocol != IPPROTO_TCP || o->tries < SNAT_TRIES / 2 ||
+	    !flow_finished(holder->state))
+		return false;
+	flow_reply_key(&o->scratch->pkey, holder, &o->scratch->okey, v6);
+	if (flow_delete_new(&o->scratch->pkey, v6))
+		return false;
+	flow_delete_new(&o->scratch->okey, v6);
+	return !flow_put_new(&o->scratch->pkey, &o->scratch->partner, BPF_NOEXIST, v6);
+}
 
 /*
  * Takes the source port in flow->sport for the flow, if nobody has it. On
@@ -115,28 +136,34 @@ static __always_inline enum drop_reason flow_claim(struct opening *o, bool v6)
 	struct flow *holder;
 	long err;
 
-	if (o->host_address && port_held_by_host(o->skb, o->pkey, v6))
+	if (o->host_address && port_held_by_host(o->skb, &o->scratch->pkey, v6))
 		return DROP_NO_PORT;
-	flow_set_deltas(o->key, o->flow, v6);
-	o->partner->addr_delta = ~o->flow->addr_delta;
-	o->partner->port_delta = ~o->flow->port_delta;
-	err = flow_put_new(o->pkey, o->partner, BPF_NOEXIST, v6);
+	flow_set_deltas(o->key, (struct flow *)&o->scratch->flow, v6);
+	o->scratch->partner.addr_delta = ~o->scratch->flow.addr_delta;
+	o->scratch->partner.port_delta = ~o->scratch->flow.port_delta;
+	err = flow_put_new(&o->scratch->pkey, &o->scratch->partner, BPF_NOEXIST, v6);
 	if (err == -EEXIST) {
-		/* our own, whose other half was evicted: goes on where it was */
-		holder = flow_new(o->pkey, v6);
-		if (!holder || !flow_partner_of(o->key, holder, v6) ||
-		    holder->generation != o->partner->generation)
+		/* our own, whose other half was evicted or which rests: goes on where it was */
+		holder = flow_new(&o->scratch->pkey, v6);
+		if (!holder)
 			return DROP_NO_PORT;
-		flow_put_new(o->pkey, o->partner, BPF_ANY, v6);
+		if (flow_is_own(o, holder, v6))
+			flow_put_new(&o->scratch->pkey, &o->scratch->partner, BPF_ANY, v6);
+		else if (!flow_displace(o, holder, v6))
+			return DROP_NO_PORT;
 	} else if (err) {
 		return DROP_TABLE_FULL;
 	}
-	if (flow_proven(o->pkey, v6)) {
-		flow_delete_new(o->pkey, v6);
-		return DROP_NO_PORT;
+	holder = flow_proven(&o->scratch->pkey, v6);
+	if (holder) {
+		if (!flow_rests(holder) || !flow_is_own(o, holder, v6)) {
+			flow_delete_new(&o->scratch->pkey, v6);
+			return DROP_NO_PORT;
+		}
+		flow_delete_proven(&o->scratch->pkey, v6);
 	}
-	if (flow_put_new(o->key, o->flow, BPF_ANY, v6)) {
-		flow_delete_new(o->pkey, v6);
+	if (flow_put_new(o->key, &o->scratch->flow, BPF_ANY, v6)) {
+		flow_delete_new(&o->scratch->pkey, v6);
 		return DROP_TABLE_FULL;
 	}
 	return DROP_NONE;
@@ -144,10 +171,10 @@ static __always_inline enum drop_reason flow_claim(struct opening *o, bool v6)
 
 static __always_inline long try_port(u32 index, struct opening *o, bool v6)
 {
-	o->flow->sport = random_port();
-	o->pkey->dport = o->flow->sport;
-	o->flow->flags |= FLOW_SNAT;
-	o->partner->flags |= FLOW_SNAT;
+	o->scratch->flow.sport = random_port();
+	o->scratch->pkey.dport = o->scratch->flow.sport;
+	o->scratch->flow.flags |= FLOW_SNAT;
+	o->scratch->partner.flags |= FLOW_SNAT;
 	o->tries = index + 1;
 	o->reason = flow_claim(o, v6);
 	return o->reason != DROP_NO_PORT;
@@ -173,17 +200,22 @@ static __always_inline int flow_open_family(struct __sk_buff *skb, const union a
 		.key = key,
 		.host_address = host_address,
 	};
+	bool shared;
 
 	if (!scratch)
 		return DROP_TABLE_FULL;
-	o.flow = (struct flow *)&scratch->flow;
-	o.pkey = &scratch->pkey;
-	o.partner = (struct flow *)&scratch->partner;
-	if (limit_reached(o.flow->endpoint))
+	o.scratch = scratch;
+	o.reason = limit_check(scratch->flow.endpoint, v6);
+	if (o.reason != DROP_NONE)
+		return o.reason;
+	scratch->flow.seen = scratch->flow.opened = clock_tick();
+	scratch->flow.state = 0;
+	flow_partner(key, (struct flow *)&scratch->flow, &scratch->pkey,
+		     (struct flow *)&scratch->partner, v6);
+	/* not the host's own: it has no slot */
+	shared = host_address && scratch->partner.endpoint;
+	if (shared && !port_share(&scratch->pkey, scratch->partner.endpoint, SHARE_TAKE, v6))
 		return DROP_LIMIT;
-	o.flow->seen = o.flow->opened = clock_tick();
-	o.flow->state = 0;
-	flow_partner(key, o.flow, o.pkey, o.partner, v6);
 	o.reason = flow_claim(&o, v6);
 	/* the checksum of SCTP is no sum: its ports stay */
 	if (o.reason == DROP_NO_PORT && key->protocol != IPPROTO_SCTP)
@@ -192,6 +224,8 @@ static __always_inline int flow_open_family(struct __sk_buff *skb, const union a
 		count_tries(o.reason == DROP_NO_PORT ? SNAT_TRIES : o.tries);
 	if (o.reason == DROP_NONE && counts)
 		counts->opened++;
+	else if (o.reason != DROP_NONE && shared)
+		port_share(&scratch->pkey, scratch->partner.endpoint, SHARE_RETURN, v6);
 	return o.reason;
 }
 

@@ -10,6 +10,7 @@
 #include "flow.h"
 #include "metrics.h"
 #include "publish.h"
+#include "share.h"
 #include "socket.h"
 
 enum device_kind *abi_device_kind;
@@ -26,3 +27,4 @@ enum port_table *abi_port_table;
 enum port_slot *abi_port_slot;
 enum publish_flag *abi_publish_flag;
 enum socket_event *abi_socket_event;
+enum port_use_of *abi_port_use_of;

@@ -6,6 +6,7 @@
 #include "../lib/bpf.h"
 #include "../lib/types.h"
 #include "metrics.h"
+#include "share.h"
 
 /* include/uapi/linux/bpf.h of 6.10. */
 struct bpf_wq {
@@ -19,6 +20,7 @@ struct collector_state {
 	u64 duration_ns;	    /* of the last pass */
 	u32 proven[FLOW_PROTOCOLS]; /* flows in flows4 after the last pass */
 	u32 fresh[FLOW_PROTOCOLS];  /* the same in flows4_new */
+	u32 ports[PORT_USES];	    /* source ports in use: the fullest of either kind */
 };
 
 struct {

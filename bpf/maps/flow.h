@@ -68,6 +68,11 @@ enum flow_flag {
 	FLOW_PUBLISHED = 4,   /* opened through a published port */
 	FLOW_AT_ENDPOINT = 8, /* its packets enter by an endpoint's hook, and only there */
 	FLOW_AT_HOST = 16,    /* its packets are the host's own, translated on their way out */
+	/*
+	 * Both: no packet is this half's. The mapping is over and its port rests:
+	 * only the flow that had it gets it back before the rest is over.
+	 */
+	FLOW_RESTS = FLOW_AT_ENDPOINT | FLOW_AT_HOST,
 };
 
 /* What the flow has been through; both halves hold the same set. */

@@ -83,9 +83,10 @@ enum flow_protocol {
 
 struct flow_counts {
 	u64 opened;
-	u64 promoted; /* proven, moved to the table that never evicts */
-	u64 expired;  /* removed by the collector after their time */
-	u64 reset;    /* reopened or dropped before their time, by RST or a departed endpoint */
+	u64 promoted;	/* proven, moved to the table that never evicts */
+	u64 expired;	/* removed by the collector after their time */
+	u64 reset;	/* reopened or dropped before their time, by RST or a departed endpoint */
+	u64 unpromoted; /* tries of an established flow to move there that found it full */
 };
 
 struct {

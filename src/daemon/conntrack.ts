@@ -8,6 +8,7 @@ import { flow_flag, flow_protocol, flow_state } from '../maps/generated/enums.js
 import type { Flow4, Flow4Key, Flow6, Flow6Key } from '../maps/generated/types.js';
 import type { Tables } from '../reconcile/tables.js';
 import type { TableFills } from './fills.js';
+import { Told } from './told.js';
 
 const PROTOCOLS: Readonly<Record<number, FlowRecord['protocol']>> = {
   1: 'icmp',
@@ -24,6 +25,8 @@ interface FlowMap {
   delete(key: Key): boolean;
   entries(): AsyncIterable<[Key, Flow]>;
 }
+/** lib/flow.h: such are moved to the table of new flows. */
+const CLOSING = flow_state.FLOW_FIN_ORIG | flow_state.FLOW_FIN_REPLY | flow_state.FLOW_RST;
 /** lib/clock.h: a tick is 2^30 ns of the monotonic clock. */
 const TICK_NS = 2 ** 30;
 const TICK_SHIFT = 30n;
@@ -50,9 +53,11 @@ export class KernelConntrack implements ConntrackSource {
 
   async flush(filter: FlowFilter): Promise<number> {
     let flushed = 0;
+    const all = Object.keys(filter).length === 0;
     for await (const [key, flow, tier] of this.#firstHalves()) {
-      const record = this.#record(key, flow, tier);
-      if (record === null || !fits(record, filter)) continue;
+      // A record takes two more look-ups, which a million flows need not wait for.
+      const record = all ? null : this.#record(key, flow, tier);
+      if (!all && (record === null || !fits(record, filter))) continue;
       // A promotion may move either half meanwhile, so both are looked for in both tables.
       for (const half of [key, partnerKey(key, flow)]) {
         const { proven, fresh } = this.#tables(half);
@@ -99,13 +104,20 @@ export class KernelConntrack implements ConntrackSource {
 
   async *#firstHalves(): AsyncGenerator<[Key, Flow, FlowRecord['tier']]> {
     for (const { proven, fresh } of Object.values(this.#families())) {
+      const told = new Told();
+      const begun = Number(process.hrtime.bigint() >> TICK_SHIFT);
       for await (const [key, flow] of proven.entries()) {
-        if ((flow.flags & flow_flag.FLOW_REPLY) === 0) yield [key, flow, 'proven'];
+        if ((flow.flags & flow_flag.FLOW_REPLY) !== 0) continue;
+        told.add(nameOf(key));
+        yield [key, flow, 'proven'];
       }
       for await (const [key, flow] of fresh.entries()) {
-        // Promoted while we read: told already.
-        if ((flow.flags & flow_flag.FLOW_REPLY) === 0 && proven.get(key) === undefined)
-          yield [key, flow, 'new'];
+        if ((flow.flags & flow_flag.FLOW_REPLY) !== 0) continue;
+        // Promoted while we read: was told already, or was to come where we had been.
+        if (proven.get(key) !== undefined && told.has(nameOf(key))) continue;
+        // Demoted while we read, by a packet that closed it.
+        if (flow.seen >= begun - 1 && (flow.state & CLOSING) !== 0 && told.has(nameOf(key))) continue;
+        yield [key, flow, 'new'];
       }
     }
   }
@@ -151,6 +163,10 @@ export class KernelConntrack implements ConntrackSource {
     if (entry?.row.kind !== 'dp-endpoint' || !entry.wanted) return null;
     return entry.row.generation === flow.generation ? entry.owner.id : null;
   }
+}
+
+function nameOf({ saddr, sport, daddr, dport, protocol }: Key): string {
+  return `${saddr} ${sport} ${daddr} ${dport} ${protocol}`;
 }
 
 /** The other half's packets are addressed as this one's leave. */

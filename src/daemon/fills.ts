@@ -11,6 +11,8 @@ const UNCOUNTED = [
   'snat_tries',
   'socket_events',
   'socket_netns',
+  'port_use',
+  'share_map',
 ] as const;
 type Counted = Exclude<keyof DataplaneMaps, (typeof UNCOUNTED)[number]>;
 

@@ -212,6 +212,8 @@ describe('the port allocator', () => {
     for (const [i, want] of [90, 90, 90, 13].entries()) {
       const host = `192.0.2.${i + 2}`;
       d.maps.host_addr4.set(host, 1);
+      // as if each were of another container: what one may take is less than all
+      for await (const [counter] of d.maps.port_use.used()) d.maps.port_use.set(counter, 0);
       const { verdict, data } = await d.run('endpoint_ingress', sent({ dst: host }));
       expect(verdict).toBe(REDIRECT);
       // through, or refused: administratively prohibited

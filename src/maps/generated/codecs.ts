@@ -4,9 +4,9 @@ import { type Codec, getIpv4, getIpv6, getMac, putIpv4, putIpv6, putMac } from '
 import type * as t from './types.js';
 
 export const collectorStateCodec: Codec<t.CollectorState> = {
-  size: 80,
+  size: 88,
   encode(value, to, at) {
-    to.fill(0, at, at + 80);
+    to.fill(0, at, at + 88);
     to.writeBigUInt64LE(value.passes, at + 32);
     to.writeBigUInt64LE(value.duration_ns, at + 40);
     to.writeUInt32LE(value.proven[0] as number, at + 48);
@@ -17,6 +17,8 @@ export const collectorStateCodec: Codec<t.CollectorState> = {
     to.writeUInt32LE(value.fresh[1] as number, at + 68);
     to.writeUInt32LE(value.fresh[2] as number, at + 72);
     to.writeUInt32LE(value.fresh[3] as number, at + 76);
+    to.writeUInt32LE(value.ports[0] as number, at + 80);
+    to.writeUInt32LE(value.ports[1] as number, at + 84);
   },
   decode(from, at) {
     return {
@@ -24,14 +26,15 @@ export const collectorStateCodec: Codec<t.CollectorState> = {
       duration_ns: from.readBigUInt64LE(at + 40),
       proven: [from.readUInt32LE(at + 48 + 0), from.readUInt32LE(at + 48 + 4), from.readUInt32LE(at + 48 + 8), from.readUInt32LE(at + 48 + 12)],
       fresh: [from.readUInt32LE(at + 64 + 0), from.readUInt32LE(at + 64 + 4), from.readUInt32LE(at + 64 + 8), from.readUInt32LE(at + 64 + 12)],
+      ports: [from.readUInt32LE(at + 80 + 0), from.readUInt32LE(at + 80 + 4)],
     };
   },
 };
 
 export const configCodec: Codec<t.Config> = {
-  size: 52,
+  size: 56,
   encode(value, to, at) {
-    to.fill(0, at, at + 52);
+    to.fill(0, at, at + 56);
     to.writeUInt32LE(value.mark, at);
     to.writeUInt32LE(value.l3_device, at + 4);
     to.writeUInt32LE(value.kern_ctx, at + 8);
@@ -44,7 +47,8 @@ export const configCodec: Codec<t.Config> = {
     to.writeUInt32LE(value.udp_answered, at + 36);
     to.writeUInt32LE(value.udp_oneway, at + 40);
     to.writeUInt32LE(value.icmp, at + 44);
-    to.writeUInt32LE(value.collect_interval, at + 48);
+    to.writeUInt32LE(value.port_rest, at + 48);
+    to.writeUInt32LE(value.collect_interval, at + 52);
   },
   decode(from, at) {
     return {
@@ -60,7 +64,8 @@ export const configCodec: Codec<t.Config> = {
       udp_answered: from.readUInt32LE(at + 36),
       udp_oneway: from.readUInt32LE(at + 40),
       icmp: from.readUInt32LE(at + 44),
-      collect_interval: from.readUInt32LE(at + 48),
+      port_rest: from.readUInt32LE(at + 48),
+      collect_interval: from.readUInt32LE(at + 52),
     };
   },
 };
@@ -277,13 +282,14 @@ export const flow6KeyCodec: Codec<t.Flow6Key> = {
 };
 
 export const flowCountsCodec: Codec<t.FlowCounts> = {
-  size: 32,
+  size: 40,
   encode(value, to, at) {
-    to.fill(0, at, at + 32);
+    to.fill(0, at, at + 40);
     to.writeBigUInt64LE(value.opened, at);
     to.writeBigUInt64LE(value.promoted, at + 8);
     to.writeBigUInt64LE(value.expired, at + 16);
     to.writeBigUInt64LE(value.reset, at + 24);
+    to.writeBigUInt64LE(value.unpromoted, at + 32);
   },
   decode(from, at) {
     return {
@@ -291,6 +297,7 @@ export const flowCountsCodec: Codec<t.FlowCounts> = {
       promoted: from.readBigUInt64LE(at + 8),
       expired: from.readBigUInt64LE(at + 16),
       reset: from.readBigUInt64LE(at + 24),
+      unpromoted: from.readBigUInt64LE(at + 32),
     };
   },
 };
@@ -424,6 +431,24 @@ export const publishAllowKeyCodec: Codec<t.PublishAllowKey> = {
       prefix_length: from.readUInt32LE(at),
       publish: from.readUInt32BE(at + 4),
       source: getIpv6(from, at + 8),
+    };
+  },
+};
+
+export const shareStateCodec: Codec<t.ShareState> = {
+  size: 24,
+  encode(value, to, at) {
+    to.fill(0, at, at + 24);
+    to.writeBigUInt64LE(value.seed, at);
+    to.writeUInt32LE(value.half, at + 8);
+    to.writeInt32LE(value.proven[0] as number, at + 12);
+    to.writeInt32LE(value.proven[1] as number, at + 16);
+  },
+  decode(from, at) {
+    return {
+      seed: from.readBigUInt64LE(at),
+      half: from.readUInt32LE(at + 8),
+      proven: [from.readInt32LE(at + 12 + 0), from.readInt32LE(at + 12 + 4)],
     };
   },
 };

@@ -53,6 +53,7 @@ export const flow_flag = {
   FLOW_PUBLISHED: 4,
   FLOW_AT_ENDPOINT: 8,
   FLOW_AT_HOST: 16,
+  FLOW_RESTS: 24,
 } as const;
 
 export const flow_protocol = {
@@ -106,6 +107,12 @@ export const port_table = {
   PORT_TABLE_SCTP: 2,
   PORT_TABLES_FAMILY: 3,
   PORT_TABLES: 6,
+} as const;
+
+export const port_use_of = {
+  PORT_USE_DESTINATION: 0,
+  PORT_USE_ENDPOINT: 1,
+  PORT_USES: 2,
 } as const;
 
 export const publish_flag = {

@@ -157,6 +157,14 @@ export const maps = {
     key: u32Codec,
     value: u32Codec,
   } satisfies MapDescriptor<number, number>,
+  port_use: {
+    name: 'port_use',
+    type: 2,
+    maxEntries: 262144,
+    flags: 0,
+    key: u32Codec,
+    value: u32Codec,
+  } satisfies MapDescriptor<number, number>,
   publish_addr4: {
     name: 'publish_addr4',
     type: 1,
@@ -189,6 +197,14 @@ export const maps = {
     key: u32Codec,
     value: c.publishCodec,
   } satisfies MapDescriptor<number, t.Publish>,
+  share_map: {
+    name: 'share_map',
+    type: 2,
+    maxEntries: 1,
+    flags: 0,
+    key: u32Codec,
+    value: c.shareStateCodec,
+  } satisfies MapDescriptor<number, t.ShareState>,
   snat_tries: {
     name: 'snat_tries',
     type: 6,

@@ -6,6 +6,7 @@ export interface CollectorState {
   duration_ns: bigint;
   proven: number[];
   fresh: number[];
+  ports: number[];
 }
 
 export interface Config {
@@ -21,6 +22,7 @@ export interface Config {
   udp_answered: number;
   udp_oneway: number;
   icmp: number;
+  port_rest: number;
   collect_interval: number;
 }
 
@@ -117,6 +119,7 @@ export interface FlowCounts {
   promoted: bigint;
   expired: bigint;
   reset: bigint;
+  unpromoted: bigint;
 }
 
 export interface MacKey {
@@ -166,6 +169,12 @@ export interface PublishAllowKey {
   prefix_length: number;
   publish: number;
   source: string;
+}
+
+export interface ShareState {
+  seed: bigint;
+  half: number;
+  proven: number[];
 }
 
 export interface SocketPeer4 {
