@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Small real peers for the tests: web PORT, udp PORT, ask ADDRESS PORT SPORT TEXT,
+"""Small real peers for the tests: web PORT [FAMILY], udp PORT
+[FAMILY], ask ADDRESS PORT SPORT TEXT,
 stream PORT (sends numbered lines until the peer goes), follow ADDRESS PORT SECONDS
 (reads such a stream and prints how many lines came, and the longest pause in ms)."""
 import http.server
@@ -25,25 +26,43 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
 
-def web(port):
-    server = Server(("0.0.0.0", int(port)), Handler)
+class Server6(Server):
+    address_family = socket.AF_INET6
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        super().server_bind()
+
+
+def web(port, family="4"):
+    server = Server6(("::", int(port)), Handler) if family == "6" else Server(("0.0.0.0", int(port)), Handler)
     print("ready", flush=True)
     server.serve_forever()
 
 
-def udp(port):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("0.0.0.0", int(port)))
+def datagrams(v6, port):
+    sock = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+    if v6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind(("::" if v6 else "0.0.0.0", int(port)))
+    return sock
+
+
+def name(peer):
+    return f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+
+
+def udp(port, family="4"):
+    sock = datagrams(family == "6", port)
     print("ready", flush=True)
     while True:
         data, peer = sock.recvfrom(65535)
-        sock.sendto(f"{peer[0]}:{peer[1]} ".encode() + data, peer)
+        sock.sendto(f"{name(peer)} ".encode() + data, peer)
 
 
 def ask(address, port, sport, text):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock = datagrams(":" in address, sport)
     sock.settimeout(1)
-    sock.bind(("0.0.0.0", int(sport)))
     sock.connect((address, int(port)))
     try:
         sock.send(text.encode())
