@@ -195,6 +195,15 @@ static __always_inline enum parsed parse_icmp(struct packet *p, bool v6)
 		       : PARSED_OTHER;
 }
 
+/* Of a parsed packet. Its key does not tell: an identifier may be 0 in either direction. */
+static __always_inline bool is_echo_reply(const struct packet *p, void *end, bool v6)
+{
+	struct icmp_echo *icmp = p->l4;
+
+	return p->key.protocol == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP) &&
+	       (void *)(icmp + 1) <= end && icmp->type == (v6 ? ICMPV6_ECHO_REPLY : ICMP_ECHOREPLY);
+}
+
 static __always_inline enum parsed parse_l4(struct packet *p, void *end, bool v6)
 {
 	u8 protocol = p->key.protocol;

@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Small real peers for the tests: web PORT [FAMILY], udp PORT
-[FAMILY], ask ADDRESS PORT SPORT TEXT,
-stream PORT (sends numbered lines until the peer goes), follow ADDRESS PORT SECONDS
-(reads such a stream and prints how many lines came, and the longest pause in ms)."""
+"""Small real peers for the tests: web PORT [FAMILY], udp PORT [FAMILY], ask ADDRESS PORT
+SPORT TEXT, many ADDRESS PORT COUNT (a datagram from each of so many ports: how many were
+answered, and errors), fill ADDRESS PORT FIRST LAST (a datagram from each of these ports),
+stream PORT (sends numbered lines until the peer goes), follow ADDRESS PORT SECONDS (reads
+such a stream and prints how many lines came, and the longest pause in ms)."""
+import errno
 import http.server
+import json
 import socket
 import sys
 import time
@@ -15,7 +18,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         size = int(self.path[1:]) if self.path[1:].isdigit() else 0
-        body = b"x" * size if size else self.client_address[0].encode()
+        self.answer(b"x" * size if size else self.client_address[0].encode())
+
+    def do_POST(self):
+        """Says how many bytes came."""
+        left = int(self.headers["Content-Length"])
+        while left and (data := self.rfile.read(min(left, 1 << 16))):
+            left -= len(data)
+        self.answer(str(int(self.headers["Content-Length"]) - left).encode())
+
+    def answer(self, body):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -69,6 +81,32 @@ def ask(address, port, sport, text):
         print(sock.recv(65535).decode(), end="")
     except OSError:
         pass
+
+
+def many(address, port, count):
+    socks = [datagrams(":" in address, 0) for _ in range(int(count))]
+    outcome = {"answered": 0, "errors": []}
+    for sock in socks:
+        sock.connect((address, int(port)))
+        sock.send(b"hello")
+    end = time.monotonic() + 1
+    for sock in socks:
+        sock.settimeout(max(end - time.monotonic(), 0.001))
+        try:
+            sock.recv(65535)
+            outcome["answered"] += 1
+        except socket.timeout:
+            pass
+        except OSError as e:
+            outcome["errors"].append(errno.errorcode[e.errno])
+    print(json.dumps(outcome))
+
+
+def fill(address, port, first, last):
+    for sport in range(int(first), int(last) + 1):
+        sock = datagrams(":" in address, sport)
+        sock.sendto(b"x", (address, int(port)))
+        sock.close()
 
 
 def stream(port):

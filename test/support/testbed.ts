@@ -250,6 +250,14 @@ export class Testbed {
     ]).out;
   }
 
+  /** One datagram from each of so many ports. */
+  many(ns: string, address: string, port: number, count: number): { answered: number; errors: string[] } {
+    const servers = join(import.meta.dirname, 'servers.py');
+    return JSON.parse(
+      must(ns, ['/usr/bin/python3', servers, 'many', address, String(port), String(count)]),
+    ) as { answered: number; errors: string[] };
+  }
+
   async stop(): Promise<void> {
     for (const process of this.#background.splice(0)) await process.stop('SIGKILL');
     await this.killDaemon('SIGTERM');
