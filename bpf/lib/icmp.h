@@ -238,6 +238,7 @@ static __always_inline int icmp_error_family(struct __sk_buff *skb, u32 hook,
 	union ip_header *ip;
 	union any_key *key;
 	u8 at_endpoint;
+	bool own;
 
 	if (!scratch)
 		return ERROR_OF_NO_FLOW;
@@ -248,6 +249,10 @@ static __always_inline int icmp_error_family(struct __sk_buff *skb, u32 hook,
 	if (outer_end(skb, &at.end, v6))
 		return ERROR_OF_NO_FLOW;
 	if (read_quoted(skb, &at, key, ip, v6))
+		return ERROR_OF_NO_FLOW;
+	own = addr_equal(key_saddr(outer, v6), key_saddr(key, v6), v6);
+	/* a container is on no way but its own */
+	if (hook == HOOK_ENDPOINT_INGRESS && !own)
 		return ERROR_OF_NO_FLOW;
 	flow = flow_find(key, v6);
 	at_endpoint = hook == HOOK_ENDPOINT_INGRESS ? FLOW_AT_ENDPOINT : 0;
@@ -263,10 +268,7 @@ static __always_inline int icmp_error_family(struct __sk_buff *skb, u32 hook,
 			flow_reroute(skb, key->protocol, flow, 0, v6);
 	}
 	/* a container's own address never shows; a router on the way keeps its own */
-	source = hook == HOOK_ENDPOINT_INGRESS ||
-				 addr_equal(key_saddr(outer, v6), key_saddr(key, v6), v6)
-			 ? flow_saddr(flow, v6)
-			 : key_saddr(outer, v6);
+	source = own ? flow_saddr(flow, v6) : key_saddr(outer, v6);
 	if (flow->action == FLOW_TO_HOST)
 		source = NULL;
 	if (v6 ? write_error6(skb, &at, flow, key->protocol, source)

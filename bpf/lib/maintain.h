@@ -11,6 +11,15 @@
 /* Age from which an answered flow counts as proven. */
 #define PROVEN_TICKS 2
 
+/* 0 if the device is gone. */
+static __always_inline u16 device_mtu(struct __sk_buff *skb, u32 ifindex)
+{
+	u32 mtu = 0;
+
+	bpf_check_mtu(skb, ifindex, &mtu, 0, 0);
+	return mtu > 0xffff ? 0 : mtu;
+}
+
 /*
  * Asks the routing table again for a half that leaves by an uplink. A reply to
  * a published port keeps the interface that the request came in by: where the
@@ -41,7 +50,7 @@ static __always_inline void flow_reroute_family(struct __sk_buff *skb, u8 protoc
 	if (flow->flags & FLOW_REPLY && route.ifindex != ifindex) {
 		device = bpf_map_lookup_elem(&devices, &ifindex);
 		flow->action = device && device->flags & DEVICE_L3 ? FLOW_TO_L3 : FLOW_TO_MAC;
-		flow->mtu = 0;
+		flow->mtu = device_mtu(skb, ifindex);
 		return;
 	}
 	device = bpf_map_lookup_elem(&devices, &route.ifindex);

@@ -193,6 +193,29 @@ static __always_inline int refuse(struct __sk_buff *skb, const struct endpoint *
 	return reject(skb, HOOK, reason, why, gateway_of(net, v6), mtu, v6);
 }
 
+/* More than the way out takes, in each of its segments. */
+static __always_inline bool too_big(struct __sk_buff *skb, const struct packet *p, u32 mtu)
+{
+	u32 length = skb->len - ETH_HLEN;
+
+	if (!mtu || length <= mtu)
+		return false;
+	if (!skb->gso_size)
+		return true;
+	length = p->l4 - p->ip + skb->gso_size;
+	if (p->key.protocol == IPPROTO_TCP)
+		return length + sizeof(struct tcphdr) > mtu;
+	return length + sizeof(struct udphdr) > mtu;
+}
+
+/* No flow leaves such a network, to what other ones publish neither. */
+static __always_inline bool is_internal(const struct endpoint *ep)
+{
+	struct network *net = bpf_map_lookup_elem(&networks, &ep->net);
+
+	return net && net->flags & NETWORK_INTERNAL;
+}
+
 /*
  * Opens a flow for a packet that has none, or passes or drops it. A call that
  * is verified on its own; it parses again, since packet pointers do not pass.
@@ -215,6 +238,10 @@ static __always_inline int open_flow_family(struct __sk_buff *skb, u32 ep_slot, 
 			    : plan_outbound4(skb, &p, ep, ep_slot);
 	if (reason == PASS)
 		return to_host(skb, ep, &p, PARSED_FLOW, v6);
+	if (reason == DROP_NONE && is_internal(ep))
+		return drop(skb, HOOK, DROP_INTERNAL);
+	if (reason == DROP_NONE && too_big(skb, &p, scratch->flow.mtu))
+		return refuse(skb, ep, DROP_TOO_BIG, REJECT_TOO_BIG, scratch->flow.mtu, v6);
 	if (reason == DROP_NONE)
 		reason = flow_open(skb, &p.key, scratch->flow.flags & FLOW_SNAT, v6);
 	if (reason == DROP_NO_PORT || reason == DROP_LIMIT)
@@ -262,19 +289,17 @@ static __always_inline int routed_other(struct __sk_buff *skb, const struct endp
 						  : DROP_UNKNOWN_PROTOCOL);
 }
 
-/* More than the way out takes, in each of its segments. */
-static __always_inline bool too_big(struct __sk_buff *skb, const struct packet *p, u32 mtu)
+/*
+ * A hop count that ends at the gateway on the way to somewhere else. The
+ * host's stack would answer where it forwards, which for IPv6 it does not
+ * unless all devices do.
+ */
+static __always_inline bool ends_here(const struct endpoint *ep, const struct packet *p)
 {
-	u32 length = skb->len - ETH_HLEN;
+	const void *to = &p->key.v6.daddr;
 
-	if (!mtu || length <= mtu)
-		return false;
-	if (!skb->gso_size)
-		return true;
-	length = p->l4 - p->ip + skb->gso_size;
-	if (p->key.protocol == IPPROTO_TCP)
-		return length + sizeof(struct tcphdr) > mtu;
-	return length + sizeof(struct udphdr) > mtu;
+	return *(const u8 *)to != 0xff && !is_link_local(to) && !is_internal(ep) &&
+	       !addr_is_host(to, true);
 }
 
 /*
@@ -292,6 +317,8 @@ static __always_inline int expired_family(struct __sk_buff *skb, const struct en
 	if ((flow && flow->flags & FLOW_AT_ENDPOINT) ||
 	    (slot && publish_find(&p->key, slot, &id, v6)))
 		return refuse(skb, ep, DROP_TTL, REJECT_EXPIRED, 0, v6);
+	if (v6 && ends_here(ep, p))
+		return refuse(skb, ep, DROP_TTL, REJECT_EXPIRED, 0, true);
 	return to_host(skb, ep, p, PARSED_FLOW, v6);
 }
 

@@ -58,7 +58,7 @@ it('tells objects, tables, rows, requests and the build', () => {
   expect(value(text, 'sluice_endpoints')).toBe(1);
   expect(value(text, 'sluice_published_ports')).toBe(11);
   expect(value(text, 'sluice_table_entries', { map: 'port_slots' })).toBe(11);
-  expect(value(text, 'sluice_table_capacity', { map: 'port_slots' })).toBe(196608);
+  expect(value(text, 'sluice_table_capacity', { map: 'port_slots' })).toBe(393216);
   expect(value(text, 'sluice_reconcile_rows', { state: 'done' })).toBeGreaterThan(10);
   expect(value(text, 'sluice_reconcile_rows', { state: 'error' })).toBe(0);
   expect(value(text, 'sluice_reconcile_duration_seconds_count', { operation: 'apply' })).toBeGreaterThan(1);

@@ -17,6 +17,10 @@ beforeAll(async () => {
 });
 afterAll(() => bed.stop());
 
+const hooks = (link: string) =>
+  bed
+    .list<{ attachModes: { link: string; hook: string }[] }>('status')
+    .attachModes.filter((at) => at.link === link);
 const uplinks = () => bed.list<{ uplinks: { link: string }[] }>('status').uplinks.map((u) => u.link);
 
 describe('a published port', () => {
@@ -62,7 +66,7 @@ describe('a published port', () => {
     must(bed.host, ['ip', 'link', 'set', 'tun0', 'up']);
     must(client, ['ip', 'addr', 'add', '10.99.0.2/24', 'dev', 'tun0']);
     must(client, ['ip', 'link', 'set', 'tun0', 'up']);
-    await until(() => uplinks().includes('tun0'), 'tun0 is an uplink');
+    await until(() => hooks('tun0').length === 2, 'tun0 is an uplink with its programs');
     expect(bed.curl(client, 'http://10.99.0.1:8080/').out).toBe('10.99.0.2');
     expect(bed.udp(client, '10.99.0.1', 5300, { sport: 4001 })).toBe('10.99.0.2:4001 hello');
     await bed.web(client, 8000);

@@ -17,17 +17,22 @@ export interface Packet {
   ttl?: number;
   id?: number;
   df?: boolean;
-  protocol?: 'tcp' | 'udp' | 'icmp';
+  protocol?: 'tcp' | 'udp' | 'icmp' | 'icmp6';
   sport?: number;
   dport?: number;
   /** The layer-4 checksum as it was on the wire. */
   sum?: number;
   flags?: string;
   icmpType?: number;
+  icmpCode?: number;
   icmpId?: number;
   payload?: string;
-  /** Every checksum of an IPv4 packet is right. */
+  /** Every checksum that the capture has all bytes of is right. */
   sumsOk?: boolean;
+  /** What an ICMP error is about. */
+  quoted?: Packet;
+  /** Where it says one (3/4, too big). */
+  mtu?: number;
 }
 
 export class Capture {

@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Small real peers for the tests: web PORT [ADDRESS], udp PORT [ADDRESS] (an IPv6
-address takes no IPv4), ask ADDRESS PORT SPORT TEXT,
-stream PORT (sends numbered lines until the peer goes), follow ADDRESS PORT SECONDS
-(reads such a stream and prints how many lines came, and the longest pause in ms)."""
+"""Small real peers for the tests: web PORT [WHERE], udp PORT [WHERE] (an address, or 4 or
+6 for all of that family; an IPv6 one takes no IPv4), ask ADDRESS PORT SPORT TEXT, many ADDRESS PORT COUNT (a datagram from each of so many ports: how many were
+answered, and errors), fill ADDRESS PORT FIRST LAST (a datagram from each of these ports),
+stream PORT (sends numbered lines until the peer goes), follow ADDRESS PORT SECONDS (reads
+such a stream and prints how many lines came, and the longest pause in ms)."""
+import errno
 import http.server
+import json
 import socket
 import sys
 import time
@@ -15,7 +18,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         size = int(self.path[1:]) if self.path[1:].isdigit() else 0
-        body = b"x" * size if size else self.client_address[0].encode()
+        self.answer(b"x" * size if size else self.client_address[0].encode())
+
+    def do_POST(self):
+        """Says how many bytes came."""
+        left = int(self.headers["Content-Length"])
+        while left and (data := self.rfile.read(min(left, 1 << 16))):
+            left -= len(data)
+        self.answer(str(int(self.headers["Content-Length"]) - left).encode())
+
+    def answer(self, body):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -34,33 +46,77 @@ class Server6(Server):
         super().server_bind()
 
 
-def web(port, address="0.0.0.0"):
+def family_of(address):
+    return "6" if ":" in address else "4"
+
+
+def address_of(where):
+    return {"4": "0.0.0.0", "6": "::"}.get(where, where)
+
+
+def web(port, where="4"):
+    address = address_of(where)
     server = (Server6 if ":" in address else Server)((address, int(port)), Handler)
     print("ready", flush=True)
     server.serve_forever()
 
 
-def udp(port, address="0.0.0.0"):
+def datagrams(port, where="4"):
+    address = address_of(where)
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     if ":" in address:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     sock.bind((address, int(port)))
+    return sock
+
+
+def name(peer):
+    return f"[{peer[0]}]:{peer[1]}" if ":" in peer[0] else f"{peer[0]}:{peer[1]}"
+
+
+def udp(port, where="4"):
+    sock = datagrams(port, where)
     print("ready", flush=True)
     while True:
         data, peer = sock.recvfrom(65535)
-        sock.sendto(f"{peer[0]}:{peer[1]} ".encode() + data, peer)
+        sock.sendto(f"{name(peer)} ".encode() + data, peer)
 
 
 def ask(address, port, sport, text):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock = datagrams(sport, family_of(address))
     sock.settimeout(1)
-    sock.bind(("0.0.0.0", int(sport)))
     sock.connect((address, int(port)))
     try:
         sock.send(text.encode())
         print(sock.recv(65535).decode(), end="")
     except OSError:
         pass
+
+
+def many(address, port, count):
+    socks = [datagrams(0, family_of(address)) for _ in range(int(count))]
+    outcome = {"answered": 0, "errors": []}
+    for sock in socks:
+        sock.connect((address, int(port)))
+        sock.send(b"hello")
+    end = time.monotonic() + 1
+    for sock in socks:
+        sock.settimeout(max(end - time.monotonic(), 0.001))
+        try:
+            sock.recv(65535)
+            outcome["answered"] += 1
+        except socket.timeout:
+            pass
+        except OSError as e:
+            outcome["errors"].append(errno.errorcode[e.errno])
+    print(json.dumps(outcome))
+
+
+def fill(address, port, first, last):
+    for sport in range(int(first), int(last) + 1):
+        sock = datagrams(sport, family_of(address))
+        sock.sendto(b"x", (address, int(port)))
+        sock.close()
 
 
 def stream(port):

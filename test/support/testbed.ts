@@ -6,8 +6,9 @@
  *                      ├─ up0 192.168.77.1  host  up1 192.168.88.1 ─ ext3 192.168.88.2
  *   ext2 192.168.77.3 ─┘                          (no default route there)
  *
- * ext1 and ext2 share a switch (the namespace `lan`). Everything carries a
- * random suffix and is gone after stop().
+ * ext1 and ext2 share a switch (the namespace `lan`). IPv6 is the same with
+ * 2001:db8:50:: and 2001:db8:58::. Everything carries a random suffix and is
+ * gone after stop().
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -22,6 +23,18 @@ export const HOST2 = '192.168.88.1';
 export const EXT1 = '192.168.77.2';
 export const EXT2 = '192.168.77.3';
 export const EXT3 = '192.168.88.2';
+export const HOST_6 = '2001:db8:50::1';
+export const HOST2_6 = '2001:db8:58::1';
+export const EXT1_6 = '2001:db8:50::2';
+export const EXT2_6 = '2001:db8:50::3';
+export const EXT3_6 = '2001:db8:58::2';
+
+export interface Container {
+  ns: string;
+  ip: string;
+  /** '' on a network without IPv6. */
+  ip6: string;
+}
 
 export class Testbed {
   readonly suffix = randomBytes(3).toString('hex');
@@ -58,7 +71,7 @@ export class Testbed {
     for (const ns of [this.host, this.ext1, this.ext2, this.ext3, this.#lan]) this.namespace(ns);
     must(this.#lan, ['ip', 'link', 'add', 'br0', 'type', 'bridge']);
     must(this.#lan, ['ip', 'link', 'set', 'br0', 'up']);
-    const onLan = (ns: string, iface: string, port: string, address: string): void => {
+    const onLan = (ns: string, iface: string, port: string, address: string, address6: string): void => {
       must(null, [
         'ip',
         '-n',
@@ -76,13 +89,17 @@ export class Testbed {
       ]);
       must(this.#lan, ['ip', 'link', 'set', port, 'master', 'br0', 'up']);
       must(ns, ['ip', 'addr', 'add', `${address}/24`, 'dev', iface]);
+      must(ns, ['ip', 'addr', 'add', `${address6}/64`, 'dev', iface, 'nodad']);
       must(ns, ['ip', 'link', 'set', iface, 'up']);
     };
-    onLan(this.host, 'up0', 'p0', HOST);
-    onLan(this.ext1, 'eth0', 'p1', EXT1);
-    onLan(this.ext2, 'eth0', 'p2', EXT2);
+    onLan(this.host, 'up0', 'p0', HOST, HOST_6);
+    onLan(this.ext1, 'eth0', 'p1', EXT1, EXT1_6);
+    onLan(this.ext2, 'eth0', 'p2', EXT2, EXT2_6);
     this.pair(this.host, 'up1', `${HOST2}/24`, this.ext3, 'eth0', `${EXT3}/24`);
+    must(this.host, ['ip', 'addr', 'add', `${HOST2_6}/64`, 'dev', 'up1', 'nodad']);
+    must(this.ext3, ['ip', 'addr', 'add', `${EXT3_6}/64`, 'dev', 'eth0', 'nodad']);
     must(this.host, ['ip', 'route', 'add', 'default', 'via', EXT2]);
+    must(this.host, ['ip', '-6', 'route', 'add', 'default', 'via', EXT2_6]);
   }
 
   /** A namespace that goes with the testbed. */
@@ -154,13 +171,15 @@ export class Testbed {
     return `${name}-${this.suffix}`;
   }
 
-  /** A sandbox with an endpoint; answers its namespace and IPv4 address. */
-  container(name: string, network: string, ...flags: string[]): { ns: string; ip: string } {
+  /** A sandbox with an endpoint. */
+  container(name: string, network: string, ...flags: string[]): Container {
     const ns = this.box(name);
     if (!existsSync(`/run/netns/${ns}`)) this.ok('sandbox', 'create', ns);
     this.ok('connect', network, ns, ...flags);
-    const [endpoint] = JSON.parse(this.ok('endpoint', 'inspect', `${network}.${ns}`)) as [{ ipv4: string }];
-    return { ns, ip: endpoint.ipv4 };
+    const [endpoint] = JSON.parse(this.ok('endpoint', 'inspect', `${network}.${ns}`)) as [
+      { ipv4: string; ipv6: string | null },
+    ];
+    return { ns, ip: endpoint.ipv4, ip6: endpoint.ipv6 ?? '' };
   }
 
   dropped(reason: string): number {
@@ -188,24 +207,26 @@ export class Testbed {
   }
 
   /** A web server that answers GET with the client's address, and logs it. */
-  async web(ns: string, port: number): Promise<Background> {
+  async web(ns: string, port: number, family: 4 | 6 = 4): Promise<Background> {
     const server = this.background(ns, [
       '/usr/bin/python3',
       join(import.meta.dirname, 'servers.py'),
       'web',
       String(port),
+      String(family),
     ]);
     await server.says(/ready/);
     return server;
   }
 
   /** Sends each datagram back, with the sender's address before it. */
-  async udpEcho(ns: string, port: number): Promise<Background> {
+  async udpEcho(ns: string, port: number, family: 4 | 6 = 4): Promise<Background> {
     const server = this.background(ns, [
       '/usr/bin/python3',
       join(import.meta.dirname, 'servers.py'),
       'udp',
       String(port),
+      String(family),
     ]);
     await server.says(/ready/);
     return server;
@@ -227,6 +248,14 @@ export class Testbed {
       String(sport),
       text,
     ]).out;
+  }
+
+  /** One datagram from each of so many ports. */
+  many(ns: string, address: string, port: number, count: number): { answered: number; errors: string[] } {
+    const servers = join(import.meta.dirname, 'servers.py');
+    return JSON.parse(
+      must(ns, ['/usr/bin/python3', servers, 'many', address, String(port), String(count)]),
+    ) as { answered: number; errors: string[] };
   }
 
   async stop(): Promise<void> {
