@@ -54,7 +54,14 @@ export interface DataplaneOptions {
 
 /** Loaded one after the other: between them these have every shared map. */
 const FIRST: readonly string[] = ['endpoint_ingress', 'socket4'];
-const OTHERS: readonly string[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress', 'socket6', COLLECTOR];
+const OTHERS: readonly string[] = [
+  'bridge_egress',
+  'uplink_ingress',
+  'uplink_egress',
+  'reassembly_ingress',
+  'socket6',
+  COLLECTOR,
+];
 
 export class Dataplane implements Programs, SocketPrograms {
   readonly maps: DataplaneMaps;

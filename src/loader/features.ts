@@ -25,6 +25,8 @@ export interface KernelFeatures {
   readonly fibFlags: number;
   /** kfuncs bpf_wq_* (6.10) */
   readonly workQueue: boolean;
+  /** Defragmentation by a BPF link (6.6, CONFIG_NETFILTER_BPF_LINK) */
+  readonly defragment: boolean;
   /** Where the root of cgroup v2 is mounted, for the socket hooks; null: nowhere. */
   readonly cgroupRoot: string | null;
 }
@@ -76,6 +78,7 @@ export async function probeKernel(
       (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
     workQueue: inKernelTypes(types, 'bpf_wq_start'),
+    defragment: atLeast(version, [6, 6]) && inKernelTypes(types, 'bpf_nf_link_attach'),
     cgroupRoot: await findCgroupRoot(),
   };
 }
@@ -101,6 +104,12 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
       features.cgroupRoot !== null,
       `socket hooks on ${features.cgroupRoot}`,
       'no socket hooks: the host itself reaches no published port',
+    ),
+    row(
+      'defragmentation',
+      features.defragment,
+      'fragments are put together in a namespace of ours',
+      'none: fragments of containers are dropped',
     ),
     row('bpf_wq', features.workQueue, 'collection in a work item', 'collection in a timer'),
   ];
