@@ -70,10 +70,13 @@ Napi::Value LinkCreate(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value NetfilterLinkCreate(const Napi::CallbackInfo& info) {
-  NetfilterLink link{static_cast<uint32_t>(Int(info, 0)), 0,
-                     kNetfilter,                          0,
-                     Uint(info, 2),                       Uint(info, 3),
-                     Int(info, 4),                        Uint(info, 5)};
+  NetfilterLink link{};
+  link.program = static_cast<uint32_t>(Int(info, 0));
+  link.type = kNetfilter;
+  link.family = Uint(info, 2);
+  link.hook = Uint(info, 3);
+  link.priority = Int(info, 4);
+  link.netfilter_flags = Uint(info, 5);
   std::string netns = Str(info, 1);
   auto fd = std::make_shared<int>(-1);
   return NetWorker(info.Env())
