@@ -5,23 +5,12 @@
 
 #include "../maps/endpoint.h"
 #include "count.h"
+#include "ethernet.h"
 #include "fib.h"
 #include "flow.h"
 #include "nat.h"
 #include "parse.h"
 #include "reject.h"
-
-/* Writes an Ethernet header over the space of one. */
-static __always_inline int write_ethernet(struct __sk_buff *skb, const mac_addr *to,
-					  const mac_addr *from, bool v6)
-{
-	struct ethhdr eth;
-
-	mac_copy(eth.h_dest, to);
-	mac_copy(eth.h_source, from);
-	eth.h_proto = v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-	return bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
-}
 
 /*
  * Straight into the container, past the bridge and the host's netfilter. Works

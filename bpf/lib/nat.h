@@ -120,7 +120,7 @@ static __always_inline int write_headers6(struct __sk_buff *skb, struct headers6
 
 /*
  * Translates the layer-4 header at `from` into *to. Answers its length, or -1
- * if it does not lie within `end`. 0: nothing to change (SCTP).
+ * if it does not lie within `end`. 0: nothing to change (SCTP), or not there.
  */
 static __always_inline int translate_l4(struct __sk_buff *skb, const struct packet *p,
 					const struct flow *flow, void *end, union l4_header *to,
@@ -128,6 +128,8 @@ static __always_inline int translate_l4(struct __sk_buff *skb, const struct pack
 {
 	void *from = p->l4;
 
+	if (p->later)
+		return 0;
 	if (p->key.protocol == IPPROTO_TCP) {
 		if (from + sizeof(to->tcp) > end)
 			return -1;
@@ -215,7 +217,8 @@ static __always_inline int translate4(struct __sk_buff *skb, struct packet *p,
 	} else if (length || write_headers4(skb, &h, ip_length, 0, ethernet)) {
 		return -1;
 	}
-	finish_checksum(skb, l2_length() + ip_length, protocol, flow, false);
+	if (length)
+		finish_checksum(skb, l2_length() + ip_length, protocol, flow, false);
 	return 0;
 }
 
@@ -253,7 +256,8 @@ static __always_inline int translate6(struct __sk_buff *skb, struct packet *p,
 	} else if (length || write_headers6(skb, h, ip_length, 0, ethernet)) {
 		return -1;
 	}
-	finish_checksum(skb, l2_length() + ip_length, protocol, flow, true);
+	if (length)
+		finish_checksum(skb, l2_length() + ip_length, protocol, flow, true);
 	return 0;
 }
 

@@ -68,6 +68,12 @@ enum parsed {
 	PARSED_MALFORMED,
 };
 
+/* A fragment that has no header of layer 4, see fragment.h; else 0. */
+enum later_fragment {
+	LATER = 1,
+	LATER_AGAIN = 2, /* its datagram is to be cut smaller */
+};
+
 struct packet {
 	struct ethhdr *eth; /* NULL on an L3 device */
 	void *ip;	    /* 20 or 40 bytes */
@@ -77,6 +83,7 @@ struct packet {
 	bool answer;  /* an echo reply: belongs to a flow, or to nobody */
 	u8 tos;
 	u8 ttl;
+	u8 later;	   /* enum later_fragment */
 	union any_key key; /* addresses and protocol always, but of a malformed packet */
 };
 
@@ -263,6 +270,7 @@ static __always_inline enum parsed parse_ipv4(struct __sk_buff *skb, struct pack
 	p->tcp_flags = 0;
 	p->tos = ip->tos;
 	p->ttl = ip->ttl;
+	p->later = 0;
 	p->key.v4 = (struct flow4_key){
 		.saddr = ip->saddr,
 		.daddr = ip->daddr,
@@ -311,6 +319,7 @@ static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct pack
 	p->tcp_flags = 0;
 	p->tos = bpf_ntohs(*(be16 *)ip) >> 4;
 	p->ttl = ip->hop_limit;
+	p->later = 0;
 	p->key.sport = 0;
 	p->key.dport = 0;
 	p->key.protocol = next;

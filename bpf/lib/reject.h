@@ -6,10 +6,8 @@
 #include "../maps/metrics.h"
 #include "count.h"
 #include "csum.h"
+#include "ethernet.h"
 #include "parse.h"
-
-/* include/uapi/linux/if_packet.h */
-#define PACKET_HOST 0
 
 /* ICMP errors of our own, by CPU. */
 #define REJECTS_A_TICK 256

@@ -8,6 +8,7 @@
 #include "device.h"
 #include "endpoint.h"
 #include "flow.h"
+#include "fragment.h"
 #include "metrics.h"
 #include "publish.h"
 #include "share.h"

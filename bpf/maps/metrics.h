@@ -13,7 +13,8 @@ enum hook {
 	HOOK_UPLINK_INGRESS = 2,
 	HOOK_UPLINK_EGRESS = 3,
 	HOOK_UPLINK_XDP = 4,
-	HOOKS = 5,
+	HOOK_REASSEMBLY_INGRESS = 5,
+	HOOKS = 6,
 };
 
 /* What became of a packet. */
@@ -22,7 +23,8 @@ enum outcome {
 	OUTCOME_TO_ENDPOINT = 1,
 	OUTCOME_TO_UPLINK = 2,
 	OUTCOME_DROPPED = 3,
-	OUTCOMES = 4,
+	OUTCOME_TO_REASSEMBLY = 4, /* fragments; they come back to the same hook */
+	OUTCOMES = 5,
 };
 
 /* Append only: the numbers are in pinned maps across upgrades. */
@@ -42,7 +44,7 @@ enum drop_reason {
 	DROP_UNKNOWN_PROTOCOL = 12, /* masquerade knows TCP, UDP and echo */
 	DROP_TTL = 13,		    /* would leave with a TTL of 0 */
 	DROP_NO_ENDPOINT = 14,	    /* the container left meanwhile */
-	DROP_FRAGMENT = 15,	    /* a fragment where ports are needed */
+	DROP_FRAGMENT = 15,	    /* a fragment whose ports cannot be told */
 	DROP_INTERNAL = 16,	    /* out of, or into, an internal network */
 	DROP_NO_HOST_ACCESS = 17,   /* the network may not reach the host's services */
 	DROP_ROGUE = 18,       /* router advertisement, redirect or DHCP offer of a container */

@@ -8,6 +8,7 @@
 #include "../lib/broadcast.h"
 #include "../lib/deliver.h"
 #include "../lib/flow.h"
+#include "../lib/fragment.h"
 #include "../lib/icmp.h"
 #include "../lib/maintain.h"
 #include "../lib/publish.h"
@@ -193,11 +194,13 @@ static __always_inline int refuse(struct __sk_buff *skb, const struct endpoint *
 	return reject(skb, HOOK, reason, why, gateway_of(net, v6), mtu, v6);
 }
 
-/* More than the way out takes, in each of its segments. */
+/* More than the way out takes, in each of its segments; or a part of such a datagram. */
 static __always_inline bool too_big(struct __sk_buff *skb, const struct packet *p, u32 mtu)
 {
 	u32 length = skb->len - ETH_HLEN;
 
+	if (p->later == LATER_AGAIN)
+		return true;
 	if (!mtu || length <= mtu)
 		return false;
 	if (!skb->gso_size)
@@ -216,6 +219,19 @@ static __always_inline bool is_internal(const struct endpoint *ep)
 	return net && net->flags & NETWORK_INTERNAL;
 }
 
+/* A packet that is too big: in fragments where its sender allows that, else not at all. */
+static __always_inline int send_smaller(struct __sk_buff *skb, const struct endpoint *ep,
+					const struct packet *p, u32 mtu, bool v6)
+{
+	int verdict = mtu ? fragment_send(skb, HOOK, mtu, v6) : FRAGMENT_STAYS;
+
+	if (verdict != FRAGMENT_STAYS)
+		return verdict;
+	if (p->later)
+		return drop(skb, HOOK, DROP_TOO_BIG);
+	return refuse(skb, ep, DROP_TOO_BIG, REJECT_TOO_BIG, mtu, v6);
+}
+
 /*
  * Opens a flow for a packet that has none, or passes or drops it. A call that
  * is verified on its own; it parses again, since packet pointers do not pass.
@@ -229,7 +245,7 @@ static __always_inline int open_flow_family(struct __sk_buff *skb, u32 ep_slot, 
 	struct packet p;
 	int reason;
 
-	if (!ep || !scratch || parse(skb, &p, v6) != PARSED_FLOW)
+	if (!ep || !scratch || parse_in_order(skb, &p, v6) != PARSED_FLOW)
 		return drop(skb, HOOK, DROP_NO_ENDPOINT);
 	if (addr_is_host(key_daddr(&p.key, v6), v6))
 		reason = plan_published(skb, &p, ep, v6);
@@ -241,10 +257,10 @@ static __always_inline int open_flow_family(struct __sk_buff *skb, u32 ep_slot, 
 	if (reason == DROP_NONE && is_internal(ep))
 		return drop(skb, HOOK, DROP_INTERNAL);
 	if (reason == DROP_NONE && too_big(skb, &p, scratch->flow.mtu))
-		return refuse(skb, ep, DROP_TOO_BIG, REJECT_TOO_BIG, scratch->flow.mtu, v6);
+		return send_smaller(skb, ep, &p, scratch->flow.mtu, v6);
 	if (reason == DROP_NONE)
 		reason = flow_open(skb, &p.key, scratch->flow.flags & FLOW_SNAT, v6);
-	if (reason == DROP_NO_PORT || reason == DROP_LIMIT)
+	if ((reason == DROP_NO_PORT || reason == DROP_LIMIT) && !p.later)
 		return refuse(skb, ep, reason, REJECT_PROHIBITED, 0, v6);
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
@@ -252,6 +268,8 @@ static __always_inline int open_flow_family(struct __sk_buff *skb, u32 ep_slot, 
 	owner = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
 	if (!owner || flow_dead(flow, owner))
 		return drop(skb, HOOK, DROP_NO_ENDPOINT);
+	if (too_big(skb, &p, flow->mtu))
+		return send_smaller(skb, ep, &p, flow->mtu, v6);
 	return v6 ? deliver_first6(skb, HOOK, &p, flow, owner)
 		  : deliver_first4(skb, HOOK, &p, flow, owner);
 }
@@ -345,7 +363,7 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
 				  struct packet *p, bool v6)
 {
 	struct flow *flow;
-	enum parsed parsed = parse(skb, p, v6);
+	enum parsed parsed = parse_in_order(skb, p, v6);
 	enum drop_reason reason;
 
 	if (parsed == PARSED_MALFORMED)
@@ -353,6 +371,12 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
 	reason = check_ip_source(ep, p, v6);
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
+	if (parsed == PARSED_FRAGMENT && p->ttl > 1) {
+		int verdict = fragment_send(skb, HOOK, 0, v6);
+
+		if (verdict != FRAGMENT_STAYS)
+			return verdict;
+	}
 	if (parsed != PARSED_FLOW)
 		return routed_other(skb, ep, p, parsed, v6);
 	if (v6 && is_link_local(&p->key.v6.daddr))
@@ -364,12 +388,12 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
 	if (flow && flow->flags & FLOW_AT_ENDPOINT) {
 		struct endpoint *owner;
 
-		if (flow_due(flow, p))
+		if (!p->later && flow_due(flow, p))
 			flow = flow_maintain(skb, p, v6);
 		owner = flow ? bpf_map_lookup_elem(&endpoints, &flow->endpoint) : NULL;
 		if (owner && !flow_dead(flow, owner)) {
 			if (too_big(skb, p, flow->mtu))
-				return refuse(skb, ep, DROP_TOO_BIG, REJECT_TOO_BIG, flow->mtu, v6);
+				return send_smaller(skb, ep, p, flow->mtu, v6);
 			return deliver(skb, HOOK, p, flow, owner, v6);
 		}
 		if (flow)
@@ -447,6 +471,7 @@ int endpoint_ingress(struct __sk_buff *skb)
 	struct packet p;
 	bool link;
 
+	fragment_begin(skb);
 	if (!ep || linearise(skb))
 		return drop(skb, HOOK, DROP_NO_ENDPOINT);
 	eth = (void *)(long)skb->data;

@@ -6,6 +6,7 @@
  */
 #include "../lib/deliver.h"
 #include "../lib/flow.h"
+#include "../lib/fragment.h"
 #include "../lib/icmp.h"
 #include "../lib/maintain.h"
 #include "../lib/martian.h"
@@ -81,7 +82,7 @@ static __always_inline int open_flow_family(struct __sk_buff *skb, bool v6)
 	u32 *ep_slot;
 	int reason;
 
-	if (!flow || parse(skb, &p, v6) != PARSED_FLOW)
+	if (!flow || parse_in_order(skb, &p, v6) != PARSED_FLOW)
 		return pass(skb, HOOK);
 	note_sender(&p, flow);
 	reason = open_published(skb, &p, flow, v6);
@@ -125,7 +126,7 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 {
 	struct endpoint *ep;
 
-	if (flow_due(flow, p)) {
+	if (!p->later && flow_due(flow, p)) {
 		flow = flow_maintain(skb, p, v6);
 		if (!flow)
 			return open_flow(skb, p, v6);
@@ -145,13 +146,36 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 	return deliver(skb, HOOK, p, flow, ep, v6);
 }
 
+/*
+ * A fragment that may belong to a flow or a published port. A source that
+ * cannot be is left out: one of a container would tell the way back wrong.
+ */
+static __always_inline bool may_be_ours(const struct packet *p, bool v6)
+{
+	u32 *slot = ep_of(key_daddr(&p->key, v6), v6);
+	struct endpoint *ep = slot ? bpf_map_lookup_elem(&endpoints, slot) : NULL;
+	struct network *net = ep ? bpf_map_lookup_elem(&networks, &ep->net) : NULL;
+
+	if (p->ttl <= 1 || source_is_martian(&p->key, v6))
+		return false;
+	if (slot)
+		return net && !(net->flags & (NETWORK_MASQUERADE | NETWORK_INTERNAL));
+	return addr_is_host(key_daddr(&p->key, v6), v6);
+}
+
 static __always_inline int from_world(struct __sk_buff *skb, struct packet *p, bool v6)
 {
-	enum parsed parsed = parse(skb, p, v6);
+	enum parsed parsed = parse_in_order(skb, p, v6);
 	struct flow *flow;
 
 	if (parsed == PARSED_MALFORMED)
 		return pass(skb, HOOK);
+	if (parsed == PARSED_FRAGMENT && may_be_ours(p, v6)) {
+		int verdict = fragment_send(skb, HOOK, 0, v6);
+
+		if (verdict != FRAGMENT_STAYS)
+			return verdict;
+	}
 	if (parsed != PARSED_FLOW) {
 		if (parsed == PARSED_ICMP_ERROR) {
 			int verdict = icmp_error(skb, HOOK, p, v6);
@@ -174,6 +198,7 @@ int uplink_ingress(struct __sk_buff *skb)
 {
 	struct packet p;
 
+	fragment_begin(skb);
 	if (skb->pkt_type != PACKET_HOST)
 		return pass(skb, HOOK);
 	if (skb->protocol == bpf_htons(ETH_P_IP))

@@ -170,7 +170,21 @@ export interface AttachmentRow {
   readonly link: string;
   readonly hook: Hook;
 }
-export type Hook = 'endpoint_ingress' | 'bridge_egress' | 'uplink_ingress' | 'uplink_egress' | 'uplink_xdp';
+export type Hook =
+  | 'endpoint_ingress'
+  | 'bridge_egress'
+  | 'uplink_ingress'
+  | 'uplink_egress'
+  | 'uplink_xdp'
+  | 'reassembly_ingress';
+
+/** The node's reassembly namespace, where fragments are put in order, and the way there. */
+export interface ReassemblyRow {
+  readonly kind: 'reassembly';
+  readonly netns: string;
+  /** The host's end of the veth pair. */
+  readonly link: string;
+}
 
 /** A program on the sockets of the host, by the root cgroup. */
 export interface SocketHookRow {
@@ -221,6 +235,7 @@ export type Row =
   | HostAddressRow
   | AttachmentRow
   | SocketHookRow
+  | ReassemblyRow
   | PublishRow;
 export type RowKind = Row['kind'];
 
@@ -234,6 +249,7 @@ export function rowKey(row: Row): string {
     case 'bridge':
     case 'port':
     case 'uplink':
+    case 'reassembly':
       return row.link;
     case 'macvlan':
       return `${row.netns}/${row.interface}`;
@@ -264,6 +280,7 @@ export function rowKey(row: Row): string {
 export const ROW_ORDER: readonly RowKind[] = [
   'netns',
   'sandbox-files',
+  'reassembly',
   'bridge',
   'dp-network',
   'port',

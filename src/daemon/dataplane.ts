@@ -54,7 +54,7 @@ export interface DataplaneOptions {
 
 /** Loaded one after the other: between them these have every map. */
 const FIRST: readonly string[] = ['endpoint_ingress', COLLECTOR];
-const OTHERS: readonly string[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress'];
+const OTHERS: readonly string[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress', 'reassembly_ingress'];
 /** Only where the kernel takes programs on cgroups: elsewhere it refuses to load them. */
 const ON_SOCKETS: readonly string[] = ['socket4', 'socket6'];
 

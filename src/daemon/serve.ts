@@ -25,6 +25,7 @@ import { Identity } from '../reconcile/identity.js';
 import { Keeper } from '../reconcile/keeper.js';
 import { allOps } from '../reconcile/kinds.js';
 import { LinkTable } from '../reconcile/links.js';
+import { reassemblyRows } from '../reconcile/ops/reassembly.js';
 import { SOCKET_HOOKS } from '../reconcile/ops/socket-hook.js';
 import { type PassReport, Reconciler } from '../reconcile/reconciler.js';
 import { ReservedPorts } from '../reconcile/reserved-ports.js';
@@ -147,10 +148,15 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     realizer: reconciler,
     identity,
     names: config.uplinks,
-    fixed:
-      dataplane.cgroup === null ? [] : SOCKET_HOOKS.map((hook) => ({ kind: 'socket-hook' as const, hook })),
+    fixed: [
+      ...(dataplane.cgroup === null
+        ? []
+        : SOCKET_HOOKS.map((hook) => ({ kind: 'socket-hook' as const, hook }))),
+      ...(features.defragment ? reassemblyRows(identity) : []),
+    ],
     xdp: config.xdp,
-    wanted: (name) => tables.wants('port', name) || tables.wants('bridge', name),
+    wanted: (name) =>
+      tables.wants('port', name) || tables.wants('bridge', name) || tables.wants('reassembly', name),
     onMtu: () => {
       reconciler.invalidate((row) => 'mtu' in row && row.mtu === null, null);
       keeper.soon();

@@ -38,6 +38,12 @@ export interface RouteSpec {
   dst: string | null;
   gateway?: string;
   ifindex?: number;
+  /** Absent: the main table. */
+  table?: number;
+  /** Bytes; packets that are larger are fragmented, or refused. */
+  mtu?: number;
+  /** The gateway is behind the link whatever addresses that has. */
+  onlink?: boolean;
 }
 
 export interface NeighbourInfo {
@@ -130,7 +136,8 @@ export function changeRoute(add: boolean, route: RouteSpec): Buffer {
   const fixed = Buffer.alloc(RTMSG);
   fixed[0] = afOf(family);
   fixed[1] = target?.length ?? 0;
-  fixed[4] = k.RT_TABLE_MAIN;
+  fixed[4] = route.table ?? k.RT_TABLE_MAIN;
+  if (route.onlink) writeU32(fixed, k.RTNH_F_ONLINK, 8);
   if (add) {
     fixed[5] = k.RTPROT_STATIC;
     fixed[6] = gateway ? k.RT_SCOPE_UNIVERSE : k.RT_SCOPE_LINK;
@@ -142,8 +149,49 @@ export function changeRoute(add: boolean, route: RouteSpec): Buffer {
   if (target) attributes.push([k.RTA.DST, addressBytes(target.address)]);
   if (gateway) attributes.push([k.RTA.GATEWAY, addressBytes(gateway)]);
   if (route.ifindex !== undefined) attributes.push([k.RTA.OIF, u32(route.ifindex)]);
+  if (route.mtu !== undefined) attributes.push([k.RTA.METRICS, [[k.RTAX_MTU, u32(route.mtu)]]]);
   const flags = add ? REQUEST | k.NLM_F_CREATE | k.NLM_F_EXCL : REQUEST;
   return encodeMessage(add ? k.RTM.NEWROUTE : k.RTM.DELROUTE, flags, fixed, attributes);
+}
+
+/** Packets with a mark go by a table of their own. */
+export interface RuleInfo {
+  readonly priority: number;
+  readonly mark: number;
+  readonly table: number;
+}
+
+/** struct fib_rule_hdr, include/uapi/linux/fib_rules.h */
+const RULE = 12;
+
+export function getRules(family: Family): Buffer {
+  const fixed = Buffer.alloc(RULE);
+  fixed[0] = afOf(family);
+  return encodeMessage(k.RTM.GETRULE, DUMP, fixed);
+}
+
+export function decodeRule(message: Buffer): RuleInfo {
+  const { fixed, attributes } = decodeMessage(message, RULE);
+  const number = (type: number): number => {
+    const value = attributes.get(type);
+    return value === undefined ? 0 : readU32(value, 0);
+  };
+  return {
+    priority: number(k.FRA.PRIORITY),
+    mark: number(k.FRA.FWMARK),
+    table: number(k.FRA.TABLE) || (fixed[4] as number),
+  };
+}
+
+export function addRule(family: Family, rule: RuleInfo): Buffer {
+  const fixed = Buffer.alloc(RULE);
+  fixed[0] = afOf(family);
+  fixed[4] = rule.table;
+  fixed[7] = k.FR_ACT_TO_TBL;
+  return encodeMessage(k.RTM.NEWRULE, REQUEST | k.NLM_F_CREATE | k.NLM_F_EXCL, fixed, [
+    [k.FRA.PRIORITY, u32(rule.priority)],
+    [k.FRA.FWMARK, u32(rule.mark)],
+  ]);
 }
 
 /** struct ndmsg, include/uapi/linux/neighbour.h */

@@ -13,7 +13,7 @@ import * as l from './links.js';
 import { messageType } from './message.js';
 import { NETLINK_ROUTE, RTM } from './uapi.js';
 
-export type { AddressInfo, FdbInfo, NeighbourInfo, RouteInfo, RouteSpec } from './addressing.js';
+export type { AddressInfo, FdbInfo, NeighbourInfo, RouteInfo, RouteSpec, RuleInfo } from './addressing.js';
 export type { AdvertisedRoute } from './advertised.js';
 export type { BridgePortFlags, LinkInfo, LinkSettings, MacvlanMode } from './links.js';
 
@@ -131,6 +131,14 @@ export class Netlink {
 
   deleteRoute(route: a.RouteSpec): Promise<void> {
     return this.#change('RTM_DELROUTE', a.changeRoute(false, route));
+  }
+
+  rules(family: 4 | 6): Promise<a.RuleInfo[]> {
+    return this.#dump('RTM_GETRULE', a.getRules(family), RTM.NEWRULE, a.decodeRule);
+  }
+
+  addRule(family: 4 | 6, rule: a.RuleInfo): Promise<void> {
+    return this.#change('RTM_NEWRULE', a.addRule(family, rule));
   }
 
   /** What routers told of, of the main table. */

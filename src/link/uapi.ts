@@ -28,6 +28,8 @@ export const RTM = {
   NEWNEIGH: 28,
   DELNEIGH: 29,
   GETNEIGH: 30,
+  NEWRULE: 32,
+  GETRULE: 34,
   NEWNETCONF: 80,
   GETNETCONF: 82,
 } as const;
@@ -37,11 +39,14 @@ export const RTA = {
   OIF: 4,
   GATEWAY: 5,
   PRIORITY: 6,
+  METRICS: 8,
   CACHEINFO: 12,
   TABLE: 15,
   PREF: 20,
   EXPIRES: 23,
 } as const;
+export const RTAX_MTU = 2;
+export const RTNH_F_ONLINK = 4;
 export const RT_TABLE_MAIN = 254;
 export const RTPROT_STATIC = 4;
 export const RTPROT_RA = 9;
@@ -102,6 +107,10 @@ export const NDA = { DST: 1, LLADDR: 2, MASTER: 9 } as const;
 export const NUD_NOARP = 0x40;
 export const NUD_PERMANENT = 0x80;
 export const NTF_MASTER = 4;
+
+/** fib_rules.h */
+export const FRA = { PRIORITY: 6, FWMARK: 10, TABLE: 15 } as const;
+export const FR_ACT_TO_TBL = 1;
 
 /** netconf.h */
 export const NETCONFA = { IFINDEX: 1, FORWARDING: 2 } as const;

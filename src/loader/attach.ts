@@ -17,7 +17,16 @@ const BPF_XDP = 37;
 const BPF_TCX_INGRESS = 46;
 const BPF_TCX_EGRESS = 47;
 const BPF_LINK_TYPE_CGROUP = 3;
+const BPF_LINK_TYPE_NETFILTER = 10;
 const BPF_LINK_TYPE_TCX = 11;
+const BPF_PROG_TYPE_NETFILTER = 32;
+const BPF_NETFILTER = 45;
+const BPF_F_NETFILTER_IP_DEFRAG = 1;
+/** include/uapi/linux/netfilter.h */
+const NFPROTO = { 4: 2, 6: 10 } as const;
+const NF_INET_PRE_ROUTING = 0;
+/** r0 = NF_ACCEPT; exit */
+const ACCEPT = Buffer.from('b700000001000000' + '9500000000000000', 'hex');
 /** include/uapi/linux/if_link.h */
 const XDP_FLAGS_SKB_MODE = 2;
 const XDP_FLAGS_DRV_MODE = 4;
@@ -119,6 +128,35 @@ export class Attacher {
     }
   }
 
+  /**
+   * Has the namespace at `netns` put datagrams of a family together before it
+   * looks at them. A link at `pin` is replaced: nothing tells which namespace
+   * it is of.
+   */
+  async attachDefragmentation(at: { netns: string; family: 4 | 6; pin: string }): Promise<void> {
+    const native = this.#native;
+    mkdirSync(dirname(at.pin), { recursive: true, mode: 0o700 });
+    await this.detach(at.pin);
+    const program = native.bpfProgramLoadRaw(BPF_PROG_TYPE_NETFILTER, ACCEPT, BPF_NETFILTER);
+    try {
+      const link = await native.bpfNetfilterLinkCreate(
+        program,
+        at.netns,
+        NFPROTO[at.family],
+        NF_INET_PRE_ROUTING,
+        0,
+        BPF_F_NETFILTER_IP_DEFRAG,
+      );
+      try {
+        native.bpfPin(link, at.pin);
+      } finally {
+        native.bpfCloseFd(link);
+      }
+    } finally {
+      native.bpfCloseFd(program);
+    }
+  }
+
   async #attachLink(program: Program, pin: string, on: LinkTarget): Promise<void> {
     const native = this.#native;
     if (existsSync(pin)) {
@@ -200,7 +238,7 @@ export class Attacher {
       const link = native.bpfGetPinned(path);
       const info = native.bpfLinkInfo(link);
       native.bpfCloseFd(link);
-      if (info.type === BPF_LINK_TYPE_CGROUP) continue;
+      if (info.type === BPF_LINK_TYPE_CGROUP || info.type === BPF_LINK_TYPE_NETFILTER) continue;
       const mode = info.type === BPF_LINK_TYPE_TCX ? 'tcx' : 'xdp';
       found.push({ pin: path, ifindex: info.ifindex, programId: info.programId, mode });
     }

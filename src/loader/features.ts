@@ -26,6 +26,8 @@ export interface KernelFeatures {
   /** kfuncs bpf_wq_* (6.10) */
   readonly workQueue: boolean;
   readonly socketHooks: SocketHooks;
+  /** Defragmentation by a BPF link (6.6, CONFIG_NETFILTER_BPF_LINK) */
+  readonly defragment: boolean;
 }
 
 const BTF = '/sys/kernel/btf/vmlinux';
@@ -76,6 +78,7 @@ export async function probeKernel(
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
     workQueue: inKernelTypes(types, 'bpf_wq_start'),
     socketHooks: await probeSocketHooks(bpfNative()),
+    defragment: atLeast(version, [6, 6]) && inKernelTypes(types, 'bpf_nf_link_attach'),
   };
 }
 
@@ -100,6 +103,12 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
       features.socketHooks.cgroup !== null,
       `socket hooks on ${features.socketHooks.cgroup}`,
       `none, ${features.socketHooks.missing}: the host itself reaches no published port`,
+    ),
+    row(
+      'defragmentation',
+      features.defragment,
+      'fragments are put together in a namespace of ours',
+      'none: fragments of containers are dropped',
     ),
     row('bpf_wq', features.workQueue, 'collection in a work item', 'collection in a timer'),
   ];

@@ -90,6 +90,15 @@ export interface BpfNative {
   bpfPossibleCpus(): number;
   /** `target`: an ifindex, or the descriptor of a cgroup, as the type has it. */
   bpfLinkCreate(programFd: number, target: number, attachType: number, flags: number): Promise<number>;
+  /** On a hook of the namespace at `netns`. `family`: NFPROTO_*; `hook`: enum nf_inet_hooks. */
+  bpfNetfilterLinkCreate(
+    programFd: number,
+    netns: string,
+    family: number,
+    hook: number,
+    priority: number,
+    flags: number,
+  ): Promise<number>;
   bpfLinkUpdate(linkFd: number, programFd: number): Promise<void>;
   /** `ifindex`, `cgroupId`: 0 if the device or cgroup is gone, or the link is of another kind. */
   bpfLinkInfo(linkFd: number): {

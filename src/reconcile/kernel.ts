@@ -35,7 +35,13 @@ export interface KernelMap<K, V> {
 
 export type AttachApi = Pick<
   Attacher,
-  'attachTc' | 'attachXdp' | 'attachSocketHook' | 'detach' | 'listAttachments' | 'listSocketHooks'
+  | 'attachTc'
+  | 'attachXdp'
+  | 'attachSocketHook'
+  | 'attachDefragmentation'
+  | 'detach'
+  | 'listAttachments'
+  | 'listSocketHooks'
 >;
 
 /** The programs of the hooks, for devices with and without Ethernet header. */
@@ -94,6 +100,10 @@ export interface PublishValue {
   flags: number;
   addr6: string;
 }
+export interface ReassemblyValue {
+  ifindex: number;
+  mtu: number[];
+}
 export interface AllowKey {
   prefix_length: number;
   publish: number;
@@ -116,4 +126,5 @@ export interface KernelMaps {
   readonly publish_addr6: KernelMap<{ addr: string; port: number; protocol: number }, number>;
   readonly publish_allow: KernelMap<AllowKey, number>;
   readonly publishes: KernelMap<number, PublishValue>;
+  readonly reassembly: KernelMap<number, ReassemblyValue>;
 }

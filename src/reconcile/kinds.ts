@@ -24,6 +24,7 @@ import { NeighbourOps } from './ops/neighbour.js';
 import { NetnsOps } from './ops/netns.js';
 import { PortOps } from './ops/port.js';
 import { PublishOps } from './ops/publish.js';
+import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
 import { SocketHookOps } from './ops/socket-hook.js';
 import { UplinkOps } from './ops/uplink.js';
@@ -59,6 +60,7 @@ export function allOps(kernel: LinkKernel, maps: KernelMaps, ports: PortKernel):
   const { links, tables } = kernel;
   return {
     ...linkOps(kernel),
+    reassembly: new ReassemblyOps(kernel, maps.reassembly),
     'dp-network': new DataplaneNetworkOps(maps, links, tables),
     'dp-endpoint': new DataplaneEndpointOps(maps, links, tables),
     uplink: new UplinkOps(maps, links, tables),
@@ -76,6 +78,7 @@ export function opsWithoutMaps(kernel: LinkKernel): OpsByKind {
   };
   return {
     ...linkOps(kernel),
+    reassembly: new ReassemblyOps(kernel, null),
     'dp-network': nothing,
     'dp-endpoint': nothing,
     uplink: nothing,

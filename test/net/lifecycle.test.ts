@@ -115,7 +115,7 @@ describe('cleanup', () => {
         .split('\n')
         .filter(
           (line) =>
-            !/netns|nf_conntrack_count|slb|slv|neigh|\.base_|ipfrag_secret|dev_weight|random/.test(line),
+            !/netns|nf_conntrack_count|slb|slf|slv|neigh|\.base_|ipfrag_secret|dev_weight|random/.test(line),
         );
     const before = {
       bpf: await bpfObjects(start),

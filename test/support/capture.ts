@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Background, must, sleep } from './process.js';
 
 const PACKETS = join(import.meta.dirname, 'packets.py');
+export const DATAGRAMS = join(import.meta.dirname, 'datagrams.py');
 
 export interface Packet {
   time: number;
@@ -33,6 +34,25 @@ export interface Packet {
   quoted?: Packet;
   /** Where it says one (3/4, too big). */
   mtu?: number;
+}
+
+/** Of UDP and ICMP, the checksum over the whole; the first two words of ICMP count as ports. */
+export interface Datagram {
+  src: string;
+  dst: string;
+  protocol: number;
+  fragments: number;
+  inOrder: boolean;
+  /** Nothing is missing or there twice; if not, the rest is absent. */
+  whole: boolean;
+  /** Bytes of its largest packet. */
+  largest: number;
+  hops: number[];
+  sumsOk?: boolean;
+  sport?: number;
+  dport?: number;
+  /** SHA-256 of what is behind the first 8 bytes. */
+  digest?: string;
 }
 
 export class Capture {
@@ -66,6 +86,13 @@ export class Capture {
     const tcpdump = new Background(netns, command);
     await tcpdump.says(/listening on/);
     return new Capture(tcpdump, file);
+  }
+
+  /** Ends it; the datagrams, their fragments put together. Filter by protocol, not by port. */
+  async datagrams(): Promise<Datagram[]> {
+    await sleep(200);
+    await this.#tcpdump.stop('SIGINT');
+    return JSON.parse(must(null, ['/usr/bin/python3', DATAGRAMS, 'verify', this.#file])) as Datagram[];
   }
 
   /** Ends it; ARP and ICMP errors included unless the filter left them out. */

@@ -37,6 +37,7 @@ const NAMES = [
   'bridge_egress',
   'uplink_ingress',
   'uplink_egress',
+  'reassembly_ingress',
   'socket4',
   'socket6',
   'uplink_xdp',

@@ -302,6 +302,80 @@ export const flowCountsCodec: Codec<t.FlowCounts> = {
   },
 };
 
+export const fragmentKeyCodec: Codec<t.FragmentKey> = {
+  size: 44,
+  encode(value, to, at) {
+    to.fill(0, at, at + 44);
+    putIpv6(value.saddr, to, at);
+    putIpv6(value.daddr, to, at + 16);
+    to.writeUInt32LE(value.family, at + 32);
+    to.writeUInt32BE(value.id, at + 36);
+    to.writeUInt32LE(value.protocol, at + 40);
+  },
+  decode(from, at) {
+    return {
+      saddr: getIpv6(from, at),
+      daddr: getIpv6(from, at + 16),
+      family: from.readUInt32LE(at + 32),
+      id: from.readUInt32BE(at + 36),
+      protocol: from.readUInt32LE(at + 40),
+    };
+  },
+};
+
+export const fragmentPairCodec: Codec<t.FragmentPair> = {
+  size: 36,
+  encode(value, to, at) {
+    to.fill(0, at, at + 36);
+    putIpv6(value.saddr, to, at);
+    putIpv6(value.daddr, to, at + 16);
+    to.writeUInt32LE(value.family, at + 32);
+  },
+  decode(from, at) {
+    return {
+      saddr: getIpv6(from, at),
+      daddr: getIpv6(from, at + 16),
+      family: from.readUInt32LE(at + 32),
+    };
+  },
+};
+
+export const fragmentPortsCodec: Codec<t.FragmentPorts> = {
+  size: 8,
+  encode(value, to, at) {
+    to.fill(0, at, at + 8);
+    to.writeUInt16BE(value.sport, at);
+    to.writeUInt16BE(value.dport, at + 2);
+    to.writeUInt8(value.protocol, at + 4);
+    to.writeUInt8(value.again, at + 5);
+  },
+  decode(from, at) {
+    return {
+      sport: from.readUInt16BE(at),
+      dport: from.readUInt16BE(at + 2),
+      protocol: from.readUInt8(at + 4),
+      again: from.readUInt8(at + 5),
+    };
+  },
+};
+
+export const fragmentWayCodec: Codec<t.FragmentWay> = {
+  size: 16,
+  encode(value, to, at) {
+    to.fill(0, at, at + 16);
+    to.writeUInt32LE(value.ifindex, at);
+    putMac(value.to, to, at + 4);
+    putMac(value.from, to, at + 10);
+  },
+  decode(from, at) {
+    return {
+      ifindex: from.readUInt32LE(at),
+      to: getMac(from, at + 4),
+      from: getMac(from, at + 10),
+    };
+  },
+};
+
 export const macKeyCodec: Codec<t.MacKey> = {
   size: 12,
   encode(value, to, at) {
@@ -431,6 +505,36 @@ export const publishAllowKeyCodec: Codec<t.PublishAllowKey> = {
       prefix_length: from.readUInt32LE(at),
       publish: from.readUInt32BE(at + 4),
       source: getIpv6(from, at + 8),
+    };
+  },
+};
+
+export const reassemblyCodec: Codec<t.Reassembly> = {
+  size: 68,
+  encode(value, to, at) {
+    to.fill(0, at, at + 68);
+    to.writeUInt32LE(value.ifindex, at);
+    to.writeUInt32LE(value.mtu[0] as number, at + 4);
+    to.writeUInt32LE(value.mtu[1] as number, at + 8);
+    to.writeUInt32LE(value.mtu[2] as number, at + 12);
+    to.writeUInt32LE(value.mtu[3] as number, at + 16);
+    to.writeUInt32LE(value.mtu[4] as number, at + 20);
+    to.writeUInt32LE(value.mtu[5] as number, at + 24);
+    to.writeUInt32LE(value.mtu[6] as number, at + 28);
+    to.writeUInt32LE(value.mtu[7] as number, at + 32);
+    to.writeUInt32LE(value.mtu[8] as number, at + 36);
+    to.writeUInt32LE(value.mtu[9] as number, at + 40);
+    to.writeUInt32LE(value.mtu[10] as number, at + 44);
+    to.writeUInt32LE(value.mtu[11] as number, at + 48);
+    to.writeUInt32LE(value.mtu[12] as number, at + 52);
+    to.writeUInt32LE(value.mtu[13] as number, at + 56);
+    to.writeUInt32LE(value.mtu[14] as number, at + 60);
+    to.writeUInt32LE(value.mtu[15] as number, at + 64);
+  },
+  decode(from, at) {
+    return {
+      ifindex: from.readUInt32LE(at),
+      mtu: [from.readUInt32LE(at + 4 + 0), from.readUInt32LE(at + 4 + 4), from.readUInt32LE(at + 4 + 8), from.readUInt32LE(at + 4 + 12), from.readUInt32LE(at + 4 + 16), from.readUInt32LE(at + 4 + 20), from.readUInt32LE(at + 4 + 24), from.readUInt32LE(at + 4 + 28), from.readUInt32LE(at + 4 + 32), from.readUInt32LE(at + 4 + 36), from.readUInt32LE(at + 4 + 40), from.readUInt32LE(at + 4 + 44), from.readUInt32LE(at + 4 + 48), from.readUInt32LE(at + 4 + 52), from.readUInt32LE(at + 4 + 56), from.readUInt32LE(at + 4 + 60)],
     };
   },
 };

@@ -78,7 +78,8 @@ export const hook = {
   HOOK_UPLINK_INGRESS: 2,
   HOOK_UPLINK_EGRESS: 3,
   HOOK_UPLINK_XDP: 4,
-  HOOKS: 5,
+  HOOK_REASSEMBLY_INGRESS: 5,
+  HOOKS: 6,
 } as const;
 
 export const network_flag = {
@@ -93,7 +94,8 @@ export const outcome = {
   OUTCOME_TO_ENDPOINT: 1,
   OUTCOME_TO_UPLINK: 2,
   OUTCOME_DROPPED: 3,
-  OUTCOMES: 4,
+  OUTCOME_TO_REASSEMBLY: 4,
+  OUTCOMES: 5,
 } as const;
 
 export const port_slot = {

@@ -122,6 +122,33 @@ export interface FlowCounts {
   unpromoted: bigint;
 }
 
+export interface FragmentKey {
+  saddr: string;
+  daddr: string;
+  family: number;
+  id: number;
+  protocol: number;
+}
+
+export interface FragmentPair {
+  saddr: string;
+  daddr: string;
+  family: number;
+}
+
+export interface FragmentPorts {
+  sport: number;
+  dport: number;
+  protocol: number;
+  again: number;
+}
+
+export interface FragmentWay {
+  ifindex: number;
+  to: string;
+  from: string;
+}
+
 export interface MacKey {
   net: number;
   mac: string;
@@ -169,6 +196,11 @@ export interface PublishAllowKey {
   prefix_length: number;
   publish: number;
   source: string;
+}
+
+export interface Reassembly {
+  ifindex: number;
+  mtu: number[];
 }
 
 export interface ShareState {

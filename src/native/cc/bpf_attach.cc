@@ -3,12 +3,15 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <memory>
 
 #include "bpf_args.h"
 #include "error.h"
+#include "net_ns.h"
 #include "worker.h"
 
 namespace sluice {
@@ -32,6 +35,20 @@ struct Filter {
   }
 };
 
+// union bpf_attr of BPF_LINK_CREATE for a netfilter program (Linux 6.4), which
+// the system's header may not know yet.
+struct NetfilterLink {
+  uint32_t program;
+  uint32_t target;  // unused: the namespace is that of the calling thread
+  uint32_t type;
+  uint32_t flags;
+  uint32_t family;
+  uint32_t hook;
+  int32_t priority;
+  uint32_t netfilter_flags;
+};
+constexpr uint32_t kNetfilter = 45;  // BPF_NETFILTER
+
 Napi::Value Nothing(Napi::Env env) { return env.Undefined(); }
 
 }  // namespace
@@ -48,6 +65,29 @@ Napi::Value LinkCreate(const Napi::CallbackInfo& info) {
             *fd = bpf_link_create(program, static_cast<int>(target),
                                   static_cast<bpf_attach_type>(type), &opts);
             return *fd < 0 ? Failure{"BPF_LINK_CREATE", -*fd, ""} : Failure{};
+          },
+          [fd](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *fd); });
+}
+
+Napi::Value NetfilterLinkCreate(const Napi::CallbackInfo& info) {
+  NetfilterLink link{};
+  link.program = static_cast<uint32_t>(Int(info, 0));
+  link.type = kNetfilter;
+  link.family = Uint(info, 2);
+  link.hook = Uint(info, 3);
+  link.priority = Int(info, 4);
+  link.netfilter_flags = Uint(info, 5);
+  std::string netns = Str(info, 1);
+  auto fd = std::make_shared<int>(-1);
+  return NetWorker(info.Env())
+      .Run(
+          info.Env(),
+          [=]() {
+            return InNamespace(netns, [&]() {
+              NetfilterLink attr = link;
+              *fd = static_cast<int>(syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr)));
+              return *fd < 0 ? Failure{"BPF_LINK_CREATE", errno, ""} : Failure{};
+            });
           },
           [fd](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, *fd); });
 }

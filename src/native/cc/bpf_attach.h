@@ -11,6 +11,8 @@ namespace sluice {
 Napi::Value LinkCreate(const Napi::CallbackInfo& info);
 // (linkFd, programFd) -> Promise: exchanges the program without a gap
 Napi::Value LinkUpdate(const Napi::CallbackInfo& info);
+// bpfNetfilterLinkCreate(programFd, netns, family, hook, priority, flags) -> Promise<fd>
+Napi::Value NetfilterLinkCreate(const Napi::CallbackInfo& info);
 // (linkFd) -> {id, type, programId, ifindex, cgroupId}; 0: the device or cgroup is gone, or the
 // link is of another kind
 Napi::Value LinkInfo(const Napi::CallbackInfo& info);

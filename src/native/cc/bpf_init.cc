@@ -32,6 +32,7 @@ void InitBpf(Napi::Env env, Napi::Object exports) {
   add("bpfCloseFdAsync", CloseFdAsync);
   add("bpfPossibleCpus", PossibleCpus);
   add("bpfLinkCreate", LinkCreate);
+  add("bpfNetfilterLinkCreate", NetfilterLinkCreate);
   add("bpfLinkUpdate", LinkUpdate);
   add("bpfLinkInfo", LinkInfo);
   add("bpfTcAttach", TcAttach);

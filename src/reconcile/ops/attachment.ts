@@ -14,6 +14,7 @@ const PLACE: Readonly<Record<Hook, 'ingress' | 'egress' | 'xdp'>> = {
   uplink_ingress: 'ingress',
   uplink_egress: 'egress',
   uplink_xdp: 'xdp',
+  reassembly_ingress: 'ingress',
 };
 
 export interface AttachmentOptions {

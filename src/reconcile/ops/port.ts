@@ -59,7 +59,7 @@ export class PortOps implements Ops<PortRow> {
   }
 
   async read(): Promise<Actual<PortRow>> {
-    const { links, identity, tables, netns } = this.#o;
+    const { links, tables, netns } = this.#o;
     await links.refresh();
     const inside = await readInsides(
       netns,
@@ -83,9 +83,15 @@ export class PortOps implements Ops<PortRow> {
       strays: (wanted) =>
         links
           .all()
-          .filter((link) => link.kind === 'veth' && identity.owns(link) && !wanted(link.name))
+          .filter((link) => link.kind === 'veth' && this.#isPort(link) && !wanted(link.name))
           .map(({ name }) => ({ what: `veth ${name}`, remove: () => this.delete({ link: name }) })),
     };
+  }
+
+  /** Ours; one without an alias had no time to get one. */
+  #isPort(link: LinkInfo): boolean {
+    const { identity } = this.#o;
+    return identity.owns(link) && (link.alias === '' || link.alias.startsWith(identity.alias('port:')));
   }
 
   #refuseForeign(link: LinkInfo): void {
