@@ -212,8 +212,6 @@ static __always_inline enum parsed parse_l4(struct packet *p, void *end, u32 len
 {
 	u8 protocol = p->key.protocol;
 
-	p->answer = false;
-
 	if (protocol == IPPROTO_TCP) {
 		struct tcphdr *tcp = p->l4;
 
@@ -268,6 +266,7 @@ static __always_inline enum parsed parse_ipv4(struct __sk_buff *skb, struct pack
 		return PARSED_MALFORMED;
 	p->l4 = (void *)ip + header;
 	p->tcp_flags = 0;
+	p->answer = false;
 	p->tos = ip->tos;
 	p->ttl = ip->ttl;
 	p->later = 0;
@@ -317,6 +316,7 @@ static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct pack
 	p->ip = ip;
 	p->l4 = (void *)ip + header;
 	p->tcp_flags = 0;
+	p->answer = false;
 	p->tos = bpf_ntohs(*(be16 *)ip) >> 4;
 	p->ttl = ip->hop_limit;
 	p->later = 0;

@@ -72,6 +72,7 @@ describe('the socket hooks', () => {
         csumIpv6: 0,
         fibFlags: 0,
         workQueue: true,
+        defragment: true,
         socketHooks,
       }).find(({ feature }) => feature === 'socket hooks');
     expect(told(decideSocketHooks(ROOT, []))).toMatchObject({

@@ -115,7 +115,7 @@ describe('layouts', () => {
 });
 
 /** Values for a field, by what the decoder answers for zero bytes. */
-function arbitrary(zero: unknown, bytes: number): fc.Arbitrary<unknown> {
+function arbitrary(zero: unknown, bytes: number, signed: boolean): fc.Arbitrary<unknown> {
   if (typeof zero === 'bigint') return fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
   if (zero === '0.0.0.0') return fc.ipV4();
   if (zero === '::')
@@ -126,7 +126,8 @@ function arbitrary(zero: unknown, bytes: number): fc.Arbitrary<unknown> {
         .toString('hex')
         .replace(/(..)(?=.)/g, '$1:'),
     );
-  if (Array.isArray(zero)) return fc.tuple(...zero.map((z) => arbitrary(z, bytes / zero.length)));
+  if (Array.isArray(zero)) return fc.tuple(...zero.map((z) => arbitrary(z, bytes / zero.length, signed)));
+  if (signed) return fc.integer({ min: -(2 ** (8 * bytes - 1)), max: 2 ** (8 * bytes - 1) - 1 });
   return fc.nat(2 ** (8 * bytes) - 1);
 }
 
@@ -144,10 +145,11 @@ describe('codecs', () => {
       expect(codec.size).toBe(struct.size);
       const zero = codec.decode(Buffer.alloc(codec.size), 0);
       const fields = Object.fromEntries(
-        Object.entries(zero).map(([key, value]) => [
-          key,
-          arbitrary(value, struct.fields.find((f) => f.name === key)?.size ?? 0),
-        ]),
+        Object.entries(zero).map(([key, value]) => {
+          const field = struct.fields.find((f) => f.name === key);
+          const shape = field?.shape.as === 'array' ? field.shape.of : field?.shape;
+          return [key, arbitrary(value, field?.size ?? 0, shape?.as === 's32')];
+        }),
       );
       fc.assert(
         fc.property(fc.record(fields), fc.nat(16), (value, at) => {
