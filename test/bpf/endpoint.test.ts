@@ -236,7 +236,7 @@ describe('the collector', () => {
     await d.run('uplink_ingress', flow({}));
     await d.run('uplink_ingress', flow({ protocol: 'tcp', dport: 8080, flags: SYN }));
     expect(await d.flows()).toBe(4);
-    const { retval } = await d.program('collector').testRun({});
+    const { retval } = await (await d.program('collector')).testRun({});
     expect(retval).toBe(0);
     await expect.poll(() => d.flows(), { timeout: 8000, interval: 200 }).toBe(2);
     const state = d.maps.collector_map.get(0);

@@ -54,7 +54,7 @@ async function run(name: Name, data: Buffer, mark = 0): Promise<{ verdict: numbe
   // struct __sk_buff: len, pkt_type, mark
   const context = Buffer.alloc(192);
   context.writeUInt32LE(mark, 8);
-  const { retval, data: out } = await d.program(name).testRun({ data, context, repeat: 1 });
+  const { retval, data: out } = await (await d.program(name)).testRun({ data, context, repeat: 1 });
   return { verdict: retval, data: out };
 }
 

@@ -102,7 +102,7 @@ describe('source ports', () => {
 
   it('come back with the pass of the collector when flows are gone unseen', async () => {
     await load({ ...PORTS, collect_interval: 1 });
-    await d.program('collector').testRun({});
+    await (await d.program('collector')).testRun({});
     expect(await openMany(1, 64)).toBe(48);
     expect(await open(1, 1000)).toBe(false);
     await expect.poll(() => d.maps.collector_map.get(0)?.ports, { timeout: 8000 }).toEqual([48, 48]);
@@ -167,7 +167,7 @@ describe('a UDP port that became free', () => {
       const late = build({ src: CLIENT, dst: HOST, protocol: 'udp', sport: 53, dport: 50001 });
       // before the collector has come by, too
       if (generation !== 7) expect((await d.run('uplink_ingress', late)).data.equals(late)).toBe(true);
-      await d.program('collector').testRun({});
+      await (await d.program('collector')).testRun({});
       const rests = (): number[] =>
         [d.maps.flows4, d.maps.flows4_new].map((t) => (t.get(reply)?.flags ?? 0) & flow_flag.FLOW_RESTS);
       await expect.poll(rests, { timeout: 4000 }).toEqual([flow_flag.FLOW_RESTS, flow_flag.FLOW_RESTS]);
@@ -181,7 +181,7 @@ describe('a UDP port that became free', () => {
   it('of TCP does not rest', async () => {
     await load({ collect_interval: 1, tcp_transitory: 1, port_rest: 60 });
     d.maps.flows4.set({ ...reply, protocol: 6 }, half(7, tick() - 1000));
-    await d.program('collector').testRun({});
+    await (await d.program('collector')).testRun({});
     await expect.poll(() => d.flows(), { timeout: 6000 }).toBe(0);
   });
 });

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The real programs and maps without any daemon, pin or device: for BPF_PROG_TEST_RUN. */
+/**
+ * The real programs and maps without any daemon, pin or device: for
+ * BPF_PROG_TEST_RUN. Maps are there from the start; a program is verified when
+ * it is first asked for, because most tests need one and verifying all takes a second.
+ */
 import { join } from 'node:path';
-import { type LoadedObject, loadObject, type Program } from '../../src/loader/programs.js';
+import { type BpfMap, type LoadedObject, loadObject, type Program } from '../../src/loader/programs.js';
 import { encodeConfig } from '../../src/maps/config.js';
 import { type DataplaneMaps, dataplaneMaps } from '../../src/maps/dataplane.js';
 import {
@@ -32,51 +36,56 @@ export const REDIRECT = 7;
 /** Where a test run says the packet came in. */
 const LOOPBACK = 1;
 
-const NAMES = [
-  'endpoint_ingress',
-  'bridge_egress',
-  'uplink_ingress',
-  'uplink_egress',
-  'reassembly_ingress',
-  'socket4',
-  'socket6',
-  'uplink_xdp',
-  'collector',
-] as const;
-export type Name = (typeof NAMES)[number];
+function open(
+  name: Name | 'abi',
+  config: Partial<Config>,
+  share: ReadonlyMap<string, BpfMap> = new Map(),
+): Promise<LoadedObject> {
+  return loadObject(bpfNative(), {
+    path: join(packageRoot(), 'dist/bpf', `${name}.bpf.o`),
+    share,
+    sizes: { flows4: 1024, flows4_new: 1024, flows6: 1024, flows6_new: 1024 },
+    rodata: encodeConfig(config),
+  });
+}
+
+export type Name =
+  | 'endpoint_ingress'
+  | 'bridge_egress'
+  | 'uplink_ingress'
+  | 'uplink_egress'
+  | 'reassembly_ingress'
+  | 'uplink_xdp'
+  | 'collector';
 
 export class TestDataplane {
   readonly maps: DataplaneMaps;
+  readonly #share: ReadonlyMap<string, BpfMap>;
+  readonly #config: Partial<Config>;
   readonly #objects: LoadedObject[];
-  readonly #programs: Map<string, Program>;
+  readonly #programs = new Map<Name, Promise<Program>>();
 
-  private constructor(maps: DataplaneMaps, objects: LoadedObject[]) {
-    this.maps = maps;
-    this.#objects = objects;
-    this.#programs = new Map(objects.flatMap((o) => [...o.programs]));
+  private constructor(types: LoadedObject, config: Partial<Config>) {
+    this.#config = config;
+    this.#share = types.maps;
+    this.#objects = [types];
+    this.maps = dataplaneMaps(bpfNative(), types.maps);
   }
 
   static async load(config: Partial<Config> = {}): Promise<TestDataplane> {
-    const native = bpfNative();
-    const share = new Map<string, LoadedObject['maps'] extends ReadonlyMap<string, infer M> ? M : never>();
-    const objects: LoadedObject[] = [];
-    for (const name of NAMES) {
-      const path = join(packageRoot(), 'dist/bpf', `${name}.bpf.o`);
-      const sizes = { flows4: 1024, flows4_new: 1024, flows6: 1024, flows6_new: 1024 };
-      const object = await loadObject(native, {
-        path,
-        share: new Map(share),
-        sizes,
-        rodata: encodeConfig(config),
-      });
-      objects.push(object);
-      for (const [n, map] of object.maps) if (!share.has(n)) share.set(n, map);
-    }
-    return new TestDataplane(dataplaneMaps(native, share), objects);
+    // the object of the types has every map and no program
+    return new TestDataplane(await open('abi', config), config);
   }
 
-  program(name: Name): Program {
-    return this.#programs.get(name) as Program;
+  program(name: Name): Promise<Program> {
+    const known = this.#programs.get(name);
+    if (known) return known;
+    const program = open(name, this.#config, this.#share).then((object) => {
+      this.#objects.push(object);
+      return object.programs.get(name) as Program;
+    });
+    this.#programs.set(name, program);
+    return program;
   }
 
   /** The device that test runs come from is an uplink, or a container's veth. */
@@ -130,7 +139,7 @@ export class TestDataplane {
   }
 
   async run(name: Name, data: Buffer): Promise<{ verdict: number; data: Buffer }> {
-    const { retval, data: out } = await this.program(name).testRun({ data, repeat: 1 });
+    const { retval, data: out } = await (await this.program(name)).testRun({ data, repeat: 1 });
     return { verdict: retval, data: out };
   }
 

@@ -5,6 +5,7 @@
  * route. Nothing is attached, so no packet but those of the test is counted.
  */
 import { randomBytes } from 'node:crypto';
+import type { Program } from '../../src/loader/programs.js';
 import { device_kind } from '../../src/maps/generated/enums.js';
 import { type Craft, ETHERTYPE, type Family, frame, type Protocol, packet } from './craft.js';
 import {
@@ -44,14 +45,16 @@ export class FuzzBed {
   readonly #netns: string;
   readonly #ifindex: Record<string, number>;
 
-  private constructor(dataplane: TestDataplane, netns: string, ifindex: Record<string, number>) {
+  private constructor(
+    dataplane: TestDataplane,
+    programs: readonly Program[],
+    netns: string,
+    ifindex: Record<string, number>,
+  ) {
     this.dataplane = dataplane;
     this.#netns = netns;
     this.#ifindex = ifindex;
-    this.runs = new TestRuns(
-      netns,
-      PROGRAMS.map((name) => dataplane.program(name)),
-    );
+    this.runs = new TestRuns(netns, programs);
   }
 
   static async start(kern_ctx = 1): Promise<FuzzBed> {
@@ -62,7 +65,9 @@ export class FuzzBed {
       const ifindex = devices(netns);
       dataplane = await TestDataplane.load({ kern_ctx });
       fill(dataplane, ifindex);
-      return new FuzzBed(dataplane, netns, ifindex);
+      const programs: Program[] = [];
+      for (const name of PROGRAMS) programs.push(await dataplane.program(name));
+      return new FuzzBed(dataplane, programs, netns, ifindex);
     } catch (e) {
       dataplane?.close();
       run(null, ['ip', 'netns', 'del', netns]);
