@@ -158,29 +158,6 @@ export const DIFFERENCES: readonly Difference[] = [
       only(c.sluice, sender(c), REFUSED),
   },
   {
-    name: 'fragment-out',
-    reason: 'fragments are not translated in this version: what a container sends in some is dropped',
-    example: example(MASQUERADE, { what: 'fragments', length: 900, df: false }),
-    applies: (c) =>
-      c.step.what === 'fragments' && silent(c.sluice, 'fragment') && c.netfilter.out.length === 1,
-  },
-  {
-    name: 'fragment-in',
-    reason: "fragments are not translated in this version: what comes from outside in some is the host's",
-    example: example(
-      { ...PUBLISHED, protocol: 'udp', dport: 5300, serverPort: 53 },
-      {
-        what: 'fragments',
-        length: 900,
-        df: false,
-      },
-    ),
-    applies: (c) =>
-      c.step.what === 'fragments' &&
-      (c.sluice.out.length === 0 || only(c.sluice, sender(c), REFUSED)) &&
-      (only(c.netfilter, receiver(c), /id kept/) || only(c.netfilter, sender(c), EXCEEDED)),
-  },
-  {
     name: 'error-after-reset',
     reason:
       'a reset only marks a connection, so an error about it still finds its way; netfilter has forgotten it',
