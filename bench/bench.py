@@ -50,9 +50,10 @@ def summary(values):
 
 
 
-def tax(samples, path, base="iptables 1"):
-    """What a path costs over the floor, against what iptables costs over it."""
-    floor, mine, theirs = samples["floor"], samples[path], samples[base]
+def tax(samples, path):
+    """What a path costs over the floor, against what iptables costs over it; of its own family."""
+    v6 = " IPv6" if "IPv6" in path else ""
+    floor, mine, theirs = samples[f"floor{v6}"], samples[path], samples[f"iptables{v6} 1"]
     each = [(m - f) / (t - f) for m, t, f in zip(mine, theirs, floor) if t > f]
     median = statistics.median
     of_medians = (median(mine) - median(floor)) / (median(theirs) - median(floor))
@@ -68,7 +69,7 @@ def show(results):
         for name, s in table.items():
             scale = 8e-9 if workload == "tcp_stream" else 1
             digits = 2 if workload == "tcp_stream" else 0
-            line = f"  {name:16}" + "".join(f"{s[k] * scale:12,.{digits}f}" for k in ("median", "min", "max", "iqr"))
+            line = f"  {name:20}" + "".join(f"{s[k] * scale:12,.{digits}f}" for k in ("median", "min", "max", "iqr"))
             t = results["tax"].get(workload, {}).get(name)
             if t:
                 line += f"   tax {t['ns']:8,.0f} ns  {t['ofMedians']:.2f}  {t['medianOfRounds']:.2f} ({t['min']:.2f}–{t['max']:.2f})"
@@ -104,7 +105,7 @@ def draw(results):
     for workload in LATENCY:
         if workload in results["paths"]:
             groups.append((workload, {n: s["median"] / 1000 for n, s in results["paths"][workload].items()
-                                      if not n.startswith("host")}))
+                                      if "IPv6" not in n}))
     series = list(dict.fromkeys(name for _, values in groups for name in values))
     return chart.svg("Round trip through a published port", "p50 in µs; number: published ports; each group has its own scale",
                      groups, series)
@@ -138,7 +139,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three rounds, few samples: a smoke test")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--ports", default="1,1000,10000", help="published ports, comma separated")
-    parser.add_argument("--only", default="rr,crr,udp,stream,flood,host,connect,cost,control,drop,full")
+    parser.add_argument("--only", default="ipv6,rr,crr,udp,stream,flood,host,connect,cost,control,drop,full")
     parser.add_argument("--output", default=os.path.join(ROOT, "bench/results"))
     args = parser.parse_args()
     if args.quick:
@@ -155,19 +156,24 @@ def main():
             for make in (paths.iptables, paths.nftables, paths.sluice):
                 measured += [make(lab, n) for n in ports]
             hosts = []
+            beside = measured[-len(ports)]
+            if "ipv6" in only:
+                measured += [paths.floor(lab, v6=True), paths.routed(lab, v6=True)]
+                measured += [make(lab, n, v6=True) for make in (paths.iptables, paths.nftables, paths.sluice)
+                             for n in sorted({ports[0], ports[-1]})]
             if "host" in only:
-                beside = measured[-len(ports)]
                 hosts = [paths.host_alone(lab),
                          paths.Path("host + sluice", beside.client, beside.host, (beside.target[0], 9090))]
             for path in measured + hosts:
                 lab.start("taskset", "-c", CPU, args.rr, "server", str(path.target[1] if path in hosts else paths.SERVER_PORT),
-                          ns=path.server)
+                          *(["6"] if ":" in path.target[0] else []), ns=path.server)
             samples = rounds(args, measured, workloads)
             for workload, table in samples.items():
                 results["paths"][workload] = {name: summary(values) for name, values in table.items()}
             for workload in workloads:
                 if workload in LATENCY and "iptables 1" in samples[workload]:
-                    results["tax"][workload] = {p.name: tax(samples[workload], p.name) for p in measured[1:]}
+                    results["tax"][workload] = {p.name: tax(samples[workload], p.name) for p in measured
+                                                if not p.name.startswith("floor")}
             if hosts:
                 results["host"] = host_traffic(rounds(args, hosts, list(LATENCY)))
         if "connect" in only:
@@ -195,7 +201,8 @@ def main():
         with open(os.path.join(args.output, "latest.svg"), "w") as file:
             file.write(draw(results))
     # a part of the benchmark is no news
-    if all(part in results for part in ("control", "programs", "host")) and len(results["paths"]) == len(WORKLOADS):
+    if all(part in results for part in ("control", "programs", "host")) and all(
+            "floor IPv6" in results["paths"].get(w, {}) for w in WORKLOADS.values()):
         readme.write(results, ROOT)
     show(results)
 

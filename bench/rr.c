@@ -2,8 +2,8 @@
 /*
  * Client and server of the benchmark.
  *
- *   rr server PORT                  TCP and UDP on PORT: echoes a byte a byte,
- *                                   or takes a stream; runs until killed
+ *   rr server PORT [6]              TCP and UDP on PORT of IPv4 or IPv6: echoes
+ *                                   a byte a byte, or takes a stream; runs until killed
  *   rr tcp_rr|tcp_crr|udp_rr ADDRESS PORT COUNT
  *   rr tcp_stream ADDRESS PORT MILLISECONDS
  *   rr udp_flood ADDRESS PORT MILLISECONDS
@@ -48,41 +48,67 @@ static void set(int fd, int level, int name, int value)
 /* What a connection is for is its first byte: 'e' echo, 's' sink. */
 enum { ECHO = 'e', SINK = 's', STOP = 'q' };
 
+/* Of either family. */
+struct peer {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	};
+	socklen_t length;
+};
+
+static struct peer peer_of(const char *address, int port)
+{
+	struct peer peer = {.v4 = {.sin_family = AF_INET, .sin_port = htons(port)},
+			    .length = sizeof(peer.v4)};
+
+	if (inet_pton(AF_INET, address, &peer.v4.sin_addr) == 1)
+		return peer;
+	peer.v6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	peer.length = sizeof(peer.v6);
+	if (inet_pton(AF_INET6, address, &peer.v6.sin6_addr) != 1) {
+		errno = EINVAL;
+		die(address);
+	}
+	return peer;
+}
+
 static uint64_t flood_received;
 
 static void serve_udp(int udp)
 {
 	char buffer[2048];
-	struct sockaddr_in peer;
-	socklen_t length = sizeof(peer);
-	ssize_t n = recvfrom(udp, buffer, sizeof(buffer), 0, (void *)&peer, &length);
+	struct peer peer = {.length = sizeof(peer.v6)};
+	ssize_t n = recvfrom(udp, buffer, sizeof(buffer), 0, &peer.any, &peer.length);
 
 	if (n <= 0)
 		return;
 	if (buffer[0] == SINK) {
 		flood_received++;
 	} else if (buffer[0] == STOP) {
-		sendto(udp, &flood_received, sizeof(flood_received), 0, (void *)&peer, length);
+		sendto(udp, &flood_received, sizeof(flood_received), 0, &peer.any, peer.length);
 		flood_received = 0;
 	} else {
-		sendto(udp, buffer, n, 0, (void *)&peer, length);
+		sendto(udp, buffer, n, 0, &peer.any, peer.length);
 	}
 }
 
-static void server(int port)
+static void server(const char *any, int port)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+	const struct peer address = peer_of(any, port);
+	const int family = address.any.sa_family;
 	static char buffer[1 << 18];
 	static char kind[65536];
 	static uint64_t received[65536];
-	int tcp = socket(AF_INET, SOCK_STREAM, 0), udp = socket(AF_INET, SOCK_DGRAM, 0);
+	int tcp = socket(family, SOCK_STREAM, 0), udp = socket(family, SOCK_DGRAM, 0);
 	int poller = epoll_create1(0);
 	struct epoll_event event = {.events = EPOLLIN}, ready[64];
 
 	set(tcp, SOL_SOCKET, SO_REUSEADDR, 1);
 	set(udp, SOL_SOCKET, SO_RCVBUF, 4 << 20);
-	if (bind(tcp, (void *)&address, sizeof(address)) || listen(tcp, 1024) ||
-	    bind(udp, (void *)&address, sizeof(address)))
+	if (bind(tcp, &address.any, address.length) || listen(tcp, 1024) ||
+	    bind(udp, &address.any, address.length))
 		die("bind");
 	event.data.fd = tcp;
 	epoll_ctl(poller, EPOLL_CTL_ADD, tcp, &event);
@@ -145,11 +171,11 @@ static void report(uint64_t *samples, int n)
 	       (unsigned long long)samples[n * 99 / 100], n);
 }
 
-static int dial(const struct sockaddr_in *to)
+static int dial(const struct peer *to)
 {
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(to->any.sa_family, SOCK_STREAM, 0);
 
-	if (connect(fd, (void *)to, sizeof(*to)))
+	if (connect(fd, &to->any, to->length))
 		die("connect");
 	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	return fd;
@@ -165,17 +191,18 @@ static void exchange(int fd)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct peer to;
 	struct timeval patience = {.tv_sec = 5};
 	uint64_t *samples, begun, received = 0, sent = 0;
 	int amount, fd;
 
 	if (argc == 3 && !strcmp(argv[1], "server"))
-		server(atoi(argv[2]));
+		server("0.0.0.0", atoi(argv[2]));
+	if (argc == 4 && !strcmp(argv[1], "server") && !strcmp(argv[3], "6"))
+		server("::", atoi(argv[2]));
 	if (argc != 5)
 		return 2;
-	inet_pton(AF_INET, argv[2], &to.sin_addr);
-	to.sin_port = htons(atoi(argv[3]));
+	to = peer_of(argv[2], atoi(argv[3]));
 	amount = atoi(argv[4]);
 	samples = calloc(amount, sizeof(*samples));
 
@@ -199,9 +226,9 @@ int main(int argc, char **argv)
 		}
 		report(samples, amount);
 	} else if (!strcmp(argv[1], "udp_rr")) {
-		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		fd = socket(to.any.sa_family, SOCK_DGRAM, 0);
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-		if (connect(fd, (void *)&to, sizeof(to)))
+		if (connect(fd, &to.any, to.length))
 			die("connect");
 		for (int i = -amount / 10; i < amount; i++) {
 			begun = now();
@@ -225,9 +252,9 @@ int main(int argc, char **argv)
 	} else if (!strcmp(argv[1], "udp_flood")) {
 		char packet[64] = {SINK};
 
-		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		fd = socket(to.any.sa_family, SOCK_DGRAM, 0);
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-		if (connect(fd, (void *)&to, sizeof(to)))
+		if (connect(fd, &to.any, to.length))
 			die("connect");
 		begun = now();
 		while (now() - begun < amount * 1000000ull)
@@ -242,8 +269,8 @@ int main(int argc, char **argv)
 	} else if (!strcmp(argv[1], "blast")) {
 		char packet[18] = {SINK};
 
-		fd = socket(AF_INET, SOCK_DGRAM, 0);
-		if (connect(fd, (void *)&to, sizeof(to)))
+		fd = socket(to.any.sa_family, SOCK_DGRAM, 0);
+		if (connect(fd, &to.any, to.length))
 			die("connect");
 		begun = now();
 		while (now() - begun < amount * 1000000ull)

@@ -3,7 +3,8 @@
 import os
 import re
 
-PATHS = ("floor", "routed", "iptables 1", "iptables 10000", "nftables 1", "nftables 10000", "sluice 1", "sluice 10000")
+PATHS = ("floor", "routed", "iptables 1", "iptables 10000", "nftables 1", "nftables 10000", "sluice 1", "sluice 10000",
+         "floor IPv6", "routed IPv6", "iptables IPv6 1", "iptables IPv6 10000", "sluice IPv6 1", "sluice IPv6 10000")
 NAMES = {"tcp_rr": "TCP request/response", "tcp_crr": "TCP connect + request + close", "udp_rr": "UDP request/response"}
 
 
@@ -22,7 +23,7 @@ def section(results):
     return "\n".join([
         f"Medians of {results['rounds']} interleaved rounds on Linux {machine['kernel']}, {machine['cpus']} CPUs, client and"
         " server in namespaces, pinned. The number behind a path is how many ports are published; that in brackets is the"
-        " path's tax (its p50 less the floor's) as a multiple of iptables' with one port, the median over rounds. The whole,"
+        " path's tax (its p50 less the floor's) as a multiple of iptables' with one port in the same family, the median over rounds. The whole,"
         " with spreads, is in `bench/results/latest.json`.", "", *lines])
 
 

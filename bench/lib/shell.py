@@ -48,11 +48,15 @@ class Lab:
         run("sysctl", "-qw", "net.ipv4.tcp_tw_reuse=1", "net.ipv4.ip_local_port_range=20000 65000", ns=name)
         return name
 
+    def address(self, ns, link, address):
+        """Usable at once: no detection of duplicates."""
+        run("ip", "addr", "add", address, "dev", link, *(["nodad"] if ":" in address else []), ns=ns)
+
     def pair(self, a, a_name, a_address, b, b_name, b_address):
         run("ip", "-n", a, "link", "add", a_name, "type", "veth", "peer", "name", b_name, "netns", b)
         for ns, name, address in ((a, a_name, a_address), (b, b_name, b_address)):
             if address:
-                run("ip", "addr", "add", address, "dev", name, ns=ns)
+                self.address(ns, name, address)
             run("ip", "link", "set", name, "up", ns=ns)
 
     def start(self, *command, ns=None, wait="ready"):
