@@ -4,24 +4,13 @@
 #define SLUICE_LIB_REJECT_H
 
 #include "../maps/metrics.h"
+#include "../maps/reject.h"
 #include "count.h"
 #include "csum.h"
 #include "ethernet.h"
 #include "parse.h"
 
-/* ICMP errors of our own, by CPU. */
 #define REJECTS_A_TICK 256
-struct reject_rate {
-	u32 tick;
-	u32 sent;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct reject_rate);
-} reject_rate SEC(".maps");
 
 /* What is sent back, in the words of one family; the other one's are looked up. */
 enum rejection {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * Never loaded: the generator of src/maps/generated reads this object's types.
- * clang leaves out enumerations that nothing refers to, hence the pointers.
+ * Every map and no program: the daemon makes the maps from it before it loads
+ * programs, and the generator of src/maps/generated reads its types. clang
+ * leaves out enumerations that nothing refers to, hence the pointers.
  */
 #include "../lib/config.h"
 #include "collector.h"
@@ -11,6 +12,7 @@
 #include "fragment.h"
 #include "metrics.h"
 #include "publish.h"
+#include "reject.h"
 #include "share.h"
 #include "socket.h"
 

@@ -52,9 +52,16 @@ export interface DataplaneOptions {
   features: KernelFeatures;
 }
 
-/** Loaded one after the other: between them these have every map. */
-const FIRST: readonly string[] = ['endpoint_ingress', COLLECTOR];
-const OTHERS: readonly string[] = ['bridge_egress', 'uplink_ingress', 'uplink_egress', 'reassembly_ingress'];
+/** Has every map that programs share, and no program. */
+const MAPS = 'abi';
+const ALWAYS: readonly string[] = [
+  'endpoint_ingress',
+  COLLECTOR,
+  'bridge_egress',
+  'uplink_ingress',
+  'uplink_egress',
+  'reassembly_ingress',
+];
 /** Only where the kernel takes programs on cgroups: elsewhere it refuses to load them. */
 const ON_SOCKETS: readonly string[] = ['socket4', 'socket6'];
 
@@ -64,20 +71,21 @@ export class Dataplane implements Programs, SocketPrograms {
   readonly recreated: readonly string[];
   readonly cgroup: string | null;
   readonly #load: (name: string, layer: Layer) => Promise<LoadedObject>;
+  readonly #mapsObject: LoadedObject;
   readonly #objects: Map<string, LoadedObject>;
   readonly #loading = new Map<string, Promise<Program>>();
 
   /** Programs for devices with Ethernet header; the few others come when first asked for. */
   static async load({ native, config, features }: DataplaneOptions): Promise<Dataplane> {
-    const pins = join(config.bpffs, MAPS_DIR);
-    const sizes = flowTableSizes(config.conntrackMax);
-    let share: LoadedObject['maps'] = new Map();
+    const maps = await loadObject(native, {
+      path: join(OBJECTS, `${MAPS}.bpf.o`),
+      pins: join(config.bpffs, MAPS_DIR),
+      sizes: flowTableSizes(config.conntrackMax),
+    });
     const load = (name: string, layer: Layer): Promise<LoadedObject> =>
       loadObject(native, {
         path: join(OBJECTS, `${name}.bpf.o`),
-        pins,
-        share,
-        sizes,
+        share: maps.maps,
         rodata: encodeConfig({
           ...config.timeouts,
           l3_device: layer === 'l3' ? 1 : 0,
@@ -88,29 +96,28 @@ export class Dataplane implements Programs, SocketPrograms {
       });
 
     const objects = new Map<string, LoadedObject>();
-    const loaded = async (name: string): Promise<void> => {
-      objects.set(`${name} ethernet`, await load(name, 'ethernet'));
-    };
-    for (const name of FIRST) {
-      await loaded(name);
-      share = new Map([...objects.values()].flatMap((o) => [...o.maps]));
-    }
     const { cgroup } = features.socketHooks;
-    await Promise.all([...OTHERS, ...(cgroup === null ? [] : ON_SOCKETS)].map(loaded));
-    const maps = new Map([...objects.values()].reverse().flatMap((o) => [...o.maps]));
-    return new Dataplane(load, dataplaneMaps(native, maps), objects, cgroup);
+    // the verifier is most of a start, and works on each in a thread of its own
+    await Promise.all(
+      [...ALWAYS, ...(cgroup === null ? [] : ON_SOCKETS)].map(async (name) => {
+        objects.set(`${name} ethernet`, await load(name, 'ethernet'));
+      }),
+    );
+    return new Dataplane(native, load, maps, objects, cgroup);
   }
 
   private constructor(
+    native: BpfNative,
     load: (name: string, layer: Layer) => Promise<LoadedObject>,
-    maps: DataplaneMaps,
+    maps: LoadedObject,
     objects: Map<string, LoadedObject>,
     cgroup: string | null,
   ) {
     this.#load = load;
-    this.maps = maps;
+    this.maps = dataplaneMaps(native, maps.maps);
+    this.recreated = maps.recreated;
+    this.#mapsObject = maps;
     this.#objects = objects;
-    this.recreated = [...objects.values()].flatMap((o) => o.recreated);
     this.cgroup = cgroup;
   }
 
@@ -169,7 +176,7 @@ export class Dataplane implements Programs, SocketPrograms {
 
   /** Descriptors only: what is pinned stays and works on. */
   close(): void {
-    for (const object of this.#objects.values()) object.close();
+    for (const object of [...this.#objects.values(), this.#mapsObject]) object.close();
   }
 }
 

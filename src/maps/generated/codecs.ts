@@ -539,6 +539,21 @@ export const reassemblyCodec: Codec<t.Reassembly> = {
   },
 };
 
+export const rejectRateCodec: Codec<t.RejectRate> = {
+  size: 8,
+  encode(value, to, at) {
+    to.fill(0, at, at + 8);
+    to.writeUInt32LE(value.tick, at);
+    to.writeUInt32LE(value.sent, at + 4);
+  },
+  decode(from, at) {
+    return {
+      tick: from.readUInt32LE(at),
+      sent: from.readUInt32LE(at + 4),
+    };
+  },
+};
+
 export const shareStateCodec: Codec<t.ShareState> = {
   size: 24,
   encode(value, to, at) {

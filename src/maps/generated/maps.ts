@@ -221,6 +221,14 @@ export const maps = {
     key: u32Codec,
     value: c.reassemblyCodec,
   } satisfies MapDescriptor<number, t.Reassembly>,
+  reject_rate: {
+    name: 'reject_rate',
+    type: 6,
+    maxEntries: 1,
+    flags: 0,
+    key: u32Codec,
+    value: c.rejectRateCodec,
+  } satisfies MapDescriptor<number, t.RejectRate>,
   share_map: {
     name: 'share_map',
     type: 2,

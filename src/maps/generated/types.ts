@@ -203,6 +203,11 @@ export interface Reassembly {
   mtu: number[];
 }
 
+export interface RejectRate {
+  tick: number;
+  sent: number;
+}
+
 export interface ShareState {
   seed: bigint;
   half: number;
