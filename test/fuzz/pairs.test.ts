@@ -80,9 +80,12 @@ async function dump(): Promise<Map<string, Half>> {
   return halves;
 }
 
-/** Halves whose partner is not there. */
+/** Halves whose partner is not there, or by now another's: its port was free to take. */
 function orphans(halves: Map<string, Half>): Half[] {
-  return [...halves.values()].filter((half) => !halves.has(text(partnerKey(half))));
+  return [...halves.values()].filter((half) => {
+    const partner = halves.get(text(partnerKey(half)));
+    return !partner || text(partnerKey(partner)) !== text(half.key);
+  });
 }
 
 async function send(program: FuzzedProgram, c: Craft): Promise<void> {
