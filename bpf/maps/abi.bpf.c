@@ -8,6 +8,7 @@
 #include "collector.h"
 #include "device.h"
 #include "endpoint.h"
+#include "exempt.h"
 #include "flow.h"
 #include "fragment.h"
 #include "metrics.h"

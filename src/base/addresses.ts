@@ -148,3 +148,12 @@ function smaller(a: bigint, b: bigint): bigint {
 function larger(a: bigint, b: bigint): bigint {
   return -smaller(-a, -b);
 }
+
+/** Of either family in the space of IPv6: IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2). */
+export function mappedPrefix(prefix: Prefix): { network: string; length: number } {
+  const mapped = prefix.family === 4;
+  return {
+    network: formatAddress({ family: 6, value: mapped ? (0xffffn << 32n) | prefix.network : prefix.network }),
+    length: (mapped ? 96 : 0) + prefix.length,
+  };
+}

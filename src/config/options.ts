@@ -38,6 +38,10 @@ export interface Config {
   nodeIp: string | null;
   /** `CIDR,SIZE` each; a family for which none is given has its defaults. */
   pools: string[];
+  /** Destinations, in CIDR notation, to which containers keep their own addresses. */
+  masqueradeExcept: string[];
+  /** Masqueraded flows whose own port is taken get one from here, both ends included. */
+  masqueradePorts: { first: number; last: number };
   /** Entries of both flow tables together; null: by the machine's memory. */
   conntrackMax: number | null;
   timeouts: FlowTimeouts;
@@ -69,6 +73,8 @@ export function defaults(): Config {
     nodeName: hostname(),
     nodeIp: null,
     pools: [],
+    masqueradeExcept: [],
+    masqueradePorts: { first: 32768, last: 65535 },
     conntrackMax: null,
     timeouts: {
       tcp_established: 7440,
@@ -113,6 +119,21 @@ function pool(text: string): string {
     throw new Error(`a /${size} cannot be cut from ${cidr}`);
   }
   return text;
+}
+
+/** The map's size; maps/exempt.h */
+const MOST_EXEMPTIONS = 1024;
+/** Fewer would be gone too soon: a container may have three quarters of them towards a destination. */
+const FEWEST_PORTS = 256;
+
+function ports(text: string): { first: number; last: number } {
+  const match = /^(\d{1,5})-(\d{1,5})$/.exec(text);
+  const [first, last] = [Number(match?.[1]), Number(match?.[2])];
+  if (match === null || first < 1024 || last > 65535 || last - first + 1 < FEWEST_PORTS)
+    throw new Error(
+      `'${text}' is not a range FIRST-LAST of at least ${FEWEST_PORTS} ports from 1024 to 65535`,
+    );
+  return { first, last };
 }
 
 function tls(config: Config, key: 'cert' | 'key' | 'ca', file: string): void {
@@ -242,6 +263,29 @@ export const OPTIONS: readonly Option[] = [
     help: 'cut subnets of length SIZE from CIDR (default: 10.64.0.0/10,24 172.16.0.0/12,24 192.168.0.0/16,24; IPv6 fdXX:XXXX:XXXX::/48,64, drawn once)',
     set: (config, values) => {
       config.pools = values.map(pool);
+    },
+  },
+  {
+    name: 'masquerade-except',
+    value: 'CIDR',
+    repeatable: true,
+    help: 'containers keep their own addresses towards CIDR, which has to know a way back to them',
+    set: (config, values) => {
+      for (const cidr of values) {
+        if (parsePrefix(cidr) === null)
+          throw new Error(`'${cidr}' is not a CIDR, such as 10.0.0.0/8 or fd00::/8`);
+      }
+      if (values.length > MOST_EXEMPTIONS)
+        throw new Error(`${values.length} CIDRs; at most ${MOST_EXEMPTIONS}`);
+      config.masqueradeExcept = [...values];
+    },
+  },
+  {
+    name: 'masquerade-ports',
+    value: 'FIRST-LAST',
+    help: 'source ports of masqueraded flows whose own port is taken (default: 32768-65535)',
+    set: (config, values) => {
+      config.masqueradePorts = ports(last(values));
     },
   },
   {

@@ -2,6 +2,7 @@
 /** The programs and maps of one daemon: loaded, sized, pinned, and the collector set going. */
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
+import { mappedPrefix, parsePrefix } from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
 import type { Hook, SocketHook } from '../cnm/rows.js';
 import type { Config } from '../config/options.js';
@@ -9,6 +10,7 @@ import type { KernelFeatures } from '../loader/features.js';
 import { type LoadedObject, loadObject, type Program } from '../loader/programs.js';
 import { encodeConfig } from '../maps/config.js';
 import { type DataplaneMaps, dataplaneMaps } from '../maps/dataplane.js';
+import type { ExemptKey } from '../maps/generated/types.js';
 import type { BpfNative } from '../native/bpf.js';
 import type { Programs, SocketPrograms } from '../reconcile/kernel.js';
 import type { Layer } from '../reconcile/layer.js';
@@ -88,6 +90,9 @@ export class Dataplane implements Programs, SocketPrograms {
         share: maps.maps,
         rodata: encodeConfig({
           ...config.timeouts,
+          snat_port_min: config.masqueradePorts.first,
+          snat_port_max: config.masqueradePorts.last,
+          exempt: config.masqueradeExcept.length > 0 ? 1 : 0,
           l3_device: layer === 'l3' ? 1 : 0,
           kern_ctx: features.kernCtx ? 1 : 0,
           csum_ipv6: features.csumIpv6,
@@ -103,7 +108,9 @@ export class Dataplane implements Programs, SocketPrograms {
         objects.set(`${name} ethernet`, await load(name, 'ethernet'));
       }),
     );
-    return new Dataplane(native, load, maps, objects, cgroup);
+    const dataplane = new Dataplane(native, load, maps, objects, cgroup);
+    await dataplane.#exempt(config.masqueradeExcept);
+    return dataplane;
   }
 
   private constructor(
@@ -151,6 +158,17 @@ export class Dataplane implements Programs, SocketPrograms {
     this.maps.socket_netns.set(0, cookie);
   }
 
+  /** Brings the exemptions that an earlier daemon left up to date with these. */
+  async #exempt(cidrs: readonly string[]): Promise<void> {
+    const { masquerade_exempt: map } = this.maps;
+    const text = (key: ExemptKey): string => `${key.destination}/${key.prefix_length}`;
+    const wanted = new Map(cidrs.map(exemptKey).map((key) => [text(key), key]));
+    for (const key of wanted.values()) map.set(key, 1);
+    const strays: ExemptKey[] = [];
+    for await (const [key] of map.entries()) if (!wanted.has(text(key))) strays.push(key);
+    for (const key of strays) map.delete(key);
+  }
+
   /** Sets the collector's clock going, or hands it over from an earlier version's programs to these. */
   async startCollector(): Promise<void> {
     const object = this.#objects.get(`${COLLECTOR} ethernet`);
@@ -178,6 +196,13 @@ export class Dataplane implements Programs, SocketPrograms {
   close(): void {
     for (const object of [...this.#objects.values(), this.#mapsObject]) object.close();
   }
+}
+
+function exemptKey(cidr: string): ExemptKey {
+  const prefix = parsePrefix(cidr);
+  if (prefix === null) throw new SluiceError('internal', `${cidr} is no prefix`);
+  const { network, length } = mappedPrefix(prefix);
+  return { prefix_length: length, destination: network };
 }
 
 function programOf(object: LoadedObject | undefined, name: string): Program {

@@ -2,7 +2,7 @@
 /** What leaves a container, and what comes back to it. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { must, run } from '../support/process.js';
-import { EXT1, EXT2, HOST, HOST2, Testbed } from '../support/testbed.js';
+import { EXT1, EXT1_6, EXT2, HOST, HOST_6, HOST2, Testbed } from '../support/testbed.js';
 
 let bed: Testbed;
 let one: { ns: string; ip: string };
@@ -135,5 +135,57 @@ describe('a network without masquerade', () => {
     expect(bed.curl(box.ns, `http://${EXT1}:8000/`).out).toBe(box.ip);
     await bed.web(box.ns, 80);
     expect(bed.curl(bed.ext1, `http://${box.ip}/`).out).toBe(EXT1);
+  });
+});
+
+describe('with exemptions and a range of its own', () => {
+  let own: Testbed;
+  let box: { ns: string; ip: string; ip6: string };
+  const FLAGS = ['--masquerade-ports', '40000-40999'];
+  const EXEMPT = ['192.168.77.2/32', `${EXT1_6}/128`].flatMap((cidr) => ['--masquerade-except', cidr]);
+
+  beforeAll(async () => {
+    own = await Testbed.start({ daemonFlags: [...FLAGS, ...EXEMPT] });
+    own.ok('network', 'create', '--ipv6', 'lan');
+    box = own.container('box', 'lan');
+    must(own.ext1, ['ip', 'route', 'add', box.ip, 'via', HOST]);
+    must(own.ext1, ['ip', 'route', 'add', box.ip6, 'via', HOST_6]);
+    for (const [ns, family] of [
+      [own.ext1, 4],
+      [own.ext1, 6],
+      [own.ext2, 4],
+    ] as const)
+      await own.web(ns, family === 4 ? 8000 : 8006, family);
+  });
+  afterAll(() => own.stop());
+
+  it('is known by its own address there, both families, and by the host’s elsewhere', async () => {
+    const outside = await own.capture(own.ext1, 'eth0', 'tcp');
+    expect(own.curl(box.ns, `http://${EXT1}:8000/`).out).toBe(box.ip);
+    expect(own.curl(box.ns, `http://[${EXT1_6}]:8006/`).out).toBe(box.ip6);
+    expect(own.curl(box.ns, `http://${EXT2}:8000/`).out).toBe(HOST);
+    const packets = await outside.packets();
+    expect(packets.length).toBeGreaterThan(10);
+    for (const p of packets) expect([p.src, p.dst]).toContain(p.src?.includes(':') ? box.ip6 : box.ip);
+  });
+
+  it('is still not reached from there without having asked', async () => {
+    await own.web(box.ns, 80);
+    const before = own.dropped('direct_routing');
+    expect(own.curl(own.ext1, `http://${box.ip}/`).code).toBe(28);
+    expect(own.dropped('direct_routing')).toBeGreaterThan(before);
+  });
+
+  it('takes a port of the range where the own one is taken', async () => {
+    const other = own.container('other', 'lan');
+    await own.udpEcho(own.ext2, 9000);
+    expect(own.udp(box.ns, EXT2, 9000, { sport: 5001 })).toBe(`${HOST}:5001 hello`);
+    expect(own.udp(other.ns, EXT2, 9000, { sport: 5001 })).toMatch(new RegExp(`^${HOST}:40\\d{3} hello$`));
+  });
+
+  it('forgets an exemption that the next daemon is not given', async () => {
+    await own.killDaemon('SIGTERM');
+    await own.startDaemon(['--masquerade-except', '203.0.113.0/24']);
+    expect(own.curl(box.ns, `http://${EXT1}:8000/`).out).toBe(HOST);
   });
 });

@@ -49,7 +49,7 @@ export class Testbed {
   readonly #lan = `lan-${this.suffix}`;
   readonly #namespaces: string[] = [];
   readonly #background: Background[] = [];
-  readonly #daemonFlags: string[];
+  #daemonFlags: string[];
 
   private constructor(daemonFlags: string[]) {
     this.#daemonFlags = daemonFlags;
@@ -138,7 +138,9 @@ export class Testbed {
     ];
   }
 
-  async startDaemon(): Promise<void> {
+  /** With the flags of the one before, unless others are given. */
+  async startDaemon(flags = this.#daemonFlags): Promise<void> {
+    this.#daemonFlags = flags;
     this.daemon = new Background(this.host, this.daemonCommand());
     await this.daemon.says(/Try:/);
   }

@@ -32,23 +32,24 @@ export const collectorStateCodec: Codec<t.CollectorState> = {
 };
 
 export const configCodec: Codec<t.Config> = {
-  size: 56,
+  size: 60,
   encode(value, to, at) {
-    to.fill(0, at, at + 56);
+    to.fill(0, at, at + 60);
     to.writeUInt32LE(value.mark, at);
     to.writeUInt32LE(value.l3_device, at + 4);
     to.writeUInt32LE(value.kern_ctx, at + 8);
     to.writeUInt32LE(value.csum_ipv6, at + 12);
     to.writeUInt32LE(value.fib_flags, at + 16);
-    to.writeUInt32LE(value.snat_port_min, at + 20);
-    to.writeUInt32LE(value.snat_port_max, at + 24);
-    to.writeUInt32LE(value.tcp_established, at + 28);
-    to.writeUInt32LE(value.tcp_transitory, at + 32);
-    to.writeUInt32LE(value.udp_answered, at + 36);
-    to.writeUInt32LE(value.udp_oneway, at + 40);
-    to.writeUInt32LE(value.icmp, at + 44);
-    to.writeUInt32LE(value.port_rest, at + 48);
-    to.writeUInt32LE(value.collect_interval, at + 52);
+    to.writeUInt32LE(value.exempt, at + 20);
+    to.writeUInt32LE(value.snat_port_min, at + 24);
+    to.writeUInt32LE(value.snat_port_max, at + 28);
+    to.writeUInt32LE(value.tcp_established, at + 32);
+    to.writeUInt32LE(value.tcp_transitory, at + 36);
+    to.writeUInt32LE(value.udp_answered, at + 40);
+    to.writeUInt32LE(value.udp_oneway, at + 44);
+    to.writeUInt32LE(value.icmp, at + 48);
+    to.writeUInt32LE(value.port_rest, at + 52);
+    to.writeUInt32LE(value.collect_interval, at + 56);
   },
   decode(from, at) {
     return {
@@ -57,15 +58,16 @@ export const configCodec: Codec<t.Config> = {
       kern_ctx: from.readUInt32LE(at + 8),
       csum_ipv6: from.readUInt32LE(at + 12),
       fib_flags: from.readUInt32LE(at + 16),
-      snat_port_min: from.readUInt32LE(at + 20),
-      snat_port_max: from.readUInt32LE(at + 24),
-      tcp_established: from.readUInt32LE(at + 28),
-      tcp_transitory: from.readUInt32LE(at + 32),
-      udp_answered: from.readUInt32LE(at + 36),
-      udp_oneway: from.readUInt32LE(at + 40),
-      icmp: from.readUInt32LE(at + 44),
-      port_rest: from.readUInt32LE(at + 48),
-      collect_interval: from.readUInt32LE(at + 52),
+      exempt: from.readUInt32LE(at + 20),
+      snat_port_min: from.readUInt32LE(at + 24),
+      snat_port_max: from.readUInt32LE(at + 28),
+      tcp_established: from.readUInt32LE(at + 32),
+      tcp_transitory: from.readUInt32LE(at + 36),
+      udp_answered: from.readUInt32LE(at + 40),
+      udp_oneway: from.readUInt32LE(at + 44),
+      icmp: from.readUInt32LE(at + 48),
+      port_rest: from.readUInt32LE(at + 52),
+      collect_interval: from.readUInt32LE(at + 56),
     };
   },
 };
@@ -141,6 +143,21 @@ export const endpointLoadCodec: Codec<t.EndpointLoad> = {
       counted: from.readUInt32LE(at + 4),
       tick: from.readUInt32LE(at + 8),
       opened: from.readUInt32LE(at + 12),
+    };
+  },
+};
+
+export const exemptKeyCodec: Codec<t.ExemptKey> = {
+  size: 20,
+  encode(value, to, at) {
+    to.fill(0, at, at + 20);
+    to.writeUInt32LE(value.prefix_length, at);
+    putIpv6(value.destination, to, at + 4);
+  },
+  decode(from, at) {
+    return {
+      prefix_length: from.readUInt32LE(at),
+      destination: getIpv6(from, at + 4),
     };
   },
 };

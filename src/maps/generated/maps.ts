@@ -149,6 +149,14 @@ export const maps = {
     key: ipv6Codec,
     value: u32Codec,
   } satisfies MapDescriptor<string, number>,
+  masquerade_exempt: {
+    name: 'masquerade_exempt',
+    type: 11,
+    maxEntries: 1024,
+    flags: 1,
+    key: c.exemptKeyCodec,
+    value: u32Codec,
+  } satisfies MapDescriptor<t.ExemptKey, number>,
   members: {
     name: 'members',
     type: 1,

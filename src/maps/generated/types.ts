@@ -15,6 +15,7 @@ export interface Config {
   kern_ctx: number;
   csum_ipv6: number;
   fib_flags: number;
+  exempt: number;
   snat_port_min: number;
   snat_port_max: number;
   tcp_established: number;
@@ -54,6 +55,11 @@ export interface EndpointLoad {
   counted: number;
   tick: number;
   opened: number;
+}
+
+export interface ExemptKey {
+  prefix_length: number;
+  destination: string;
 }
 
 export interface Flow4 {

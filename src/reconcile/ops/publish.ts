@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { formatAddress, parsePrefix } from '../../base/addresses.js';
+import { mappedPrefix, parsePrefix } from '../../base/addresses.js';
 import { SluiceError } from '../../base/errors.js';
 import type { PublishRow } from '../../cnm/rows.js';
 import { port_slot, port_table, publish_flag } from '../../maps/generated/enums.js';
@@ -285,20 +285,12 @@ function addressText(key: AddressKey): string {
   return `${key.addr} ${key.protocol} ${key.port}`;
 }
 
-/** A source of either family in the trie of IPv6's length: IPv4 as `::ffff:a.b.c.d`. */
 function allowKeys(row: PublishRow): AllowKey[] {
   return row.allow.map((cidr) => {
     const prefix = parsePrefix(cidr);
     if (prefix === null) throw new SluiceError('internal', `${cidr} is no prefix of a publish's sources`);
-    const mapped = prefix.family === 4;
-    return {
-      prefix_length: 32 + (mapped ? 96 : 0) + prefix.length,
-      publish: row.id,
-      source: formatAddress({
-        family: 6,
-        value: mapped ? (0xffffn << 32n) | prefix.network : prefix.network,
-      }),
-    };
+    const { network, length } = mappedPrefix(prefix);
+    return { prefix_length: 32 + length, publish: row.id, source: network };
   });
 }
 
