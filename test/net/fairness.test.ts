@@ -78,7 +78,7 @@ describe('the table of proven flows', () => {
     bed.ok('network', 'create', 'lan');
     const box = bed.container('box', 'lan', '-p', '5300:5300/udp');
     await bed.udpEcho(box.ns, 5300);
-    const holder = flooder(bed, bed.ext1, ['hold', HOST, 5300, 1900, 150, 32]);
+    const holder = flooder(bed, bed.ext1, ['hold', HOST, 5300, 1900, 150, 38]);
     const proven = (): number =>
       bed
         .list<{ tables: { map: string; entries: number }[] }>('conntrack', 'stats')
