@@ -12,7 +12,7 @@ import {
   port_table,
 } from '../../src/maps/generated/enums.js';
 import type { Config } from '../../src/maps/generated/types.js';
-import { bpfNative } from '../../src/native/bpf.js';
+import { bpfNative, type ProgramInfo } from '../../src/native/bpf.js';
 import { packageRoot } from '../../src/native/load.js';
 
 export const CONTAINER = '10.64.0.2';
@@ -56,13 +56,14 @@ export class TestDataplane {
     this.#programs = new Map(objects.flatMap((o) => [...o.programs]));
   }
 
-  static async load(config: Partial<Config> = {}): Promise<TestDataplane> {
+  /** `flows`: entries of each flow table. */
+  static async load(config: Partial<Config> = {}, flows = 1024): Promise<TestDataplane> {
     const native = bpfNative();
     const share = new Map<string, LoadedObject['maps'] extends ReadonlyMap<string, infer M> ? M : never>();
     const objects: LoadedObject[] = [];
     for (const name of NAMES) {
       const path = join(packageRoot(), 'dist/bpf', `${name}.bpf.o`);
-      const sizes = { flows4: 1024, flows4_new: 1024, flows6: 1024, flows6_new: 1024 };
+      const sizes = { flows4: flows, flows4_new: flows, flows6: flows, flows6_new: flows };
       const object = await loadObject(native, {
         path,
         share: new Map(share),
@@ -73,6 +74,10 @@ export class TestDataplane {
       for (const [n, map] of object.maps) if (!share.has(n)) share.set(n, map);
     }
     return new TestDataplane(dataplaneMaps(native, share), objects);
+  }
+
+  programs(): { name: string; info: ProgramInfo }[] {
+    return [...this.#programs].map(([name, program]) => ({ name, info: program.info() }));
   }
 
   program(name: Name): Program {

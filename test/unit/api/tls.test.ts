@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync, spawnSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type RequestOptions, request } from 'node:https';
 import { connect } from 'node:net';
@@ -32,14 +33,17 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
       openssl('req', '-x509', ...key, '-keyout', `${ca}.key`, '-out', `${ca}.pem`, '-subj', `/CN=${ca}`);
     }
     writeFileSync(file('san'), 'subjectAltName=IP:127.0.0.1,DNS:node.test');
-    for (const [name, ca] of [
-      ['server', 'ca'],
-      ['client', 'ca'],
-      ['intruder', 'stranger'],
+    writeFileSync(file('other-san'), 'subjectAltName=IP:127.0.0.1,DNS:other.test');
+    for (const [name, ca, san, days] of [
+      ['server', 'ca', 'san', '1'],
+      ['elsewhere', 'ca', 'other-san', '1'],
+      ['client', 'ca', 'san', '1'],
+      ['expired', 'ca', 'san', '0'],
+      ['intruder', 'stranger', 'san', '1'],
     ] as const) {
       openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-      const sign = ['-CA', `${ca}.pem`, '-CAkey', `${ca}.key`, '-CAcreateserial', '-extfile', 'san'];
-      openssl('x509', '-req', '-in', `${name}.csr`, ...sign, '-out', `${name}.pem`);
+      const sign = ['-CA', `${ca}.pem`, '-CAkey', `${ca}.key`, '-CAcreateserial', '-extfile', san];
+      openssl('x509', '-req', '-in', `${name}.csr`, ...sign, '-days', days, '-out', `${name}.pem`);
     }
   });
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -110,6 +114,27 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
     await expect(get(port, {}, 'intruder')).rejects.toThrow();
   });
 
+  it('serves nobody whose certificate has expired', async () => {
+    const ends = new X509Certificate(readFileSync(file('expired.pem'))).validTo;
+    await expect.poll(() => Date.now(), { timeout: 5000 }).toBeGreaterThan(Date.parse(ends));
+    const port = await start();
+    await expect(get(port, {}, 'expired')).rejects.toThrow();
+    expect((await get(port)).status).toBe(200);
+  });
+
+  it('is not taken for a node whose name its certificate lacks', async () => {
+    const port = await start({ cert: file('elsewhere.pem'), key: file('elsewhere.key') });
+    await expect(get(port)).rejects.toThrow(/does not match certificate/);
+    expect((await get(port, { servername: 'other.test' })).status).toBe(200);
+  });
+
+  it.each(['TLSv1', 'TLSv1.1', 'TLSv1.2'] as const)('speaks no %s', async (version) => {
+    const port = await start();
+    // security level 0: the client itself would be ready to
+    const old = { minVersion: version, maxVersion: version, ciphers: 'DEFAULT@SECLEVEL=0' };
+    await expect(get(port, old)).rejects.toThrow(/alert protocol version/);
+  });
+
   it('serves no plain HTTP', async () => {
     const socket = connect(await start(), '127.0.0.1');
     socket.on('error', () => {});
@@ -142,6 +167,14 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
     }
     const origin = { origin: `https://127.0.0.1:${port}`, host: `127.0.0.1:${port}` };
     expect((await get(port, { headers: origin })).status).toBe(403);
+  });
+
+  it('takes any Host on the socket, which no web page reaches', async () => {
+    await start();
+    for (const host of ['localhost', 'plugin.moby.localhost', 'evil.example:1']) {
+      const headers = { host, origin: 'https://evil.example' };
+      expect((await send(file('s.sock'), 'GET', '/networks', undefined, headers)).status).toBe(200);
+    }
   });
 
   it.each(['cert', 'key', 'ca'] as const)('refuses to listen without %s', async (what) => {
