@@ -34,7 +34,17 @@ const WORDS = {
   cidr: ['10.9.0.0/24', '10.9.0.0/16', '10.64.0.0/31', 'fd00:9::/64', '0.0.0.0/0', '10.9.0.1', '::/129'],
   address: ['10.9.0.1', '10.9.0.9', '10.64.0.2', 'fd00:9::9', '127.0.0.1', '256.1.1.1', '::ffff:1.2.3.4'],
   mac: ['02:00:00:00:00:07', 'ff:ff:ff:ff:ff:ff', '02-00'],
-  ports: ['80', '8080:80', '8080-8090:80-90/udp', '[::1]:53:53/udp', '7:8/sctp', '0:0', '70000:1', ':', '1-0'],
+  ports: [
+    '80',
+    '8080:80',
+    '8080-8090:80-90/udp',
+    '[::1]:53:53/udp',
+    '7:8/sctp',
+    '0:0',
+    '70000:1',
+    ':',
+    '1-0',
+  ],
   option: ['mtu', 'icc', 'masquerade', 'host-access', 'max-flows', 'parent', '__proto__', 'constructor'],
   value: ['true', 'false', '1500', '-1', '1e9', 'NaN', 'eth0', ''],
   path: ['/run/netns/foreign', '/proc/1/ns/net', 'relative', '/\0'],
@@ -135,7 +145,9 @@ function callOf(template: string, method: string, { parameters = [], requestBody
 /** Also of what encodeURIComponent throws for. */
 const escaped = (s: string): string => encodeURIComponent(s.toWellFormed());
 
-it('answers any sequence of requests as its document says, and none with a failure of its own', { timeout: 60_000 }, async () => {
+it('answers any sequence of requests as its document says, and none with a failure of its own', {
+  timeout: 60_000,
+}, async () => {
   const described = await startApi();
   const { document } = described;
   await described.close();
@@ -169,5 +181,6 @@ it('answers any sequence of requests as its document says, and none with a failu
     { numRuns: 40 },
   );
   // it got through the door as well
-  for (const status of [200, 201, 204, 400, 404, 409]) expect(statuses.get(status) ?? 0, String(status)).toBeGreaterThan(0);
+  for (const status of [200, 201, 204, 400, 404, 409])
+    expect(statuses.get(status) ?? 0, String(status)).toBeGreaterThan(0);
 });
