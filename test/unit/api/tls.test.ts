@@ -193,6 +193,16 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
     }
   });
 
+  it('quotes nothing of a key that it cannot use, and hands out none', async () => {
+    const key = readFileSync(file('server.key'), 'utf8');
+    writeFileSync(file('cut'), key.slice(0, -60));
+    const { message, hint } = await failure(attempt({ key: file('cut') }));
+    for (const line of key.split('\n').slice(1, -2)) expect(`${message} ${hint}`).not.toContain(line);
+    const port = await start();
+    for (const path of ['/debug', '/v1/debug', '/v1/config', '/v1/../tls/key.pem'])
+      expect([path, (await get(port, { path })).status]).toEqual([path, 404]);
+  });
+
   it('leaves no socket behind when TCP fails', async () => {
     const port = await start();
     const first = listener;
