@@ -2,12 +2,12 @@
 /** What a mapping is worth: for how long it lives, who may use it, and for how many there is one. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Background, must, run, sleep, until } from '../support/process.js';
+import { type Background, must, sleep, until } from '../support/process.js';
 import { type Container, EXT1, EXT1_6, EXT2, HOST, HOST_6, Testbed } from '../support/testbed.js';
 
 const MAPPINGS = join(import.meta.dirname, '../support/mappings.py');
 /** Seconds. The collector comes by every ten. */
-const LIFETIME = 5;
+const LIFETIME = 4;
 
 let bed: Testbed;
 let one: Container;
