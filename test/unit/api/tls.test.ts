@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync, spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type RequestOptions, request } from 'node:https';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Listener, listen } from '../../../src/api/listen.js';
 import { buildApi } from '../../../src/api/server.js';
 import type { TlsAddress } from '../../../src/api/tls.js';
-import { silentLog } from '../../../src/base/log.js';
+import { createLog, silentLog } from '../../../src/base/log.js';
 import type { Cnm } from '../../../src/cnm/types.js';
 import { failure } from '../support/model.js';
 import { FakeConntrack, STATUS, send } from './support.js';
@@ -57,7 +57,7 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
     return { host: '127.0.0.1', port: 0, ...files, ...over };
   }
 
-  function attempt(over: Partial<TlsAddress> = {}): Promise<Listener> {
+  function attempt(over: Partial<TlsAddress> = {}, log = silentLog()): Promise<Listener> {
     const cnm = { networks: () => [], sandboxes: () => [], endpoints: () => [] } as unknown as Cnm;
     const app = buildApi({
       cnm,
@@ -65,11 +65,11 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
       conntrack: new FakeConntrack(),
       log: silentLog(),
     });
-    return listen(app, { socket: file('s.sock'), tls: tls(over) });
+    return listen(app, { socket: file('s.sock'), tls: tls(over), log });
   }
 
-  async function start(over: Partial<TlsAddress> = {}): Promise<number> {
-    listener = await attempt(over);
+  async function start(over: Partial<TlsAddress> = {}, log = silentLog()): Promise<number> {
+    listener = await attempt(over, log);
     return listener.tcp?.port as number;
   }
 
@@ -126,6 +126,33 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
     const port = await start({ cert: file('elsewhere.pem'), key: file('elsewhere.key') });
     await expect(get(port)).rejects.toThrow(/does not match certificate/);
     expect((await get(port, { servername: 'other.test' })).status).toBe(200);
+  });
+
+  it('takes up new certificates while it runs, and keeps the old ones until the new fit together', async () => {
+    const files = { cert: file('live.pem'), key: file('live.key'), ca: file('live-ca.pem') };
+    const put = (from: string, ca: string): void => {
+      copyFileSync(file(`${from}.key`), files.key);
+      copyFileSync(file(`${from}.pem`), files.cert);
+      copyFileSync(file(`${ca}.pem`), files.ca);
+    };
+    put('server', 'ca');
+    const lines: string[] = [];
+    const port = await start(files, createLog({ sink: { write: (line) => lines.push(line) } }));
+    expect((await get(port)).status).toBe(200);
+    writeFileSync(files.cert, 'half of a certificate');
+    await expect.poll(() => lines.join(''), { timeout: 5000 }).toContain('the old ones stay');
+    expect((await get(port)).status).toBe(200);
+    put('elsewhere', 'stranger');
+    const other = { servername: 'other.test', headers: { host: `other.test:${port}` } };
+    await expect.poll(() => lines.join(''), { timeout: 5000 }).toContain('are in use');
+    await expect
+      .poll(() => get(port, other, 'intruder').then((a) => a.status, String), { timeout: 5000 })
+      .toBe(200);
+    // neither the name nor the clients of before
+    await expect(get(port, {}, 'intruder')).rejects.toThrow(/does not match certificate/);
+    await expect(get(port, other)).rejects.toThrow();
+    const key = readFileSync(files.key, 'utf8').split('\n').slice(1, -2);
+    for (const line of key) expect(lines.join('')).not.toContain(line);
   });
 
   it.each(['TLSv1', 'TLSv1.1', 'TLSv1.2'] as const)('speaks no %s', async (version) => {
