@@ -7,11 +7,14 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { SluiceError } from '../base/errors.js';
-import { mutualTls, type TlsAddress } from './tls.js';
+import type { Log } from '../base/log.js';
+import { followFiles, mutualTls, type TlsAddress } from './tls.js';
 
 export interface ListenOptions {
   readonly socket: string;
   readonly tls?: TlsAddress;
+  /** Of certificates that change. */
+  readonly log?: Log;
 }
 
 export interface Listener {
@@ -24,7 +27,7 @@ export interface Listener {
 /** Milliseconds that requests under way have left when the API closes. */
 const CLOSE_GRACE = 3000;
 
-export async function listen(app: FastifyInstance, { socket, tls }: ListenOptions): Promise<Listener> {
+export async function listen(app: FastifyInstance, { socket, tls, log }: ListenOptions): Promise<Listener> {
   await app.ready();
   const route = (req: IncomingMessage, res: ServerResponse): void => app.routing(req, res);
   const servers: Server[] = [];
@@ -35,10 +38,21 @@ export async function listen(app: FastifyInstance, { socket, tls }: ListenOption
     servers.push(local);
     let tcp: Listener['tcp'] = null;
     if (tls) {
-      const { options, guard } = mutualTls(tls);
-      const remote = createTlsServer(options, (req, res) => guard(req, res) && route(req, res));
+      const first = mutualTls(tls);
+      let { guard } = first;
+      const remote = createTlsServer(first.options, (req, res) => guard(req, res) && route(req, res));
       await bindTcp(remote, tls);
       servers.push(remote);
+      const stop = followFiles(
+        tls,
+        (renewed) => {
+          guard = renewed.guard;
+          remote.setSecureContext(renewed.options);
+          log?.info('the certificates have changed and are in use');
+        },
+        (err) => log?.warn('the certificates have changed and cannot be used: the old ones stay', { err }),
+      );
+      remote.on('close', stop);
       const address = remote.address();
       tcp = { host: tls.host, port: typeof address === 'object' && address ? address.port : tls.port };
     }

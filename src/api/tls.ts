@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** TCP is for callers with a certificate of ours, and not for browsers that somebody else's page drives. */
 import { X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, unwatchFile, watchFile } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import { createSecureContext, type TlsOptions } from 'node:tls';
@@ -19,7 +19,12 @@ export interface TlsAddress {
 /** Whether a request may go on; where not, it has been answered. */
 export type Guard = (req: IncomingMessage, res: ServerResponse) => boolean;
 
-export function mutualTls(address: TlsAddress): { options: TlsOptions; guard: Guard } {
+export interface MutualTls {
+  readonly options: TlsOptions;
+  readonly guard: Guard;
+}
+
+export function mutualTls(address: TlsAddress): MutualTls {
   const files = { cert: read('cert', address), key: read('key', address), ca: read('ca', address) };
   try {
     new X509Certificate(files.ca);
@@ -36,6 +41,36 @@ export function mutualTls(address: TlsAddress): { options: TlsOptions; guard: Gu
       cause: e,
     });
   }
+}
+
+/** Milliseconds between two looks at the files. */
+const FILES_INTERVAL = 1000;
+
+/**
+ * Tells of the files' contents whenever they have changed and fit together. Files
+ * are replaced one after the other: until the last one is there, `renewed` hears
+ * nothing and `unusable` may. Answers how to stop.
+ */
+export function followFiles(
+  address: TlsAddress,
+  renewed: (tls: MutualTls) => void,
+  unusable: (error: unknown) => void,
+): () => void {
+  const files = [address.cert, address.key, address.ca];
+  const look = (): void => {
+    let tls: MutualTls;
+    try {
+      tls = mutualTls(address);
+    } catch (e) {
+      unusable(e);
+      return;
+    }
+    renewed(tls);
+  };
+  for (const file of files) watchFile(file, { interval: FILES_INTERVAL, persistent: false }, look);
+  return () => {
+    for (const file of files) unwatchFile(file, look);
+  };
 }
 
 /** Refuses where Host is not ours (DNS rebinding), or a browser speaks (Origin). */

@@ -239,6 +239,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   }
   const listener = await listen(app, {
     socket: config.socket,
+    log,
     ...(config.listen === null || config.tls === null ? {} : { tls: { ...config.listen, ...config.tls } }),
   });
   closers.add(() => listener.close());

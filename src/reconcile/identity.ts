@@ -35,7 +35,7 @@ export class Identity {
 
   /** Before making it. */
   mark(kind: MarkKind, name: string): void {
-    mkdirSync(this.#path(kind, name), { recursive: true });
+    mkdirSync(this.#path(kind, name), { recursive: true, mode: 0o700 });
   }
 
   /** After removing it. */

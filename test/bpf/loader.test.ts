@@ -18,6 +18,7 @@ import { maps as descriptors } from '../../src/maps/generated/maps.js';
 import { TypedMap } from '../../src/maps/typed.js';
 import { bpfNative } from '../../src/native/bpf.js';
 import { packageRoot } from '../../src/native/load.js';
+import { TestDataplane } from '../support/dataplane.js';
 
 const native = bpfNative();
 const OBJECTS = join(packageRoot(), 'dist/bpf');
@@ -116,6 +117,16 @@ describe('the verifier', () => {
     const file = /is in (\S+)/.exec(e?.hint ?? '')?.[1] as string;
     expect(readFileSync(file, 'utf8')).toContain('processed');
     rmSync(join(file, '..'), { recursive: true });
+  });
+
+  it('spends at most half of the million instructions that it looks at on any program', async () => {
+    for (const l3_device of [0, 1]) {
+      const d = await TestDataplane.load({ l3_device });
+      const spent = (await d.programs()).map(({ name, info }) => [name, info.verifiedInstructions] as const);
+      d.close();
+      expect(spent.length).toBeGreaterThan(15);
+      expect(spent.filter(([, instructions]) => instructions === 0 || instructions > 500_000)).toEqual([]);
+    }
   });
 
   it('is read to the last line that says something', () => {

@@ -16,7 +16,7 @@ import {
   port_table,
 } from '../../src/maps/generated/enums.js';
 import type { Config } from '../../src/maps/generated/types.js';
-import { bpfNative } from '../../src/native/bpf.js';
+import { bpfNative, type ProgramInfo } from '../../src/native/bpf.js';
 import { packageRoot } from '../../src/native/load.js';
 
 export const CONTAINER = '10.64.0.2';
@@ -36,34 +36,40 @@ export const REDIRECT = 7;
 /** Where a test run says the packet came in. */
 const LOOPBACK = 1;
 
+const NAMES = [
+  'endpoint_ingress',
+  'bridge_egress',
+  'uplink_ingress',
+  'uplink_egress',
+  'reassembly_ingress',
+  'socket4',
+  'socket6',
+  'uplink_xdp',
+  'collector',
+] as const;
+export type Name = (typeof NAMES)[number];
+
+/** `share`: maps to use; `flows`: entries of each flow table that is made. */
 function open(
   name: Name | 'abi',
   config: Partial<Config>,
-  share: ReadonlyMap<string, BpfMap> = new Map(),
+  share: ReadonlyMap<string, BpfMap>,
+  flows = 0,
 ): Promise<LoadedObject> {
   return loadObject(bpfNative(), {
     path: join(packageRoot(), 'dist/bpf', `${name}.bpf.o`),
     share,
-    sizes: { flows4: 1024, flows4_new: 1024, flows6: 1024, flows6_new: 1024 },
+    sizes: { flows4: flows, flows4_new: flows, flows6: flows, flows6_new: flows },
     rodata: encodeConfig(config),
   });
 }
-
-export type Name =
-  | 'endpoint_ingress'
-  | 'bridge_egress'
-  | 'uplink_ingress'
-  | 'uplink_egress'
-  | 'reassembly_ingress'
-  | 'uplink_xdp'
-  | 'collector';
 
 export class TestDataplane {
   readonly maps: DataplaneMaps;
   readonly #share: ReadonlyMap<string, BpfMap>;
   readonly #config: Partial<Config>;
   readonly #objects: LoadedObject[];
-  readonly #programs = new Map<Name, Promise<Program>>();
+  readonly #loading = new Map<Name, Promise<LoadedObject>>();
 
   private constructor(types: LoadedObject, config: Partial<Config>) {
     this.#config = config;
@@ -72,20 +78,31 @@ export class TestDataplane {
     this.maps = dataplaneMaps(bpfNative(), types.maps);
   }
 
-  static async load(config: Partial<Config> = {}): Promise<TestDataplane> {
+  /** `flows`: entries of each flow table. */
+  static async load(config: Partial<Config> = {}, flows = 1024): Promise<TestDataplane> {
     // the object of the types has every map and no program
-    return new TestDataplane(await open('abi', config), config);
+    return new TestDataplane(await open('abi', config, new Map(), flows), config);
   }
 
-  program(name: Name): Promise<Program> {
-    const known = this.#programs.get(name);
+  /** All that the objects hold. */
+  async programs(): Promise<{ name: string; info: ProgramInfo }[]> {
+    const objects = await Promise.all(NAMES.map((name) => this.#object(name)));
+    return objects.flatMap((o) => [...o.programs].map(([name, program]) => ({ name, info: program.info() })));
+  }
+
+  async program(name: Name): Promise<Program> {
+    return (await this.#object(name)).programs.get(name) as Program;
+  }
+
+  #object(name: Name): Promise<LoadedObject> {
+    const known = this.#loading.get(name);
     if (known) return known;
-    const program = open(name, this.#config, this.#share).then((object) => {
+    const loading = open(name, this.#config, this.#share).then((object) => {
       this.#objects.push(object);
-      return object.programs.get(name) as Program;
+      return object;
     });
-    this.#programs.set(name, program);
-    return program;
+    this.#loading.set(name, loading);
+    return loading;
   }
 
   /** The device that test runs come from is an uplink, or a container's veth. */

@@ -50,13 +50,18 @@ export class Testbed {
   readonly #namespaces: string[] = [];
   readonly #background: Background[] = [];
   #daemonFlags: string[];
+  readonly #daemonUnder: string[];
 
-  private constructor(daemonFlags: string[]) {
+  private constructor(daemonFlags: string[], daemonUnder: string[]) {
     this.#daemonFlags = daemonFlags;
+    this.#daemonUnder = daemonUnder;
   }
 
-  static async start(options: { daemonFlags?: string[]; daemon?: boolean } = {}): Promise<Testbed> {
-    const bed = new Testbed(options.daemonFlags ?? []);
+  /** `daemonUnder`: a command that the daemon is given to, such as setpriv. */
+  static async start(
+    options: { daemonFlags?: string[]; daemon?: boolean; daemonUnder?: string[] } = {},
+  ): Promise<Testbed> {
+    const bed = new Testbed(options.daemonFlags ?? [], options.daemonUnder ?? []);
     try {
       bed.#topology();
       if (options.daemon !== false) await bed.startDaemon();
@@ -141,7 +146,7 @@ export class Testbed {
   /** With the flags of the one before, unless others are given. */
   async startDaemon(flags = this.#daemonFlags): Promise<void> {
     this.#daemonFlags = flags;
-    this.daemon = new Background(this.host, this.daemonCommand());
+    this.daemon = new Background(this.host, [...this.#daemonUnder, ...this.daemonCommand()]);
     await this.daemon.says(/Try:/);
   }
 

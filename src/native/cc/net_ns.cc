@@ -58,7 +58,8 @@ Failure PrepareDirectory(const std::string& directory) {
 }
 
 Failure Bind(const std::string& path) {
-  FdGuard file(open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0));
+  // readable to us: Unbind looks at what is below, and may lack CAP_DAC_OVERRIDE
+  FdGuard file(open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400));
   if (file.get() < 0) return Failure{"open " + path, errno, ""};
   FdGuard home(open(OwnNamespace().c_str(), O_RDONLY | O_CLOEXEC));
   Failure failure;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type RequestOptions, request } from 'node:https';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,7 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Listener, listen } from '../../../src/api/listen.js';
 import { buildApi } from '../../../src/api/server.js';
 import type { TlsAddress } from '../../../src/api/tls.js';
-import { silentLog } from '../../../src/base/log.js';
+import { createLog, silentLog } from '../../../src/base/log.js';
 import type { Cnm } from '../../../src/cnm/types.js';
 import { failure } from '../support/model.js';
 import { FakeConntrack, STATUS, send } from './support.js';
@@ -32,14 +33,17 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
       openssl('req', '-x509', ...key, '-keyout', `${ca}.key`, '-out', `${ca}.pem`, '-subj', `/CN=${ca}`);
     }
     writeFileSync(file('san'), 'subjectAltName=IP:127.0.0.1,DNS:node.test');
-    for (const [name, ca] of [
-      ['server', 'ca'],
-      ['client', 'ca'],
-      ['intruder', 'stranger'],
+    writeFileSync(file('other-san'), 'subjectAltName=IP:127.0.0.1,DNS:other.test');
+    for (const [name, ca, san, days] of [
+      ['server', 'ca', 'san', '1'],
+      ['elsewhere', 'ca', 'other-san', '1'],
+      ['client', 'ca', 'san', '1'],
+      ['expired', 'ca', 'san', '0'],
+      ['intruder', 'stranger', 'san', '1'],
     ] as const) {
       openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-      const sign = ['-CA', `${ca}.pem`, '-CAkey', `${ca}.key`, '-CAcreateserial', '-extfile', 'san'];
-      openssl('x509', '-req', '-in', `${name}.csr`, ...sign, '-out', `${name}.pem`);
+      const sign = ['-CA', `${ca}.pem`, '-CAkey', `${ca}.key`, '-CAcreateserial', '-extfile', san];
+      openssl('x509', '-req', '-in', `${name}.csr`, ...sign, '-days', days, '-out', `${name}.pem`);
     }
   });
   afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -53,7 +57,7 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
     return { host: '127.0.0.1', port: 0, ...files, ...over };
   }
 
-  function attempt(over: Partial<TlsAddress> = {}): Promise<Listener> {
+  function attempt(over: Partial<TlsAddress> = {}, log = silentLog()): Promise<Listener> {
     const cnm = { networks: () => [], sandboxes: () => [], endpoints: () => [] } as unknown as Cnm;
     const app = buildApi({
       cnm,
@@ -61,11 +65,11 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
       conntrack: new FakeConntrack(),
       log: silentLog(),
     });
-    return listen(app, { socket: file('s.sock'), tls: tls(over) });
+    return listen(app, { socket: file('s.sock'), tls: tls(over), log });
   }
 
-  async function start(over: Partial<TlsAddress> = {}): Promise<number> {
-    listener = await attempt(over);
+  async function start(over: Partial<TlsAddress> = {}, log = silentLog()): Promise<number> {
+    listener = await attempt(over, log);
     return listener.tcp?.port as number;
   }
 
@@ -110,6 +114,54 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
     await expect(get(port, {}, 'intruder')).rejects.toThrow();
   });
 
+  it('serves nobody whose certificate has expired', async () => {
+    const ends = new X509Certificate(readFileSync(file('expired.pem'))).validTo;
+    await expect.poll(() => Date.now(), { timeout: 5000 }).toBeGreaterThan(Date.parse(ends));
+    const port = await start();
+    await expect(get(port, {}, 'expired')).rejects.toThrow();
+    expect((await get(port)).status).toBe(200);
+  });
+
+  it('is not taken for a node whose name its certificate lacks', async () => {
+    const port = await start({ cert: file('elsewhere.pem'), key: file('elsewhere.key') });
+    await expect(get(port)).rejects.toThrow(/does not match certificate/);
+    expect((await get(port, { servername: 'other.test' })).status).toBe(200);
+  });
+
+  it('takes up new certificates while it runs, and keeps the old ones until the new fit together', async () => {
+    const files = { cert: file('live.pem'), key: file('live.key'), ca: file('live-ca.pem') };
+    const put = (from: string, ca: string): void => {
+      copyFileSync(file(`${from}.key`), files.key);
+      copyFileSync(file(`${from}.pem`), files.cert);
+      copyFileSync(file(`${ca}.pem`), files.ca);
+    };
+    put('server', 'ca');
+    const lines: string[] = [];
+    const port = await start(files, createLog({ sink: { write: (line) => lines.push(line) } }));
+    expect((await get(port)).status).toBe(200);
+    writeFileSync(files.cert, 'half of a certificate');
+    await expect.poll(() => lines.join(''), { timeout: 5000 }).toContain('the old ones stay');
+    expect((await get(port)).status).toBe(200);
+    put('elsewhere', 'stranger');
+    const other = { servername: 'other.test', headers: { host: `other.test:${port}` } };
+    await expect.poll(() => lines.join(''), { timeout: 5000 }).toContain('are in use');
+    await expect
+      .poll(() => get(port, other, 'intruder').then((a) => a.status, String), { timeout: 5000 })
+      .toBe(200);
+    // neither the name nor the clients of before
+    await expect(get(port, {}, 'intruder')).rejects.toThrow(/does not match certificate/);
+    await expect(get(port, other)).rejects.toThrow();
+    const key = readFileSync(files.key, 'utf8').split('\n').slice(1, -2);
+    for (const line of key) expect(lines.join('')).not.toContain(line);
+  });
+
+  it.each(['TLSv1', 'TLSv1.1', 'TLSv1.2'] as const)('speaks no %s', async (version) => {
+    const port = await start();
+    // security level 0: the client itself would be ready to
+    const old = { minVersion: version, maxVersion: version, ciphers: 'DEFAULT@SECLEVEL=0' };
+    await expect(get(port, old)).rejects.toThrow(/alert protocol version/);
+  });
+
   it('serves no plain HTTP', async () => {
     const socket = connect(await start(), '127.0.0.1');
     socket.on('error', () => {});
@@ -144,6 +196,14 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
     expect((await get(port, { headers: origin })).status).toBe(403);
   });
 
+  it('takes any Host on the socket, which no web page reaches', async () => {
+    await start();
+    for (const host of ['localhost', 'plugin.moby.localhost', 'evil.example:1']) {
+      const headers = { host, origin: 'https://evil.example' };
+      expect((await send(file('s.sock'), 'GET', '/networks', undefined, headers)).status).toBe(200);
+    }
+  });
+
   it.each(['cert', 'key', 'ca'] as const)('refuses to listen without %s', async (what) => {
     expect(await failure(attempt({ [what]: '' }))).toMatchObject({
       code: 'invalid_argument',
@@ -158,6 +218,16 @@ describe.skipIf(!hasOpenssl)('TCP with mutual TLS', () => {
     for (const what of ['cert', 'key', 'ca']) {
       expect((await failure(attempt({ [what]: file('junk') }))).code).toBe('environment');
     }
+  });
+
+  it('quotes nothing of a key that it cannot use, and hands out none', async () => {
+    const key = readFileSync(file('server.key'), 'utf8');
+    writeFileSync(file('cut'), key.slice(0, -60));
+    const { message, hint } = await failure(attempt({ key: file('cut') }));
+    for (const line of key.split('\n').slice(1, -2)) expect(`${message} ${hint}`).not.toContain(line);
+    const port = await start();
+    for (const path of ['/debug', '/v1/debug', '/v1/config', '/v1/../tls/key.pem'])
+      expect([path, (await get(port, { path })).status]).toEqual([path, 404]);
   });
 
   it('leaves no socket behind when TCP fails', async () => {

@@ -232,6 +232,10 @@ describe('any crash', () => {
           expect(kernel.state.size).toBe(wanted.length);
           expect([...kernel.state.values()].every(({ up }) => up)).toBe(true);
           expect(next.status().every((s) => s.state === 'done')).toBe(true);
+          // and again changes nothing
+          const state = structuredClone(kernel.state);
+          expect(await next.fullPass()).toMatchObject({ repaired: 0 });
+          expect(kernel.state).toEqual(state);
         },
       ),
       { numRuns: 300 },
