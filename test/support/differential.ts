@@ -53,8 +53,8 @@ export class Differential {
         continue;
       }
       const before = script.steps.slice(0, index).filter((s) => s.flow === step.flow && s.what === 'packet');
-      const c: Case = { flow, step, before, sluice, netfilter };
-      const known = this.#differences.find((d) => d.applies(c));
+      const c: Case = { family: script.family, flow, step, before, sluice, netfilter };
+      const known = this.#differences.find((d) => (d.family ?? c.family) === c.family && d.applies(c));
       if (!known) return { script, step, sluice, netfilter };
       this.met.set(known.name, (this.met.get(known.name) ?? 0) + 1);
       parted.add(pathOf(flow));
