@@ -9,6 +9,7 @@ import {
   CONTAINER6,
   DROP,
   GATEWAY_MAC,
+  GATEWAY6,
   HOST,
   HOST6,
   type Name,
@@ -16,7 +17,7 @@ import {
   REDIRECT,
   TestDataplane,
 } from '../support/dataplane.js';
-import { build, type Frame } from '../support/frame.js';
+import { build, type Frame, parse } from '../support/frame.js';
 
 const LOOPBACK = 1;
 const FIRST = 0x2000; // MF of IPv4
@@ -91,6 +92,36 @@ describe('the detour', () => {
     d.from('uplink');
     expect((await run('uplink_ingress', fragment({}))).verdict).toBe(NEXT);
     expect(await ways()).toBe(0);
+  });
+});
+
+describe('a hop count that ends here, from a container', () => {
+  const sentTo = (f: Partial<Frame>): Promise<{ verdict: number; data: Buffer }> => {
+    offer();
+    d.from('endpoint');
+    return run('endpoint_ingress', fragment({ ...sent.endpoint, ttl: 1, ...f }));
+  };
+  const v6 = { src: CONTAINER6, dst: CLIENT6 };
+  afterEach(async () => expect(await ways()).toBe(0));
+
+  it("is the host's stack to answer, where it forwards", async () => {
+    expect((await sentTo({ src: CONTAINER, dst: CLIENT })).verdict).toBe(NEXT);
+    expect((await sentTo({ src: CONTAINER, dst: CLIENT, fragment: LATER })).verdict).toBe(NEXT);
+    expect((await sentTo({ ...v6, dst: HOST6, fragment: FIRST6 })).verdict).toBe(NEXT);
+  });
+
+  it('is answered for IPv6, once for a datagram', async () => {
+    const { verdict, data } = await sentTo({ ...v6, fragment: FIRST6 });
+    expect(verdict).toBe(REDIRECT);
+    expect(parse(data)).toMatchObject({ src: GATEWAY6, dst: CONTAINER6, type: 3, code: 0, sumsOk: true });
+    expect((await sentTo({ ...v6, fragment: LATER6 })).verdict).toBe(DROP);
+    expect(d.dropped('DROP_TTL')).toBe(2);
+  });
+
+  it('is not answered where the fragment is of an error', async () => {
+    const error = { protocol: 'icmp', flags: 1, fragment: FIRST6 } as const;
+    expect((await sentTo({ ...v6, ...error })).verdict).toBe(DROP);
+    expect(d.dropped('DROP_TTL')).toBe(1);
   });
 });
 

@@ -54,10 +54,11 @@ const exceeded = (c: Case, o: Outcome): boolean => only(o, sender(c), EXCEEDED[c
 const exceededAtGateway = (c: Case, o: Outcome): boolean =>
   exceeded(c, o) && o.out.join().includes(`icmp ${addresses(c.family).gateway} > `);
 
-/** A reset before anything came back, or as the first that did. */
+/** A reset before anything came back, or as the first that did. What came before the flow opened does not count. */
 function unansweredReset(before: readonly Step[]): boolean {
-  const at = before.findIndex((s) => ((s.flags ?? 0) & RST) !== 0);
-  return at >= 0 && before.slice(0, at).every((s) => s.from === 'client');
+  const own = before.slice(before.findIndex((s) => s.from === 'client'));
+  const at = own.findIndex((s) => ((s.flags ?? 0) & RST) !== 0);
+  return at >= 0 && own.slice(0, at).every((s) => s.from === 'client');
 }
 
 const withoutOptions = (o: Outcome): string =>
@@ -182,12 +183,13 @@ export const DIFFERENCES: readonly Difference[] = [
     name: 'error-after-reset',
     reason:
       'a reset only marks a connection, so an error about it still finds its way; netfilter has forgotten it',
-    example: example(
-      PUBLISHED,
-      {},
-      { from: 'server', flags: RST | ACK, ack: 2 },
-      { from: 'server', what: 'error', icmp: [11, 0] },
-    ),
+    example: (family) =>
+      example(
+        PUBLISHED,
+        {},
+        { from: 'server', flags: RST | ACK, ack: 2 },
+        { from: 'server', what: 'error', icmp: family === 4 ? [11, 0] : [3, 0] },
+      )(family),
     applies: (c) =>
       c.flow.protocol === 'tcp' &&
       c.step.what === 'error' &&
@@ -224,6 +226,20 @@ export const DIFFERENCES: readonly Difference[] = [
       exceededAtGateway(c, c.sluice) &&
       exceeded(c, c.netfilter) &&
       withoutSource(c.sluice) === withoutSource(c.netfilter),
+  },
+  {
+    name: 'ttl-fragments',
+    reason:
+      "fragments to the host's address whose hop count ends there are the host's, which finds the port closed; netfilter says time exceeded",
+    example: example(
+      { ...PUBLISHED, protocol: 'udp', dport: 5300, serverPort: 53 },
+      { what: 'fragments', length: 900, df: false, ttl: 1 },
+    ),
+    applies: (c) =>
+      c.step.what === 'fragments' &&
+      c.step.ttl === 1 &&
+      exceeded(c, c.netfilter) &&
+      (c.sluice.out.length === 0 || refused(c, c.sluice)),
   },
   {
     name: 'route-options',

@@ -143,7 +143,7 @@ export function frame(ethDst: string, ethSrc: string, etherType: number, body: B
   return Buffer.concat([mac(ethDst), mac(ethSrc), type, body]);
 }
 
-interface Chain {
+export interface Chain {
   /** Where the upper layer's header is, or what a later fragment has in its place. */
   upper: number;
   protocol: number;
@@ -152,7 +152,7 @@ interface Chain {
 }
 
 /** Follows the extension headers of an IPv6 packet; null where they do not end. */
-function chain6(b: Buffer): Chain | null {
+export function chain6(b: Buffer): Chain | null {
   let fragment: Chain['fragment'] = null;
   let namedAt = 6;
   let at = 40;
@@ -272,7 +272,7 @@ export interface Dissected {
   fragment: number;
   /** IPv4: the sum over the header, 0 if its checksum is right. */
   headerResidue: number;
-  /** The sum over the segment, 0 if its checksum is right; null where there is none. */
+  /** The sum over the segment (or a first fragment's part), 0 if its checksum is right; null where there is none. */
   residue: number | null;
   /** UDP says that it has no checksum. */
   noSum: boolean;
@@ -303,7 +303,7 @@ export function dissect(b: Buffer, family: Family): Dissected | null {
   const [src, dst] = v4 ? [b.subarray(12, 16), b.subarray(16, 20)] : [b.subarray(8, 24), b.subarray(24, 40)];
   const text = (x: Buffer): string => ipaddr.fromByteArray([...x]).toString();
   const at = SUM_AT[protocol];
-  const summed = at !== undefined && (fragment & 0x3fff) === 0;
+  const summed = at !== undefined && !later;
   const echo = protocol === 1 || protocol === 58;
   const ports = HEADER[protocol] !== undefined && !later;
   return {

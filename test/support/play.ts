@@ -216,7 +216,10 @@ export class Player {
       if (d.headerResidue !== 0) words.push('HEADER SUM WRONG');
     } else {
       words.push(d.label === ID + index ? 'id kept' : 'id new', `fragment ${d.fragment}`);
-      if (d.headerLength > 40) words.push(`extensions ${data.subarray(40, d.headerLength).toString('hex')}`);
+      // refragmentation picks identifications of its own
+      const id = d.id === 0 ? '' : d.id.toString(16).padStart(8, '0');
+      const extensions = data.subarray(40, d.headerLength).toString('hex').replace(id, '');
+      if (extensions !== '') words.push(`extensions ${extensions}`);
     }
     if (whole && d.noSum) words.push('no sum');
     else if (whole && d.residue !== null && d.residue !== 0) words.push('SUM WRONG');
