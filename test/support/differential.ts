@@ -13,8 +13,7 @@ export interface Divergence {
 }
 
 /** Packets cross veths in the sender's own time; on a busy machine they may not. */
-const QUIET_MS = 4;
-const PATIENT_MS = 30;
+const QUIET_MS = [4, 30, 200];
 
 export class Differential {
   readonly #sluice: Side;
@@ -32,7 +31,12 @@ export class Differential {
 
   /** The first step that comes out differently for no known reason, also with more time. */
   async play(script: Script): Promise<Divergence | null> {
-    return (await this.#once(script, QUIET_MS)) && this.#once(script, PATIENT_MS);
+    let found: Divergence | null = null;
+    for (const quietMs of QUIET_MS) {
+      found = await this.#once(script, quietMs);
+      if (!found) return null;
+    }
+    return found;
   }
 
   async #once(script: Script, quietMs: number): Promise<Divergence | null> {

@@ -62,7 +62,7 @@ interface Places {
   clients: readonly string[];
   elsewhere: string;
 }
-const PLACES: Record<Family, Places> = {
+export const PLACES: Record<Family, Places> = {
   4: {
     container: CONTAINER,
     peer: PEER,
