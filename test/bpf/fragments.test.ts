@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Fragments by test run: which take the detour, and what becomes of those that come back. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ECHO, ETHERTYPE, fragments, frame, packet } from '../support/craft.js';
 import {
   CLIENT,
   CLIENT6,
@@ -18,6 +19,7 @@ import {
   TestDataplane,
 } from '../support/dataplane.js';
 import { build, type Frame, parse } from '../support/frame.js';
+import { FuzzBed, PLACES, PROGRAMS } from '../support/fuzzbed.js';
 
 const LOOPBACK = 1;
 const FIRST = 0x2000; // MF of IPv4
@@ -164,9 +166,43 @@ describe.each([
     expect(await d.flows()).toBe(2);
   });
 
+  it('leaves one that ends within its ports by its own account to the host', async () => {
+    const short = fragment({ src, dst, fragment: first });
+    const [length, at] = header === 34 ? [24, 16] : [12, 18];
+    short.writeUInt16BE(length, at);
+    expect((await run('uplink_ingress', short, IN_ORDER)).verdict).toBe(NEXT);
+    expect(await d.flows()).toBe(0);
+  });
+
   it('leaves a later one whose first did not come to the host', async () => {
     expect((await run('uplink_ingress', fragment({ src, dst, fragment: later }), IN_ORDER)).verdict).toBe(
       NEXT,
     );
+  });
+});
+
+describe.each([4, 6] as const)('of an echo reply, IPv%i', (family) => {
+  let bed: FuzzBed;
+  beforeEach(async () => {
+    bed = await FuzzBed.start();
+  });
+  afterEach(() => bed.close());
+
+  it('open no flow, the later ones neither', async () => {
+    const { container: src, clients } = PLACES[family];
+    const [dst = ''] = clients;
+    const icmpType = ECHO[family][1];
+    const payload = Buffer.alloc(64, 7);
+    const whole = packet({ family, src, dst, protocol: 'icmp', icmpType, sport: 77, df: false, payload });
+    const runs = fragments(whole, 40, family, 1).map((part) => ({
+      program: PROGRAMS.indexOf('endpoint_ingress'),
+      ifindex: bed.ifindex('endpoint_ingress'),
+      flags: 0,
+      mark: IN_ORDER,
+      data: frame(GATEWAY_MAC, CONTAINER_MAC, ETHERTYPE[family], part),
+    }));
+    expect((await bed.runs.run(runs)).map(({ verdict }) => verdict)).toEqual([DROP, DROP]);
+    expect(bed.dataplane.dropped('DROP_NOT_A_FLOW')).toBe(2);
+    expect(await bed.dataplane.flows()).toBe(0);
   });
 });

@@ -348,6 +348,7 @@ export const fragmentPortsCodec: Codec<t.FragmentPorts> = {
     to.writeUInt16BE(value.dport, at + 2);
     to.writeUInt8(value.protocol, at + 4);
     to.writeUInt8(value.again, at + 5);
+    to.writeUInt8(value.answer, at + 6);
   },
   decode(from, at) {
     return {
@@ -355,6 +356,7 @@ export const fragmentPortsCodec: Codec<t.FragmentPorts> = {
       dport: from.readUInt16BE(at + 2),
       protocol: from.readUInt8(at + 4),
       again: from.readUInt8(at + 5),
+      answer: from.readUInt8(at + 6),
     };
   },
 };

@@ -141,6 +141,7 @@ export interface FragmentPorts {
   dport: number;
   protocol: number;
   again: number;
+  answer: number;
 }
 
 export interface FragmentWay {
