@@ -145,7 +145,10 @@ export const DIFFERENCES: readonly Difference[] = [
       c.flow.protocol === 'tcp' &&
       unansweredReset(c.before) &&
       only(c.sluice, receiver(c), /tcp .* id kept/) &&
-      (refused(c, c.netfilter) || c.netfilter.out.length === 0),
+      (refused(c, c.netfilter) ||
+        c.netfilter.out.length === 0 ||
+        // as the first of a flow the other way, without its translation
+        only(c.netfilter, receiver(c), /tcp .* id kept/)),
   },
   {
     name: 'tcp-backwards',
