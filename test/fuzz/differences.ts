@@ -2,7 +2,7 @@
 /**
  * Where Sluice does something else than netfilter, and why. Each entry says
  * exactly what comes out on either side, and has a script that shows it:
- * differences.test.ts fails where that is not so any more.
+ * differential.test.ts fails where that is not so any more.
  */
 import { EXTENSION, type Family } from '../support/craft.js';
 import type { Outcome } from '../support/play.js';

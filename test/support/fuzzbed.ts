@@ -227,7 +227,7 @@ function common(
     flags: r.pick(FLAGS),
     payload: r.chance(0.01) ? r.bytes(1600) : r.bytes(r.pick([0, 0, 1, 7, 32, 255])),
     noSum: r.chance(0.15),
-    ttl: r.pick([64, 64, 64, 2, 128]),
+    ttl: r.pick([64, 64, 64, 64, 64, 2, 1, 128]),
     tos: r.pick([0, 0, 0x10, 3]),
     df: r.chance(0.7),
     id: r.int(0, 7),
