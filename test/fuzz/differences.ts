@@ -56,9 +56,21 @@ const exceededAtGateway = (c: Case, o: Outcome): boolean =>
 
 /** A reset before anything came back, or as the first that did. What came before the flow opened does not count. */
 function unansweredReset(before: readonly Step[]): boolean {
-  const own = before.slice(before.findIndex((s) => s.from === 'client'));
+  const opened = before.findIndex((s) => s.from === 'client');
+  const own = opened < 0 ? [] : before.slice(opened);
   const at = own.findIndex((s) => ((s.flags ?? 0) & RST) !== 0);
   return at >= 0 && own.slice(0, at).every((s) => s.from === 'client');
+}
+
+/** To netfilter this is the first of a flow the other way, from the port that the server itself knows. */
+function opensBack(c: Case): boolean {
+  const from = (port: number): RegExp => new RegExp(`tcp [^ ]+:${port} > .* id kept`);
+  return (
+    c.step.from === 'server' &&
+    c.flow.dport !== c.flow.serverPort &&
+    only(c.sluice, receiver(c), from(c.flow.dport)) &&
+    only(c.netfilter, receiver(c), from(c.flow.serverPort))
+  );
 }
 
 const withoutOptions = (o: Outcome): string =>
@@ -145,10 +157,7 @@ export const DIFFERENCES: readonly Difference[] = [
       c.flow.protocol === 'tcp' &&
       unansweredReset(c.before) &&
       only(c.sluice, receiver(c), /tcp .* id kept/) &&
-      (refused(c, c.netfilter) ||
-        c.netfilter.out.length === 0 ||
-        // as the first of a flow the other way, without its translation
-        only(c.netfilter, receiver(c), /tcp .* id kept/)),
+      (refused(c, c.netfilter) || c.netfilter.out.length === 0 || opensBack(c)),
   },
   {
     name: 'tcp-backwards',
