@@ -110,6 +110,7 @@ static __always_inline int fragment_identify(struct __sk_buff *skb, struct fragm
 #define PORTS_TCP_FLAGS_SHIFT 40
 #define PORTS_L4_SHIFT	      48 /* offset from the IP header */
 #define PORTS_L4_MASK	      0x3ff
+#define PORTS_ANSWER	      (1ULL << 61)
 #define PORTS_AGAIN	      (1ULL << 62)
 #define PORTS_LATER	      (1ULL << 63)
 
@@ -137,7 +138,22 @@ static __always_inline int read_ports(struct __sk_buff *skb, u32 offset,
 		ports->dport = l4.id;
 	else
 		return -1;
+	ports->answer = l4.type == (v6 ? ICMPV6_ECHO_REPLY : ICMP_ECHOREPLY);
 	return 0;
+}
+
+/*
+ * Whether this IPv6 fragment is the first of a datagram that has ports or an
+ * identifier: one about which its sender may be told.
+ */
+static __always_inline bool fragment6_is_first(struct __sk_buff *skb)
+{
+	struct fragment_key key = {};
+	struct fragment_ports ports = {};
+	u8 tcp_flags;
+	int l4 = fragment_identify(skb, &key, &ports.protocol, true);
+
+	return l4 > 0 && !read_ports(skb, l4, &ports, &tcp_flags, true);
 }
 
 static __always_inline u64 fragment_ports_family(struct __sk_buff *skb, bool v6)
@@ -165,6 +181,8 @@ static __always_inline u64 fragment_ports_family(struct __sk_buff *skb, bool v6)
 	} else {
 		flags = (u64)((l4 - l2_length()) & PORTS_L4_MASK) << PORTS_L4_SHIFT;
 	}
+	if (ports.answer)
+		flags |= PORTS_ANSWER;
 	return ports.sport | (u32)ports.dport << 16 | (u64)ports.protocol << PORTS_PROTOCOL_SHIFT |
 	       (u64)tcp_flags << PORTS_TCP_FLAGS_SHIFT | flags;
 }
@@ -177,6 +195,13 @@ __noinline u64 fragment4_ports(struct __sk_buff *skb)
 __noinline u64 fragment6_ports(struct __sk_buff *skb)
 {
 	return fragment_ports_family(skb, true);
+}
+
+/* As its own header has it: of a parsed packet. */
+static __always_inline u32 ip_total_length(const struct packet *p, bool v6)
+{
+	return v6 ? sizeof(struct ipv6hdr) + bpf_ntohs(((struct ipv6hdr *)p->ip)->payload_len)
+		  : bpf_ntohs(((struct iphdr *)p->ip)->tot_len);
 }
 
 /*
@@ -196,11 +221,18 @@ static __always_inline enum parsed parse_in_order(struct __sk_buff *skb, struct 
 	p->key.sport = ports;
 	p->key.dport = ports >> 16;
 	p->key.protocol = ports >> PORTS_PROTOCOL_SHIFT;
+	p->answer = ports & PORTS_ANSWER;
 	if (ports & PORTS_LATER) {
 		p->later = ports & PORTS_AGAIN ? LATER_AGAIN : LATER;
 	} else {
+		u32 header = ports >> PORTS_L4_SHIFT & PORTS_L4_MASK;
+		bool tcp = p->key.protocol == IPPROTO_TCP;
+
+		if (header + (tcp ? sizeof(struct tcphdr) : sizeof(struct udphdr)) >
+		    ip_total_length(p, v6))
+			return PARSED_MALFORMED;
 		p->tcp_flags = ports >> PORTS_TCP_FLAGS_SHIFT;
-		p->l4 = p->ip + (ports >> PORTS_L4_SHIFT & PORTS_L4_MASK);
+		p->l4 = p->ip + header;
 	}
 	return PARSED_FLOW;
 }

@@ -241,7 +241,8 @@ static __always_inline int translate6(struct __sk_buff *skb, struct packet *p,
 	addr_copy(&h->ip.daddr, flow_daddr(flow, true), true);
 	if (hop) {
 		h->ip.hop_limit--;
-		if (config.kern_ctx && skb_checksum_state(skb) == SKB_CHECKSUM_COMPLETE)
+		/* the helper itself does nothing in any other state */
+		if (!config.kern_ctx || skb_checksum_state(skb) == SKB_CHECKSUM_COMPLETE)
 			bpf_csum_update(skb, HOP_LIMIT_DELTA);
 	}
 	if (ethernet)
@@ -258,6 +259,9 @@ static __always_inline int translate6(struct __sk_buff *skb, struct packet *p,
 	}
 	if (length)
 		finish_checksum(skb, l2_length() + ip_length, protocol, flow, true);
+	/* nothing in layer 4 outweighs the addresses */
+	else if (!config.kern_ctx || skb_checksum_state(skb) == SKB_CHECKSUM_COMPLETE)
+		bpf_csum_update(skb, flow->addr_delta);
 	return 0;
 }
 

@@ -300,7 +300,8 @@ static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct pack
 			return PARSED_MALFORMED;
 		header = (behind & 0xffff) - l2_length();
 		next = behind >> 16;
-		if (header > sizeof(*ip) + MAX_EXTENSION_LENGTH)
+		if (header > sizeof(*ip) + MAX_EXTENSION_LENGTH ||
+		    header > sizeof(*ip) + bpf_ntohs(ip->payload_len))
 			return PARSED_MALFORMED;
 		if (make_linear(skb, l2_length() + header + sizeof(struct tcphdr)))
 			return PARSED_MALFORMED;

@@ -60,8 +60,9 @@ struct fragment_ports {
 	be16 sport;
 	be16 dport;
 	u8 protocol;
-	u8 again; /* too big for the way out: all of it goes back, to be cut smaller */
-	u8 pad[2];
+	u8 again;  /* too big for the way out: all of it goes back, to be cut smaller */
+	u8 answer; /* an echo reply: opens no flow */
+	u8 pad;
 };
 
 struct {

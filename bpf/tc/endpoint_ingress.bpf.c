@@ -239,6 +239,20 @@ static __always_inline int expired(struct __sk_buff *skb, const struct endpoint 
 	return v6 ? expired6(skb, ep, p) : expired4(skb, ep, p);
 }
 
+/*
+ * The same of a fragment. What of it is for a published port only all of its
+ * datagram could tell, so what is for the host's own address is the host's.
+ */
+static __noinline int expired_fragment6(struct __sk_buff *skb, const struct endpoint *ep,
+					const struct packet *p)
+{
+	if (!ends_here(ep, p))
+		return to_host(skb, ep, p, PARSED_FRAGMENT, true);
+	if (!fragment6_is_first(skb))
+		return drop(skb, HOOK, DROP_TTL);
+	return refuse(skb, ep, DROP_TTL, REJECT_EXPIRED, 0, true);
+}
+
 /* IP to the gateway's MAC. */
 static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
 				  struct packet *p, bool v6)
@@ -252,9 +266,13 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
 	reason = check_ip_source(ep, p, v6);
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
-	if (parsed == PARSED_FRAGMENT && p->ttl > 1) {
-		int verdict = fragment_send(skb, HOOK, 0, v6);
+	if (parsed == PARSED_FRAGMENT) {
+		int verdict;
 
+		if (p->ttl <= 1)
+			return v6 ? expired_fragment6(skb, ep, p)
+				  : to_host(skb, ep, p, parsed, false);
+		verdict = fragment_send(skb, HOOK, 0, v6);
 		if (verdict != FRAGMENT_STAYS)
 			return verdict;
 	}

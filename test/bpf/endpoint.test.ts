@@ -178,6 +178,16 @@ describe('where to', () => {
     expect(d.dropped('DROP_MALFORMED')).toBe(1);
   });
 
+  it.each<[string, Partial<Frame>]>([
+    ['options', { options: Buffer.alloc(6) }],
+    ['a fragment header', { fragment: 1 }],
+  ])('drops what ends within %s by its own account', async (_, frame) => {
+    const packet = sent({ src: CONTAINER6, dst: HOST6, ...frame });
+    packet.writeUInt16BE(7, 18); // payload length
+    expect((await d.run('endpoint_ingress', packet)).verdict).toBe(DROP);
+    expect(d.dropped('DROP_MALFORMED')).toBe(1);
+  });
+
   it('drops everything of a device that is no endpoint any more', async () => {
     d.maps.devices.delete(1);
     expect((await d.run('endpoint_ingress', sent({}))).verdict).toBe(DROP);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Fragments by test run: which take the detour, and what becomes of those that come back. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ECHO, ETHERTYPE, fragments, frame, packet } from '../support/craft.js';
 import {
   CLIENT,
   CLIENT6,
@@ -9,6 +10,7 @@ import {
   CONTAINER6,
   DROP,
   GATEWAY_MAC,
+  GATEWAY6,
   HOST,
   HOST6,
   type Name,
@@ -16,7 +18,8 @@ import {
   REDIRECT,
   TestDataplane,
 } from '../support/dataplane.js';
-import { build, type Frame } from '../support/frame.js';
+import { build, type Frame, parse } from '../support/frame.js';
+import { FuzzBed, PLACES, PROGRAMS } from '../support/fuzzbed.js';
 
 const LOOPBACK = 1;
 const FIRST = 0x2000; // MF of IPv4
@@ -94,6 +97,36 @@ describe('the detour', () => {
   });
 });
 
+describe('a hop count that ends here, from a container', () => {
+  const sentTo = (f: Partial<Frame>): Promise<{ verdict: number; data: Buffer }> => {
+    offer();
+    d.from('endpoint');
+    return run('endpoint_ingress', fragment({ ...sent.endpoint, ttl: 1, ...f }));
+  };
+  const v6 = { src: CONTAINER6, dst: CLIENT6 };
+  afterEach(async () => expect(await ways()).toBe(0));
+
+  it("is the host's stack to answer, where it forwards", async () => {
+    expect((await sentTo({ src: CONTAINER, dst: CLIENT })).verdict).toBe(NEXT);
+    expect((await sentTo({ src: CONTAINER, dst: CLIENT, fragment: LATER })).verdict).toBe(NEXT);
+    expect((await sentTo({ ...v6, dst: HOST6, fragment: FIRST6 })).verdict).toBe(NEXT);
+  });
+
+  it('is answered for IPv6, once for a datagram', async () => {
+    const { verdict, data } = await sentTo({ ...v6, fragment: FIRST6 });
+    expect(verdict).toBe(REDIRECT);
+    expect(parse(data)).toMatchObject({ src: GATEWAY6, dst: CONTAINER6, type: 3, code: 0, sumsOk: true });
+    expect((await sentTo({ ...v6, fragment: LATER6 })).verdict).toBe(DROP);
+    expect(d.dropped('DROP_TTL')).toBe(2);
+  });
+
+  it('is not answered where the fragment is of an error', async () => {
+    const error = { protocol: 'icmp', flags: 1, fragment: FIRST6 } as const;
+    expect((await sentTo({ ...v6, ...error })).verdict).toBe(DROP);
+    expect(d.dropped('DROP_TTL')).toBe(1);
+  });
+});
+
 describe('the way back', () => {
   it('leads to where a pair of addresses came in, hop count and header restored', async () => {
     offer();
@@ -133,9 +166,43 @@ describe.each([
     expect(await d.flows()).toBe(2);
   });
 
+  it('leaves one that ends within its ports by its own account to the host', async () => {
+    const short = fragment({ src, dst, fragment: first });
+    const [length, at] = header === 34 ? [24, 16] : [12, 18];
+    short.writeUInt16BE(length, at);
+    expect((await run('uplink_ingress', short, IN_ORDER)).verdict).toBe(NEXT);
+    expect(await d.flows()).toBe(0);
+  });
+
   it('leaves a later one whose first did not come to the host', async () => {
     expect((await run('uplink_ingress', fragment({ src, dst, fragment: later }), IN_ORDER)).verdict).toBe(
       NEXT,
     );
+  });
+});
+
+describe.each([4, 6] as const)('of an echo reply, IPv%i', (family) => {
+  let bed: FuzzBed;
+  beforeEach(async () => {
+    bed = await FuzzBed.start();
+  });
+  afterEach(() => bed.close());
+
+  it('open no flow, the later ones neither', async () => {
+    const { container: src, clients } = PLACES[family];
+    const [dst = ''] = clients;
+    const icmpType = ECHO[family][1];
+    const payload = Buffer.alloc(64, 7);
+    const whole = packet({ family, src, dst, protocol: 'icmp', icmpType, sport: 77, df: false, payload });
+    const runs = fragments(whole, 40, family, 1).map((part) => ({
+      program: PROGRAMS.indexOf('endpoint_ingress'),
+      ifindex: bed.ifindex('endpoint_ingress'),
+      flags: 0,
+      mark: IN_ORDER,
+      data: frame(GATEWAY_MAC, CONTAINER_MAC, ETHERTYPE[family], part),
+    }));
+    expect((await bed.runs.run(runs)).map(({ verdict }) => verdict)).toEqual([DROP, DROP]);
+    expect(bed.dataplane.dropped('DROP_NOT_A_FLOW')).toBe(2);
+    expect(await bed.dataplane.flows()).toBe(0);
   });
 });

@@ -2,13 +2,15 @@
 /**
  * Where Sluice does something else than netfilter, and why. Each entry says
  * exactly what comes out on either side, and has a script that shows it:
- * differences.test.ts fails where that is not so any more.
+ * differential.test.ts fails where that is not so any more.
  */
+import { EXTENSION, type Family } from '../support/craft.js';
 import type { Outcome } from '../support/play.js';
-import type { Station } from '../support/reference.js';
+import { addresses, type Station } from '../support/reference.js';
 import { ACK, FIN, type Flow, RST, type Script, type Step, SYN } from '../support/script.js';
 
 export interface Case {
+  family: Family;
   flow: Flow;
   step: Step;
   /** What the flow has sent before. */
@@ -20,7 +22,9 @@ export interface Case {
 export interface Difference {
   readonly name: string;
   readonly reason: string;
-  readonly example: Script;
+  /** IPv4 has it too, or IPv6, unless this says which alone. */
+  readonly family?: Family;
+  readonly example: (family: Family) => Script;
   applies(c: Case): boolean;
 }
 
@@ -38,37 +42,65 @@ function only(o: Outcome, to: Station | null, says: RegExp): boolean {
   );
 }
 
-const REFUSED = /tcp .* flags (4|20) .* id new|type 3 code 3 .* id new/;
-const EXCEEDED = /type 11 code 0 .* id new/;
-/** A reset before anything came back, or as the first that did. */
+const REFUSED = {
+  4: /tcp .* flags (4|20) .* id new|type 3 code 3 .* id new/,
+  6: /tcp .* flags (4|20) .* id new|type 1 code 4 .* id new/,
+};
+const EXCEEDED = { 4: /type 11 code 0 .* id new/, 6: /type 3 code 0 .* id new/ };
+/** A host says that it does not listen there. */
+const refused = (c: Case, o: Outcome): boolean => only(o, sender(c), REFUSED[c.family]);
+const exceeded = (c: Case, o: Outcome): boolean => only(o, sender(c), EXCEEDED[c.family]);
+/** In the name of the network's gateway. */
+const exceededAtGateway = (c: Case, o: Outcome): boolean =>
+  exceeded(c, o) && o.out.join().includes(`icmp ${addresses(c.family).gateway} > `);
+
+/** A reset before anything came back, or as the first that did. What came before the flow opened does not count. */
 function unansweredReset(before: readonly Step[]): boolean {
-  const at = before.findIndex((s) => ((s.flags ?? 0) & RST) !== 0);
-  return at >= 0 && before.slice(0, at).every((s) => s.from === 'client');
+  const opened = before.findIndex((s) => s.from === 'client');
+  const own = opened < 0 ? [] : before.slice(opened);
+  const at = own.findIndex((s) => ((s.flags ?? 0) & RST) !== 0);
+  return at >= 0 && own.slice(0, at).every((s) => s.from === 'client');
+}
+
+/** To netfilter this is the first of a flow the other way, from the port that the server itself knows. */
+function opensBack(c: Case): boolean {
+  const from = (port: number): RegExp => new RegExp(`tcp [^ ]+:${port} > .* id kept`);
+  return (
+    c.step.from === 'server' &&
+    c.flow.dport !== c.flow.serverPort &&
+    only(c.sluice, receiver(c), from(c.flow.dport)) &&
+    only(c.netfilter, receiver(c), from(c.flow.serverPort))
+  );
 }
 
 const withoutOptions = (o: Outcome): string =>
   o.out.map((l) => l.replace(/options [0-9a-f]+/, '')).join('\n');
 
+const withoutExtensions = (o: Outcome): string =>
+  o.out.map((l) => l.replace(/, extensions [0-9a-f]+/, '')).join('\n');
+
 const withoutSource = (o: Outcome): string => o.out.map((l) => l.replace(/icmp [^ ]+ >/, '')).join('\n');
 
-const MASQUERADE: Flow = {
+/** Flows between stations; `target` is filled in for the family. */
+type Sketch = Omit<Flow, 'target'> & { to?: Station };
+const MASQUERADE: Sketch = {
   kind: 'masquerade',
   protocol: 'udp',
   client: 'one',
   server: 'ext1',
+  to: 'ext1',
   sport: 5000,
-  target: '192.168.77.2',
   dport: 53,
   serverPort: 53,
 };
-const MASQUERADE_TCP: Flow = { ...MASQUERADE, protocol: 'tcp', dport: 80, serverPort: 80 };
-const PUBLISHED: Flow = {
+const MASQUERADE_TCP: Sketch = { ...MASQUERADE, protocol: 'tcp', dport: 80, serverPort: 80 };
+/** To the host's own address. */
+const PUBLISHED: Sketch = {
   kind: 'published',
   protocol: 'tcp',
   client: 'ext1',
   server: 'one',
   sport: 5001,
-  target: '192.168.77.1',
   dport: 8080,
   serverPort: 80,
 };
@@ -84,15 +116,19 @@ const PLAIN: Step = {
   ack: 0,
 };
 
-function example(flow: Flow, ...steps: Partial<Step>[]): Script {
-  return { family: 4, flows: [flow], steps: steps.map((s) => ({ ...PLAIN, ...s })) };
+function example({ to, ...flow }: Sketch, ...steps: Partial<Step>[]): (family: Family) => Script {
+  return (family) => {
+    const a = addresses(family);
+    const target = to ? a.station[to] : a.host;
+    return { family, flows: [{ ...flow, target }], steps: steps.map((s) => ({ ...PLAIN, ...s })) };
+  };
 }
 
 export const DIFFERENCES: readonly Difference[] = [
   {
     name: 'direct',
     reason: "a container's own address is not reachable from outside; netfilter forwards unless told not to",
-    example: example({ ...PUBLISHED, kind: 'direct', target: '10.99.0.11', dport: 80 }, {}),
+    example: example({ ...PUBLISHED, kind: 'direct', to: 'one', dport: 80 }, {}),
     applies: (c) =>
       c.flow.kind === 'direct' && c.step.from === 'client' && silent(c.sluice, 'direct_routing'),
   },
@@ -104,9 +140,8 @@ export const DIFFERENCES: readonly Difference[] = [
     applies: (c) =>
       c.flow.protocol === 'tcp' &&
       c.netfilter.remarks.invalid &&
-      (c.netfilter.out.length === 0 || only(c.netfilter, sender(c), REFUSED)) &&
-      (only(c.sluice, receiver(c), /tcp .* id kept/) ||
-        (c.step.ttl === 1 && only(c.sluice, sender(c), EXCEEDED))),
+      (c.netfilter.out.length === 0 || refused(c, c.netfilter)) &&
+      (only(c.sluice, receiver(c), /tcp .* id kept/) || (c.step.ttl === 1 && exceeded(c, c.sluice))),
   },
   {
     name: 'tcp-reset',
@@ -122,7 +157,7 @@ export const DIFFERENCES: readonly Difference[] = [
       c.flow.protocol === 'tcp' &&
       unansweredReset(c.before) &&
       only(c.sluice, receiver(c), /tcp .* id kept/) &&
-      (only(c.netfilter, sender(c), REFUSED) || c.netfilter.out.length === 0),
+      (refused(c, c.netfilter) || c.netfilter.out.length === 0 || opensBack(c)),
   },
   {
     name: 'tcp-backwards',
@@ -153,20 +188,20 @@ export const DIFFERENCES: readonly Difference[] = [
       (c.flow.kind === 'published' || c.flow.kind === 'hairpin') &&
       c.step.from === 'client' &&
       ((c.step.flags ?? 0) & (SYN | RST)) === 0 &&
-      (only(c.netfilter, receiver(c), /tcp .* id kept/) ||
-        (c.step.ttl === 1 && only(c.netfilter, sender(c), EXCEEDED))) &&
-      only(c.sluice, sender(c), REFUSED),
+      (only(c.netfilter, receiver(c), /tcp .* id kept/) || (c.step.ttl === 1 && exceeded(c, c.netfilter))) &&
+      refused(c, c.sluice),
   },
   {
     name: 'error-after-reset',
     reason:
       'a reset only marks a connection, so an error about it still finds its way; netfilter has forgotten it',
-    example: example(
-      PUBLISHED,
-      {},
-      { from: 'server', flags: RST | ACK, ack: 2 },
-      { from: 'server', what: 'error', icmp: [11, 0] },
-    ),
+    example: (family) =>
+      example(
+        PUBLISHED,
+        {},
+        { from: 'server', flags: RST | ACK, ack: 2 },
+        { from: 'server', what: 'error', icmp: family === 4 ? [11, 0] : [3, 0] },
+      )(family),
     applies: (c) =>
       c.flow.protocol === 'tcp' &&
       c.step.what === 'error' &&
@@ -182,8 +217,8 @@ export const DIFFERENCES: readonly Difference[] = [
     applies: (c) =>
       c.step.ttl === 1 &&
       c.flow.kind === 'hairpin' &&
-      only(c.sluice, sender(c), /icmp 10\.99\.0\.1 > .* type 11 code 0 .* id new/) &&
-      only(c.netfilter, sender(c), EXCEEDED) &&
+      exceededAtGateway(c, c.sluice) &&
+      exceeded(c, c.netfilter) &&
       withoutSource(c.sluice) === withoutSource(c.netfilter),
   },
   {
@@ -200,17 +235,43 @@ export const DIFFERENCES: readonly Difference[] = [
     applies: (c) =>
       c.step.ttl === 1 &&
       c.step.from === 'server' &&
-      only(c.sluice, sender(c), /icmp 10\.99\.0\.1 > .* type 11 code 0 .* id new/) &&
-      only(c.netfilter, sender(c), EXCEEDED) &&
+      exceededAtGateway(c, c.sluice) &&
+      exceeded(c, c.netfilter) &&
       withoutSource(c.sluice) === withoutSource(c.netfilter),
   },
   {
+    name: 'ttl-fragments',
+    reason:
+      "fragments to the host's address whose hop count ends there are the host's, which finds the port closed; netfilter says time exceeded",
+    example: example(
+      { ...PUBLISHED, protocol: 'udp', dport: 5300, serverPort: 53 },
+      { what: 'fragments', length: 900, df: false, ttl: 1 },
+    ),
+    applies: (c) =>
+      c.step.what === 'fragments' &&
+      c.step.ttl === 1 &&
+      exceeded(c, c.netfilter) &&
+      (c.sluice.out.length === 0 || refused(c, c.sluice)),
+  },
+  {
     name: 'route-options',
+    family: 4,
     reason: 'IP options travel as they are; the stack behind netfilter writes its address into Record Route',
     example: example(MASQUERADE, { options: '070b0400000000000000000000000000' }),
     applies: (c) =>
       c.step.options?.startsWith('07') === true &&
       c.sluice.out.length === 1 &&
       withoutOptions(c.sluice) === withoutOptions(c.netfilter),
+  },
+  {
+    name: 'atomic-fragment',
+    family: 6,
+    reason:
+      'a fragment header that makes no fragment travels as it is; netfilter puts the one fragment together, without it',
+    example: example(MASQUERADE, { extensions: [[EXTENSION.fragment, '000000000007']] }),
+    applies: (c) =>
+      c.step.extensions?.some(([type]) => type === EXTENSION.fragment) === true &&
+      c.sluice.out.length === 1 &&
+      withoutExtensions(c.sluice) === withoutExtensions(c.netfilter),
   },
 ];

@@ -3,8 +3,8 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { flow_flag } from '../../src/maps/generated/enums.js';
 import { dissect, ETHERTYPE, frame, packet } from '../support/craft.js';
-import { CLIENT, CONTAINER, CONTAINER_MAC, GATEWAY_MAC } from '../support/dataplane.js';
-import { FuzzBed, PEER, PEER_MAC } from '../support/fuzzbed.js';
+import { CONTAINER_MAC, GATEWAY_MAC } from '../support/dataplane.js';
+import { FuzzBed, PEER_MAC, PLACES } from '../support/fuzzbed.js';
 import { sleep } from '../support/process.js';
 
 let bed: FuzzBed;
@@ -13,20 +13,22 @@ beforeAll(async () => {
 });
 afterAll(() => bed.close());
 
-it('never sends two flows from one port to one place', async () => {
+it.each([4, 6] as const)('never sends two flows of IPv%i from one port to one place', async (family) => {
+  const { container, peer, clients } = PLACES[family];
+  const [dst = ''] = clients;
+  const table = bed.dataplane.maps[family === 4 ? 'flows4_new' : 'flows6_new'];
   const send = async (src: string, mac: string, ep: 'ep1' | 'ep2'): Promise<number> => {
-    const c = { family: 4 as const, src, dst: CLIENT, protocol: 'udp' as const, sport: 41000, dport: 53 };
-    const data = frame(GATEWAY_MAC, mac, ETHERTYPE[4], packet(c));
+    const c = { family, src, dst, protocol: 'udp' as const, sport: 41000, dport: 53 };
+    const data = frame(GATEWAY_MAC, mac, ETHERTYPE[family], packet(c));
     const [ran] = await bed.runs.run([
       { program: 0, ifindex: bed.ifindex('endpoint_ingress', ep), flags: 0, data },
     ]);
-    return dissect((ran as { data: Buffer }).data.subarray(14), 4)?.sport as number;
+    return dissect((ran as { data: Buffer }).data.subarray(14), family)?.sport as number;
   };
-  await send(CONTAINER, CONTAINER_MAC, 'ep1');
+  await send(container, CONTAINER_MAC, 'ep1');
   // the LRU takes the reply's half
-  for await (const [key, flow] of bed.dataplane.maps.flows4_new.entries())
-    if (flow.flags & flow_flag.FLOW_REPLY) bed.dataplane.maps.flows4_new.delete(key);
-  const other = await send(PEER, PEER_MAC, 'ep2');
+  for await (const [key, flow] of table.entries()) if (flow.flags & flow_flag.FLOW_REPLY) table.delete(key);
+  const other = await send(peer, PEER_MAC, 'ep2');
   await sleep(1100);
-  expect(await send(CONTAINER, CONTAINER_MAC, 'ep1')).not.toBe(other);
+  expect(await send(container, CONTAINER_MAC, 'ep1')).not.toBe(other);
 });

@@ -13,8 +13,7 @@ export interface Divergence {
 }
 
 /** Packets cross veths in the sender's own time; on a busy machine they may not. */
-const QUIET_MS = 4;
-const PATIENT_MS = 30;
+const QUIET_MS = [4, 30, 200];
 
 export class Differential {
   readonly #sluice: Side;
@@ -32,7 +31,12 @@ export class Differential {
 
   /** The first step that comes out differently for no known reason, also with more time. */
   async play(script: Script): Promise<Divergence | null> {
-    return (await this.#once(script, QUIET_MS)) && this.#once(script, PATIENT_MS);
+    let found: Divergence | null = null;
+    for (const quietMs of QUIET_MS) {
+      found = await this.#once(script, quietMs);
+      if (!found) return null;
+    }
+    return found;
   }
 
   async #once(script: Script, quietMs: number): Promise<Divergence | null> {
@@ -53,8 +57,8 @@ export class Differential {
         continue;
       }
       const before = script.steps.slice(0, index).filter((s) => s.flow === step.flow && s.what === 'packet');
-      const c: Case = { flow, step, before, sluice, netfilter };
-      const known = this.#differences.find((d) => d.applies(c));
+      const c: Case = { family: script.family, flow, step, before, sluice, netfilter };
+      const known = this.#differences.find((d) => (d.family ?? c.family) === c.family && d.applies(c));
       if (!known) return { script, step, sluice, netfilter };
       this.met.set(known.name, (this.met.get(known.name) ?? 0) + 1);
       parted.add(pathOf(flow));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What holds for every packet that goes through a program, whatever it is. */
-import { type Dissected, dissect, ETHERTYPE, type Family } from './craft.js';
+import { chain6, type Dissected, dissect, ETHERTYPE, type Family } from './craft.js';
 import type { FuzzedProgram } from './fuzzbed.js';
 
 const L3 = 14;
@@ -21,10 +21,14 @@ function fieldBytes(d: Dissected, field: Field, l3 = L3): number[] {
   return ports ? span(segment + 2, 2) : [];
 }
 
+/** Those of the header, and of what has one of its own. */
 function sumBytes(d: Dissected, l3 = L3): number[] {
+  const header = d.family === 4 ? [l3 + 10, l3 + 11] : [];
   const offset: Record<number, number> = { 6: 16, 17: 6, 1: 2, 58: 2 };
-  const at = l3 + d.headerLength + (offset[d.protocol] ?? 0);
-  return [...(d.family === 4 ? [l3 + 10, l3 + 11] : []), at, at + 1];
+  const own = offset[d.protocol];
+  if (own === undefined || isLater(d)) return header;
+  const at = l3 + d.headerLength + own;
+  return [...header, at, at + 1];
 }
 
 /** The host's own flows that were moved aside are translated as they pass. */
@@ -35,8 +39,12 @@ const TRANSLATED_IN_PASSING: Partial<Record<FuzzedProgram, readonly Field[]>> = 
 
 const ERRORS = { 4: [3, 11, 12], 6: [1, 2, 3, 4] } as const;
 const ICMP = { 4: 1, 6: 58 } as const;
+/** A fragment that has no header of layer 4. */
+const isLater = (d: Dissected): boolean => (d.fragment & 0x1fff) !== 0;
 const isError = (d: Dissected): boolean =>
-  d.protocol === ICMP[d.family] && (ERRORS[d.family] as readonly number[]).includes(d.segment[0] as number);
+  !isLater(d) &&
+  d.protocol === ICMP[d.family] &&
+  (ERRORS[d.family] as readonly number[]).includes(d.segment[0] as number);
 
 /** The same one's complement sum: 0 and 0xffff are one value. */
 const sameSum = (a: number | null, b: number | null): boolean => (a ?? 0) % 0xffff === (b ?? 0) % 0xffff;
@@ -69,16 +77,26 @@ function quotedBytes(error: Dissected): number[] {
   const quote = error.segment.subarray(8);
   const v4 = error.family === 4;
   if (quote.length < (v4 ? 20 : 40)) return [];
-  const headerLength = v4 ? ((quote[0] as number) & 15) * 4 : 40;
-  const d = { ...error, headerLength, protocol: quote[v4 ? 9 : 6] as number };
+  const chain = v4 ? null : chain6(quote);
+  const headerLength = chain ? chain.upper : ((quote[0] as number) & 15) * 4;
+  const d = { ...error, headerLength, protocol: chain ? chain.protocol : (quote[9] as number) };
   return [
     ...sumBytes(d, l3),
     ...(['src', 'dst', 'sport', 'dport'] as const).flatMap((f) => fieldBytes(d, f, l3)),
   ];
 }
 
-/** Null, or what is wrong with `out` as an answer to `data`. */
-export function checkPacket(program: FuzzedProgram, fate: Fate, data: Buffer, out: Buffer): string | null {
+/**
+ * Null, or what is wrong with `out` as an answer to `data`. `inOrder`: the
+ * packet had the mark of fragments that come in order.
+ */
+export function checkPacket(
+  program: FuzzedProgram,
+  fate: Fate,
+  data: Buffer,
+  out: Buffer,
+  inOrder: boolean,
+): string | null {
   if (fate === 'refused') return checkRefusal(data, out);
   if (out.length !== data.length) return `${data.length} bytes became ${out.length}`;
   if (fate === 'dropped' || out.equals(data)) return null;
@@ -88,13 +106,13 @@ export function checkPacket(program: FuzzedProgram, fate: Fate, data: Buffer, ou
   const before = dissect(data.subarray(L3), family);
   const after = dissect(out.subarray(L3), family);
   if (!before || !after) return 'changed, though it contradicts itself';
-  if ((before.fragment & 0x3fff) !== 0) return 'changed, though a fragment';
+  if (!inOrder && (before.fragment & 0x3fff) !== 0) return 'changed, though a fragment';
 
   const error = isError(before);
   const fields: readonly Field[] =
     fate === 'passed'
       ? (TRANSLATED_IN_PASSING[program] ?? [])
-      : ['macs', 'ttl', 'src', 'dst', ...(error ? [] : (['sport', 'dport'] as const))];
+      : ['macs', 'ttl', 'src', 'dst', ...(error || isLater(before) ? [] : (['sport', 'dport'] as const))];
   const may = new Set([
     ...sumBytes(before),
     ...fields.flatMap((f) => fieldBytes(before, f)),

@@ -71,7 +71,10 @@ export class Player {
     if (flow.kind === 'hairpin' && step.from === 'server' && !progress.seen) return null;
     const whole = this.#packet(flow, progress, step, index);
     if (!whole) return null;
-    const parts = step.what === 'fragments' ? fragments(whole, 8 * Math.ceil(step.length / 24)) : [whole];
+    const parts =
+      step.what === 'fragments'
+        ? fragments(whole, 8 * Math.ceil(step.length / 24), this.#script.family, ID + index)
+        : [whole];
     const to = this.#side.mac(this.#nextHop(flow, step, from));
     const frames = parts.map((part): [Station, Buffer] => [
       from,
@@ -117,6 +120,7 @@ export class Player {
       id: ID + index,
       df: step.df ?? step.what !== 'fragments',
       ...(step.options === undefined ? {} : { options: Buffer.from(step.options, 'hex') }),
+      extensions: (step.extensions ?? []).map(([type, body]) => [type, Buffer.from(body, 'hex')] as const),
     };
     if (step.what === 'error') {
       const about = progress.got[step.from];
@@ -139,7 +143,7 @@ export class Player {
         icmpType,
         icmpCode,
         rest,
-        payload: about.subarray(0, 64),
+        payload: about.subarray(0, family === 4 ? 64 : 104),
       });
     }
     const craft: Craft = {
@@ -167,19 +171,20 @@ export class Player {
     for (const { station, data, whole } of arrivals) {
       if (data.readUInt16BE(12) !== type) continue;
       const body = data.subarray(14);
+      const d = dissect(body, this.#script.family);
       const name = station as Station;
-      if (this.#script.family === 6 ? isNeighbourDiscovery(body) : body[9] === IGMP) continue;
-      if (this.#script.family === 6 || (body.readUInt16BE(6) & 0x3fff) === 0) {
+      if (d && isOfTheLink(d)) continue;
+      if (!d || (d.fragment & 0x3fff) === 0) {
         out.push({ station: name, data: body, whole });
         continue;
       }
-      const key = `${station} ${body.readUInt16BE(4)}`;
+      const key = `${station} ${d.id}`;
       const of = parts.get(key) ?? { station: name, data: [] };
       of.data.push(body);
       parts.set(key, of);
     }
     for (const { station, data } of parts.values()) {
-      const whole = reassemble(data);
+      const whole = reassemble(data, this.#script.family);
       if (whole) out.push({ station, data: whole, whole: true });
       else for (const part of data) out.push({ station, data: part, whole: true });
     }
@@ -209,6 +214,12 @@ export class Player {
       words.push(d.id === ID + index ? 'id kept' : 'id new', `fragment ${d.fragment & 0x7fff}`);
       if (d.headerLength > 20) words.push(`options ${data.subarray(20, d.headerLength).toString('hex')}`);
       if (d.headerResidue !== 0) words.push('HEADER SUM WRONG');
+    } else {
+      words.push(d.label === ID + index ? 'id kept' : 'id new', `fragment ${d.fragment}`);
+      // refragmentation picks identifications of its own
+      const id = d.id === 0 ? '' : d.id.toString(16).padStart(8, '0');
+      const extensions = data.subarray(40, d.headerLength).toString('hex').replace(id, '');
+      if (extensions !== '') words.push(`extensions ${extensions}`);
     }
     if (whole && d.noSum) words.push('no sum');
     else if (whole && d.residue !== null && d.residue !== 0) words.push('SUM WRONG');
@@ -220,9 +231,10 @@ function isError(d: Dissected): boolean {
   return ERROR_TYPES[d.protocol]?.includes(d.segment[0] as number) ?? false;
 }
 
-function isNeighbourDiscovery(body: Buffer): boolean {
-  const type = body[6] === 58 ? (body[40] as number) : 0;
-  return body[6] === 0 || (type >= 130 && type <= 137);
+/** About groups and neighbours: not the script's. */
+function isOfTheLink(d: Dissected): boolean {
+  const type = d.segment[0] as number;
+  return d.family === 4 ? d.protocol === IGMP : d.protocol === 58 && type >= 130 && type <= 143;
 }
 
 function describe(d: Dissected, port: (n: number) => string): string {

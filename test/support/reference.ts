@@ -7,6 +7,8 @@
  *   one 10.99.0.11 ─┐                          ┌─ ext1 192.168.77.2
  *                   ├─ 10.99.0.1  host  .77.1 ─┤
  *   two 10.99.0.12 ─┘                          └─ ext2 192.168.77.3
+ *
+ * and the same with fd00:99:: and 2001:db8:50::.
  */
 import { request } from 'node:http';
 import { join } from 'node:path';
@@ -16,12 +18,13 @@ import { bpfNative } from '../../src/native/bpf.js';
 import type { Family } from './craft.js';
 import { json, must } from './process.js';
 import { type Arrival, Stations } from './stations.js';
-import { EXT1, EXT2, HOST, Testbed } from './testbed.js';
+import { EXT1, EXT1_6, EXT2, EXT2_6, HOST, HOST_6, Testbed } from './testbed.js';
 
 export type Station = 'one' | 'two' | 'ext1' | 'ext2';
 export const STATIONS: readonly Station[] = ['one', 'two', 'ext1', 'ext2'];
 
 export interface Addresses {
+  readonly family: Family;
   readonly station: Record<Station, string>;
   readonly host: string;
   readonly gateway: string;
@@ -30,18 +33,26 @@ export interface Addresses {
   readonly stranger: string;
 }
 
-const ADDRESSES: Record<4, Addresses> = {
+const ADDRESSES: Record<Family, Addresses> = {
   4: {
+    family: 4,
     station: { one: '10.99.0.11', two: '10.99.0.12', ext1: EXT1, ext2: EXT2 },
     host: HOST,
     gateway: '10.99.0.1',
     subnet: '10.99.0.0/24',
     stranger: '203.0.113.9',
   },
+  6: {
+    family: 6,
+    station: { one: 'fd00:99::11', two: 'fd00:99::12', ext1: EXT1_6, ext2: EXT2_6 },
+    host: HOST_6,
+    gateway: 'fd00:99::1',
+    subnet: 'fd00:99::/64',
+    stranger: '2001:db8:dead::9',
+  },
 };
 
 export function addresses(family: Family): Addresses {
-  if (family !== 4) throw new Error(`the testbed has no addresses of family ${family}`);
   return ADDRESSES[family];
 }
 
@@ -96,9 +107,12 @@ function settle(bed: Testbed, host: string): void {
     'net.ipv4.conf.default.send_redirects=0',
   ]);
   must(host, ['ethtool', '-K', 'up0', 'tx', 'off', 'gro', 'off']);
+  must(host, ['sysctl', '-qw', 'net.ipv6.icmp.ratelimit=0']);
   for (const [netns, ip] of [
     [bed.ext1, EXT1],
     [bed.ext2, EXT2],
+    [bed.ext1, EXT1_6],
+    [bed.ext2, EXT2_6],
   ] as const)
     must(host, [
       'ip',
@@ -182,14 +196,16 @@ class Sluice extends Bed implements Side {
   async #fill(a: Addresses): Promise<void> {
     const { bed } = this;
     settle(bed, bed.host);
-    bed.ok('network', 'create', '--subnet', a.subnet, 'net', '-o', 'com.docker.network.bridge.name=br0');
+    const v6 = a.family === 6 ? ['--ipv6', '--subnet', a.subnet] : [];
+    const bridge = ['-o', 'com.docker.network.bridge.name=br0'];
+    bed.ok('network', 'create', '--subnet', ADDRESSES[4].subnet, ...v6, 'net', ...bridge);
     const ports = (station: string): string[] =>
       PUBLISHED.filter((p) => p.station === station).flatMap((p) => [
         '-p',
         `${p.port}:${p.to}/${p.protocol}`,
       ]);
     const box = (name: 'one' | 'two'): string =>
-      bed.container(name, 'net', '--ip', a.station[name], ...ports(name)).ns;
+      bed.container(name, 'net', a.family === 6 ? '--ip6' : '--ip', a.station[name], ...ports(name)).ns;
     this.#pins = pinnedMaps(bpfNative(), join(bed.bpffs, 'maps'));
     await this.open({ one: box('one'), two: box('two') }, 'br0');
   }
@@ -242,21 +258,23 @@ class Sluice extends Bed implements Side {
 
 /** The rules that an operator would write for the same job. */
 function ruleset(a: Addresses): string {
+  const ip = a.family === 6 ? 'ip6' : 'ip';
+  const at = (address: string): string => (a.family === 6 ? `[${address}]` : address);
   const dnat = PUBLISHED.map(
-    (p) => `fib daddr type local ${p.protocol} dport ${p.port} dnat to ${a.station[p.station]}:${p.to}`,
+    (p) => `fib daddr type local ${p.protocol} dport ${p.port} dnat to ${at(a.station[p.station])}:${p.to}`,
   );
-  return `table ip nat {
+  return `table ${ip} nat {
   chain prerouting {
     type nat hook prerouting priority dstnat;
     ${dnat.join('\n    ')}
   }
   chain postrouting {
     type nat hook postrouting priority srcnat;
-    ip saddr ${a.subnet} oifname != "br0" masquerade
-    ip saddr ${a.subnet} oifname "br0" ct status dnat masquerade
+    ${ip} saddr ${a.subnet} oifname != "br0" masquerade
+    ${ip} saddr ${a.subnet} oifname "br0" ct status dnat masquerade
   }
 }
-table ip filter {
+table ${ip} filter {
   chain forward {
     type filter hook forward priority filter;
     ct state invalid drop
@@ -283,14 +301,18 @@ class Netfilter extends Bed implements Side {
     const { host } = bed;
     settle(bed, host);
     must(host, ['ip', 'link', 'add', 'br0', 'type', 'bridge']);
-    must(host, ['ip', 'addr', 'add', `${a.gateway}/24`, 'dev', 'br0']);
+    const length = a.subnet.replace(/.*\//, '');
+    // an address that is still tentative would be no source for errors
+    const nodad = a.family === 6 ? ['nodad'] : [];
+    must(host, ['ip', 'addr', 'add', `${a.gateway}/${length}`, 'dev', 'br0', ...nodad]);
     must(host, ['ip', 'link', 'set', 'br0', 'up']);
     must(host, ['ethtool', '-K', 'br0', 'tx', 'off', 'gro', 'off']);
     const boxes = { one: bed.namespace(bed.box('one')), two: bed.namespace(bed.box('two')) };
     for (const name of ['one', 'two'] as const) {
-      bed.pair(host, `v-${name}`, null, boxes[name], 'eth0', `${a.station[name]}/24`);
+      bed.pair(host, `v-${name}`, null, boxes[name], 'eth0', null);
+      must(boxes[name], ['ip', 'addr', 'add', `${a.station[name]}/${length}`, 'dev', 'eth0', ...nodad]);
       must(host, ['ip', 'link', 'set', `v-${name}`, 'master', 'br0']);
-      must(boxes[name], ['ip', 'route', 'add', 'default', 'via', a.gateway]);
+      must(boxes[name], ['ip', `-${a.family}`, 'route', 'add', 'default', 'via', a.gateway]);
       const mac = macOf(boxes[name], 'eth0');
       // a bridge that has not learned yet, or has forgotten, would send to both
       must(host, ['bridge', 'fdb', 'replace', mac, 'dev', `v-${name}`, 'master', 'static']);
@@ -307,7 +329,7 @@ class Netfilter extends Bed implements Side {
         'permanent',
       ]);
     }
-    must(host, ['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+    must(host, ['sysctl', '-qw', 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1']);
     must(host, ['nft', '-f', '-'], ruleset(a));
     // Sluice does not track windows, on purpose
     must(host, ['sysctl', '-qw', 'net.netfilter.nf_conntrack_tcp_be_liberal=1']);

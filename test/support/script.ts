@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Scripts of packets: flows between stations, and steps that send one packet of a flow each. */
-import type { Family, Protocol } from './craft.js';
+import { EXTENSION, type Family, type Protocol } from './craft.js';
 import type { Random } from './random.js';
 import { addresses, PUBLISHED, type Station } from './reference.js';
 
@@ -32,6 +32,8 @@ export interface Step {
   readonly ttl: number;
   readonly tos: number;
   readonly options?: string;
+  /** IPv6: type, and what follows the length. */
+  readonly extensions?: readonly (readonly [type: number, body: string])[];
   readonly noSum?: boolean;
   readonly df?: boolean;
   /** Errors: type and code; echo: sent the wrong way round, as a request or reply. */
@@ -180,6 +182,26 @@ const RECORD_ROUTE = '070b0400000000000000000000000000';
 /** No-operation, router alert, record route. */
 const OPTIONS = ['01010100', '94040000', RECORD_ROUTE];
 
+/** Headers that travel along. */
+const PADDING = '010400000000';
+const EXTENSIONS: readonly (readonly [type: number, body: string])[][] = [
+  [[EXTENSION.hopByHop, PADDING]],
+  // router alert
+  [[EXTENSION.hopByHop, '050200000100']],
+  // of those that are skipped by who does not know them (RFC 4727)
+  [[EXTENSION.hopByHop, '1e0c000102030405060708090a0b']],
+  [[EXTENSION.destination, PADDING]],
+  // of a type without a meaning, with no segment left
+  [[EXTENSION.routing, 'fd0000000000']],
+  [
+    [EXTENSION.hopByHop, PADDING],
+    [EXTENSION.destination, PADDING],
+    [EXTENSION.routing, 'fd0000000000'],
+    [EXTENSION.destination, PADDING],
+  ],
+];
+const ATOMIC_FRAGMENT = [[EXTENSION.fragment, '000000000007']] as const;
+
 function stepOf(r: Random, family: Family, flows: readonly Flow[], talks: Talk[]): Step {
   const at = r.int(0, flows.length - 1);
   const flow = flows[at] as Flow;
@@ -202,9 +224,12 @@ function stepOf(r: Random, family: Family, flows: readonly Flow[], talks: Talk[]
     return { ...base, what: 'error', icmp: r.pick(ERRORS[family]), router: r.chance(0.3) };
   const options = family === 4 && base.ttl > 1 && r.chance(0.05) ? r.pick(OPTIONS) : undefined;
   // what an error of the host cites of a route that is being recorded is the kernel's own affair
-  const more = options === undefined || (flow.kind === 'host' && options === RECORD_ROUTE) ? {} : { options };
-  if (flow.protocol !== 'tcp' && family === 4 && r.chance(0.06))
-    return { ...base, what: 'fragments', length: r.int(600, 1400), df: false };
+  const extensions = family === 6 && r.chance(0.08) ? { extensions: r.pick(EXTENSIONS) } : {};
+  const more =
+    options === undefined || (flow.kind === 'host' && options === RECORD_ROUTE) ? extensions : { options };
+  if (flow.protocol !== 'tcp' && r.chance(0.06))
+    return { ...base, ...extensions, what: 'fragments', length: r.int(600, 1400), df: false };
+  if (family === 6 && r.chance(0.01)) Object.assign(more, { extensions: ATOMIC_FRAGMENT });
   if (flow.protocol === 'tcp') return { ...base, ...more, what: 'packet', ...tcpStep(r, talk) };
   talk.phase = 'open';
   if (flow.protocol === 'udp') return { ...base, ...more, what: 'packet', noSum: r.chance(0.15) };

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """BPF_PROG_TEST_RUN from inside a network namespace: `testrun.py PIN…`. Batches
 come on stdin and go to stdout, in little-endian: a count, then that many of
-{u8 program, u32 flags, u32 ifindex, u16 length, frame}; answered by as many of
+{u8 program, u32 flags, u32 ifindex, u32 mark, u16 length, frame}; answered by as many of
 {u32 errno, i32 verdict, u16 length, frame}. ifindex 0: no context is given."""
 import ctypes
 import struct
@@ -60,8 +60,9 @@ def main():
     while head := stdin.read(4):
         answers = []
         for _ in range(struct.unpack("<I", head)[0]):
-            program, flags, ifindex, length = struct.unpack("<BIIH", stdin.read(11))
+            program, flags, ifindex, mark, length = struct.unpack("<BIIIH", stdin.read(15))
             ctypes.memmove(data, stdin.read(length), length)
+            struct.pack_into("<I", context, 8, mark)
             struct.pack_into("<I", context, 40, ifindex)
             run = TestRun(
                 prog_fd=programs[program],

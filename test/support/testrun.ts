@@ -20,6 +20,7 @@ export interface Run {
   /** 0: none, as for XDP. */
   ifindex: number;
   flags: number;
+  mark?: number;
   data: Buffer;
 }
 
@@ -59,12 +60,13 @@ export class TestRuns {
     const count = Buffer.alloc(4);
     count.writeUInt32LE(batch.length);
     const parts: Buffer[] = [count];
-    for (const { program, flags, ifindex, data } of batch) {
-      const head = Buffer.alloc(11);
+    for (const { program, flags, ifindex, mark, data } of batch) {
+      const head = Buffer.alloc(15);
       head.writeUInt8(program, 0);
       head.writeUInt32LE(flags, 1);
       head.writeUInt32LE(ifindex, 5);
-      head.writeUInt16LE(data.length, 9);
+      head.writeUInt32LE(mark ?? 0, 9);
+      head.writeUInt16LE(data.length, 13);
       parts.push(head, data);
     }
     this.#child.stdin.write(Buffer.concat(parts));

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { drop_reason } from '../../src/maps/generated/enums.js';
 import { maps } from '../../src/maps/generated/maps.js';
+import { DIFFERENCES } from '../fuzz/differences.js';
 
 const ROOT = join(import.meta.dirname, '../..');
 const docs = readdirSync(join(ROOT, 'docs'))
@@ -31,4 +32,13 @@ it('explains every metric', () => {
     .map((m) => m[1] as string);
   expect(named.length).toBeGreaterThan(8);
   for (const name of named) expect(docs, name).toContain(`\`${name}\``);
+});
+
+it('lists the differences from netfilter that the fuzzer allows, and no other', () => {
+  const [, section = ''] = docs.split('## Differences from netfilter\n');
+  const listed = (section.split('\n## ')[0] as string).match(/^\| `.*$/gm);
+  const allowed = DIFFERENCES.map(
+    ({ name, family, reason }) => `| \`${name}\` | ${family ? `IPv${family}` : 'both'} | ${reason} |`,
+  );
+  expect(listed).toEqual(allowed);
 });

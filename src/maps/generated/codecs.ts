@@ -365,6 +365,7 @@ export const fragmentPortsCodec: Codec<t.FragmentPorts> = {
     to.writeUInt16BE(value.dport, at + 2);
     to.writeUInt8(value.protocol, at + 4);
     to.writeUInt8(value.again, at + 5);
+    to.writeUInt8(value.answer, at + 6);
   },
   decode(from, at) {
     return {
@@ -372,6 +373,7 @@ export const fragmentPortsCodec: Codec<t.FragmentPorts> = {
       dport: from.readUInt16BE(at + 2),
       protocol: from.readUInt8(at + 4),
       again: from.readUInt8(at + 5),
+      answer: from.readUInt8(at + 6),
     };
   },
 };

@@ -147,6 +147,7 @@ export interface FragmentPorts {
   dport: number;
   protocol: number;
   again: number;
+  answer: number;
 }
 
 export interface FragmentWay {
