@@ -217,26 +217,28 @@ describe('coming and going', () => {
     const b = await withLan();
     const ns = b.namespace(b.box('mine'));
     b.pair(ns, 'eth0', '10.9.9.1/24', b.ext3, 'mine0', null);
-    b.ok('sandbox', 'create', 'adopted', '--netns', `/run/netns/${ns}`);
-    b.ok('connect', 'lan', 'adopted');
+    const adopted = b.box('adopted');
+    b.ok('sandbox', 'create', adopted, '--netns', `/run/netns/${ns}`);
+    b.ok('connect', 'lan', adopted);
     expect(macvlansIn(ns)).toEqual(['eth1']);
     expect(pings(ns, EXT1)).toBe(true);
-    b.ok('disconnect', 'lan', 'adopted');
+    b.ok('disconnect', 'lan', adopted);
     expect(macvlansIn(ns)).toEqual([]);
     expect(linkIn(ns, 'eth0').addr_info).toMatchObject([{ local: '10.9.9.1' }]);
     expect(existsSync(join(b.bpffs, 'macvlan')) ? readdirSync(join(b.bpffs, 'macvlan')) : []).toEqual([]);
-    b.ok('sandbox', 'rm', 'adopted');
+    b.ok('sandbox', 'rm', adopted);
     b.ok('network', 'rm', 'lan');
   });
 
   it('leaves where the namespace is gone already', async () => {
     const b = await withLan();
     const ns = b.namespace(b.box('mine'));
-    b.ok('sandbox', 'create', 'adopted', '--netns', `/run/netns/${ns}`);
-    b.ok('connect', 'lan', 'adopted');
+    const adopted = b.box('adopted');
+    b.ok('sandbox', 'create', adopted, '--netns', `/run/netns/${ns}`);
+    b.ok('connect', 'lan', adopted);
     must(null, ['ip', 'netns', 'del', ns]);
-    b.ok('disconnect', 'lan', 'adopted');
-    b.ok('sandbox', 'rm', 'adopted');
+    b.ok('disconnect', 'lan', adopted);
+    b.ok('sandbox', 'rm', adopted);
   });
 
   it('goes on while the daemon is dead, and is adopted untouched by the next one', async () => {
