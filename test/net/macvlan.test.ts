@@ -306,8 +306,9 @@ describe('coming and going', () => {
   it('is removed by a daemon that knows nothing of it any more', async () => {
     const b = await withLan();
     const ns = b.namespace(b.box('mine'));
-    b.ok('sandbox', 'create', 'adopted', '--netns', `/run/netns/${ns}`);
-    b.ok('connect', 'lan', 'adopted');
+    const adopted = b.box('adopted');
+    b.ok('sandbox', 'create', adopted, '--netns', `/run/netns/${ns}`);
+    b.ok('connect', 'lan', adopted);
     must(b.host, ['ip', 'link', 'add', 'eth9', 'link', 'up0', 'netns', ns, 'type', 'macvlan']);
     await b.killDaemon('SIGKILL');
     rmSync(join(b.directory, 'state'), { recursive: true });
@@ -354,8 +355,9 @@ describe('coming and going', () => {
   it('goes with cleanup, also from namespaces that stay', async () => {
     const b = await withLan();
     const mine = b.namespace(b.box('mine'));
-    b.ok('sandbox', 'create', 'adopted', '--netns', `/run/netns/${mine}`);
-    b.ok('connect', 'lan', 'adopted');
+    const adopted = b.box('adopted');
+    b.ok('sandbox', 'create', adopted, '--netns', `/run/netns/${mine}`);
+    b.ok('connect', 'lan', adopted);
     const a = b.container('a', 'lan');
     // Keeps the namespace alive when its name is gone.
     const holder = b.background(a.ns, ['sleep', '1000']);
