@@ -2,8 +2,6 @@
 /** What the programs count. Labels come from the enumerations in bpf/maps/metrics.h. */
 import type { Registry } from 'prom-client';
 import type { DataplaneMaps } from '../src/maps/dataplane.js';
-import { configCodec } from '../src/maps/generated/codecs.js';
-import { configDefaults } from '../src/maps/generated/config.js';
 import {
   drop_reason,
   flow_protocol,
@@ -36,7 +34,12 @@ function total(values: readonly Traffic[], field: keyof Traffic): number {
   return Number(values.reduce((sum, v) => sum + v[field], 0n));
 }
 
-export function registerDataplane(registry: Registry, maps: DataplaneMaps): void {
+/** `ports`: those that masqueraded flows are offered, both ends included. */
+export function registerDataplane(
+  registry: Registry,
+  maps: DataplaneMaps,
+  ports: { first: number; last: number },
+): void {
   for (const [field, unit] of [
     ['packets', 'packets'],
     ['bytes', 'bytes'],
@@ -110,7 +113,7 @@ export function registerDataplane(registry: Registry, maps: DataplaneMaps): void
     type: 'gauge',
     read: () => [{ value: Number(collector()?.duration_ns ?? 0n) / 1e9 }],
   });
-  registerSnat(registry, maps);
+  registerSnat(registry, maps, ports.last - ports.first + 1);
   register(registry, {
     name: 'sluice_socket_operations_total',
     help: "operations on the host's own sockets that a published port has changed: translated, or refused (bind)",
@@ -123,8 +126,7 @@ export function registerDataplane(registry: Registry, maps: DataplaneMaps): void
   });
 }
 
-function registerSnat(registry: Registry, maps: DataplaneMaps): void {
-  const range = configCodec.decode(configDefaults, 0);
+function registerSnat(registry: Registry, maps: DataplaneMaps, offered: number): void {
   /** Random picks needed; the last entry of the map counts exhaustion. */
   const tries = (): number[] =>
     Array.from({ length: maps.snat_tries.descriptor.maxEntries }, (_, i) =>
@@ -156,7 +158,7 @@ function registerSnat(registry: Registry, maps: DataplaneMaps): void {
     name: 'sluice_snat_ports_offered',
     help: 'source ports that there are towards each destination',
     type: 'gauge',
-    read: () => [{ value: range.snat_port_max - range.snat_port_min + 1 }],
+    read: () => [{ value: offered }],
   });
   register(registry, {
     name: 'sluice_snat_port_exhausted_total',

@@ -70,26 +70,6 @@ static __always_inline bool publish_allows(const struct publish *publish, u32 id
 	return bpf_map_lookup_elem(&publish_allow, &source);
 }
 
-/*
- * A UDP socket of the host that is connected to this very peer: the packet is
- * an answer to it. TCP needs no such look: an answer is no bare SYN.
- */
-static __always_inline bool host_is_connected(struct __sk_buff *skb, const union any_key *key,
-					      bool v6)
-{
-	struct bpf_sock *sk;
-	bool connected;
-
-	if (key->protocol != IPPROTO_UDP)
-		return false;
-	sk = host_socket(skb, key, v6);
-	if (!sk)
-		return false;
-	connected = sk->dst_port;
-	bpf_sk_release(sk);
-	return connected;
-}
-
 /* Fills what a published flow's first half has in common on every hook. */
 static __always_inline void publish_target(const union any_key *key, const struct publish *publish,
 					   u32 id, struct flow *flow, bool v6)

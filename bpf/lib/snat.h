@@ -14,68 +14,8 @@
 #include "../maps/publish.h"
 #include "count.h"
 #include "flow.h"
+#include "holders.h"
 #include "limit.h"
-
-/* Index of a protocol's part of port_slots, or PORT_TABLES if it has none. */
-static __always_inline u32 port_table(u8 protocol, bool v6)
-{
-	u32 base = v6 ? PORT_TABLES_FAMILY : 0;
-
-	return protocol == IPPROTO_TCP	  ? base + PORT_TABLE_TCP
-	       : protocol == IPPROTO_UDP  ? base + PORT_TABLE_UDP
-	       : protocol == IPPROTO_SCTP ? base + PORT_TABLE_SCTP
-					  : PORT_TABLES;
-}
-
-/* The slot of a port, 0 where nothing is published. */
-static __always_inline u32 port_slot(u8 protocol, be16 port, bool v6)
-{
-	u32 table = port_table(protocol, v6);
-	u32 index = table << 16 | bpf_ntohs(port);
-	u32 *slot = table < PORT_TABLES ? bpf_map_lookup_elem(&port_slots, &index) : NULL;
-
-	return slot ? *slot : 0;
-}
-
-/* A socket of the host that a packet with this key would reach. */
-static __always_inline struct bpf_sock *host_socket(struct __sk_buff *skb, const union any_key *key,
-						    bool v6)
-{
-	struct bpf_sock_tuple tuple;
-	u32 size = v6 ? sizeof(tuple.ipv6) : sizeof(tuple.ipv4);
-
-	if (v6) {
-		__builtin_memcpy(tuple.ipv6.saddr, &key->v6.saddr, sizeof(ipv6_addr));
-		__builtin_memcpy(tuple.ipv6.daddr, &key->v6.daddr, sizeof(ipv6_addr));
-		tuple.ipv6.sport = key->sport;
-		tuple.ipv6.dport = key->dport;
-	} else {
-		tuple.ipv4.saddr = key->v4.saddr;
-		tuple.ipv4.daddr = key->v4.daddr;
-		tuple.ipv4.sport = key->sport;
-		tuple.ipv4.dport = key->dport;
-	}
-	if (key->protocol == IPPROTO_TCP)
-		return bpf_sk_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	if (key->protocol == IPPROTO_UDP)
-		return bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
-	return NULL;
-}
-
-/* A port of the host's own address that the host itself needs. */
-static __always_inline bool port_held_by_host(struct __sk_buff *skb, const union any_key *reply,
-					      bool v6)
-{
-	struct bpf_sock *sk;
-
-	if (port_slot(reply->protocol, reply->dport, v6))
-		return true;
-	sk = host_socket(skb, reply, v6);
-	if (!sk)
-		return false;
-	bpf_sk_release(sk);
-	return true;
-}
 
 /* errno-base.h */
 #define EEXIST 17

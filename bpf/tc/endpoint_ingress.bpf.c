@@ -30,7 +30,7 @@ static __always_inline bool answers_host(struct __sk_buff *skb, const struct pac
 	if (p->key.protocol == IPPROTO_TCP)
 		return !opens_flow(p);
 	if (p->key.protocol == IPPROTO_UDP)
-		return host_is_connected(skb, &p->key, v6);
+		return host_asked(skb, &p->key, v6);
 	return p->answer;
 }
 

@@ -35,8 +35,7 @@ static __always_inline int open_published(struct __sk_buff *skb, struct packet *
 		return -1;
 	publish = publish_find(&p->key, slot, &id, v6);
 	/* loopback is the host's own: its stack drops such a packet from outside */
-	if (!publish || is_loopback(key_daddr(&p->key, v6), v6) ||
-	    host_is_connected(skb, &p->key, v6))
+	if (!publish || is_loopback(key_daddr(&p->key, v6), v6) || host_asked(skb, &p->key, v6))
 		return -1;
 	if (source_is_martian(&p->key, v6))
 		return DROP_MARTIAN;

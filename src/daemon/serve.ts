@@ -201,7 +201,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const described = describeFeatures(features);
   const node = { name: config.nodeName, ip: config.nodeIp };
   const registry = new Registry();
-  registerDataplane(registry, dataplane.maps);
+  registerDataplane(registry, dataplane.maps, config.masqueradePorts);
   registerControl(registry, {
     version: VERSION,
     reconciler,

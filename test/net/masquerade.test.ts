@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What leaves a container, and what comes back to it. */
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { must, run } from '../support/process.js';
+import { must, run, until } from '../support/process.js';
 import { EXT1, EXT1_6, EXT2, HOST, HOST_6, HOST2, Testbed } from '../support/testbed.js';
 
 let bed: Testbed;
@@ -127,6 +128,55 @@ describe('the gateway', () => {
   });
 });
 
+describe('beside a bridge that netfilter masquerades', () => {
+  const TABLE =
+    'table ip theirs { chain post { type nat hook postrouting priority srcnat; ip saddr 10.9.0.0/24 masquerade; }; }';
+
+  it.each(['udp', 'tcp'] as const)('leaves the ports of its mappings to it: %s', async (protocol) => {
+    const theirs = bed.namespace(`theirs-${protocol}-${bed.suffix}`);
+    must(bed.host, ['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+    must(bed.host, ['ip', 'link', 'add', 'nf0', 'type', 'bridge']);
+    must(bed.host, ['ip', 'addr', 'add', '10.9.0.1/24', 'dev', 'nf0']);
+    must(bed.host, ['ip', 'link', 'set', 'nf0', 'up']);
+    bed.pair(bed.host, 'nf1', null, theirs, 'eth0', '10.9.0.2/24');
+    must(bed.host, ['ip', 'link', 'set', 'nf1', 'master', 'nf0']);
+    must(theirs, ['ip', 'route', 'add', 'default', 'via', '10.9.0.1']);
+    must(bed.host, ['nft', TABLE]);
+    try {
+      if (protocol === 'udp') {
+        expect(bed.udp(theirs, EXT1, 9000, { sport: 5500 })).toBe(`${HOST}:5500 hello`);
+        const ours = bed.udp(one.ns, EXT1, 9000, { sport: 5500 });
+        expect(ours).toMatch(new RegExp(`^${HOST}:(?!5500 )\\d+ hello$`));
+        expect(bed.udp(theirs, EXT1, 9000, { sport: 5500 })).toBe(`${HOST}:5500 hello`);
+        // one publishes this port, of which netfilter knows nothing
+        expect(bed.udp(theirs, EXT1, 9000, { sport: 6000 })).toBe(`${HOST}:6000 hello`);
+        return;
+      }
+      // some two seconds
+      const slow = ['--limit-rate', '10M', '-o', '/dev/null', '-w', '%{size_download}'];
+      const url = `http://${EXT1}:8000`;
+      const download = bed.background(theirs, [
+        'curl',
+        '-s',
+        '--local-port',
+        '5500',
+        ...slow,
+        `${url}/20000000`,
+      ]);
+      const tracked = (): string => readFileSync(`/proc/${bed.daemon?.pid}/net/nf_conntrack`, 'utf8');
+      await until(() => /tcp .*ESTABLISHED .*sport=5500/.test(tracked()), 'the download has begun');
+      const ours = bed.curl(one.ns, `${url}/port`, '--local-port', '5500').out;
+      expect(ours).toMatch(new RegExp(`^${HOST}:(?!5500$)\\d+$`));
+      expect(await download.end()).toBe(0);
+      expect(download.out).toBe('20000000');
+    } finally {
+      run(bed.host, ['nft', 'delete', 'table', 'ip', 'theirs']);
+      run(bed.host, ['ip', 'link', 'del', 'nf0']);
+      run(bed.host, ['ip', 'link', 'del', 'nf1']);
+    }
+  });
+});
+
 describe('a network without masquerade', () => {
   it("is routed with the containers' own addresses, both ways", async () => {
     bed.ok('network', 'create', '-o', 'masquerade=false', 'routed');
@@ -141,7 +191,7 @@ describe('a network without masquerade', () => {
 describe('with exemptions and a range of its own', () => {
   let own: Testbed;
   let box: { ns: string; ip: string; ip6: string };
-  const FLAGS = ['--masquerade-ports', '40000-40999'];
+  const FLAGS = ['--masquerade-ports', '40000-40999', '--metrics', '127.0.0.1:9477'];
   const EXEMPT = ['192.168.77.2/32', `${EXT1_6}/128`].flatMap((cidr) => ['--masquerade-except', cidr]);
 
   beforeAll(async () => {
@@ -181,6 +231,9 @@ describe('with exemptions and a range of its own', () => {
     await own.udpEcho(own.ext2, 9000);
     expect(own.udp(box.ns, EXT2, 9000, { sport: 5001 })).toBe(`${HOST}:5001 hello`);
     expect(own.udp(other.ns, EXT2, 9000, { sport: 5001 })).toMatch(new RegExp(`^${HOST}:40\\d{3} hello$`));
+    expect(own.curl(own.host, 'http://127.0.0.1:9477/metrics').out).toMatch(
+      /^sluice_snat_ports_offered 1000$/m,
+    );
   });
 
   it('forgets an exemption that the next daemon is not given', async () => {

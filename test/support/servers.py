@@ -18,7 +18,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         size = int(self.path[1:]) if self.path[1:].isdigit() else 0
-        self.answer(b"x" * size if size else self.client_address[0].encode())
+        asks = name(self.client_address) if self.path == "/port" else self.client_address[0]
+        self.answer(b"x" * size if size else asks.encode())
 
     def do_POST(self):
         """Says how many bytes came."""
