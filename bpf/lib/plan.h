@@ -3,8 +3,7 @@
 #ifndef SLUICE_LIB_PLAN_H
 #define SLUICE_LIB_PLAN_H
 
-#include "../maps/exempt.h"
-#include "config.h"
+#include "exempt.h"
 #include "fib.h"
 #include "flow.h"
 #include "parse.h"
@@ -54,26 +53,6 @@ static __always_inline int plan_published(struct __sk_buff *skb, struct packet *
 	return DROP_NONE;
 }
 
-/* Containers keep their own addresses towards this destination. */
-static __always_inline bool is_exempt(const union any_key *key, bool v6)
-{
-	struct exempt_key to;
-
-	if (!config.exempt)
-		return false;
-	/* no initialiser: as a constant it would be put beside the configuration */
-	to.prefix_length = 128;
-	if (v6) {
-		to.destination = key->v6.daddr;
-	} else {
-		to.destination.word[0] = 0;
-		to.destination.word[1] = 0;
-		to.destination.word[2] = bpf_htonl(0xffff);
-		to.destination.word[3] = key->v4.daddr;
-	}
-	return bpf_map_lookup_elem(&masquerade_exempt, &to);
-}
-
 /* The first packet to somewhere else than this host. */
 static __always_inline int plan_outbound_family(struct __sk_buff *skb, struct packet *p,
 						const struct endpoint *ep, u32 ep_slot, bool v6)
@@ -113,7 +92,7 @@ static __always_inline int plan_outbound_family(struct __sk_buff *skb, struct pa
 		return DROP_NO_UPLINK;
 	if (p->tcp_flags & TCP_RST || p->answer)
 		return DROP_NOT_A_FLOW;
-	masquerade = net->flags & NETWORK_MASQUERADE && !is_exempt(&p->key, v6);
+	masquerade = net->flags & NETWORK_MASQUERADE && !is_exempt(key_daddr(&p->key, v6), v6);
 	if (!masquerade)
 		addr_copy(flow_saddr(flow, v6), key_saddr(&p->key, v6), v6);
 	else if (addr_is_set(&route.source, v6))
