@@ -62,6 +62,26 @@ export interface PortRow {
   readonly ipv6: boolean;
 }
 
+/**
+ * As a port, but whoever asked for it takes the other end away, names it and
+ * configures it. That end is born in the daemon's own namespace, and is not
+ * looked at again.
+ */
+export interface LentPortRow {
+  readonly kind: 'lent-port';
+  /** Host-side name. */
+  readonly link: string;
+  readonly bridge: string;
+  /** The name that the other end is born with. */
+  readonly peer: string;
+  /** Of the other end. */
+  readonly mac: string;
+  /** Bytes; null: the lowest MTU of the uplinks when it is made. It then stays, as that of the other end does. */
+  readonly mtu: number | null;
+  /** False: a pair that is missing is lost, and is not made again. */
+  readonly make: boolean;
+}
+
 export type MacvlanMode = 'bridge' | 'private' | 'vepa' | 'passthru';
 
 /** A macvlan link in a sandbox, on a link of the host. */
@@ -226,6 +246,7 @@ export type Row =
   | SandboxFilesRow
   | BridgeRow
   | PortRow
+  | LentPortRow
   | MacvlanRow
   | NeighbourRow
   | FdbRow
@@ -248,6 +269,7 @@ export function rowKey(row: Row): string {
       return row.name;
     case 'bridge':
     case 'port':
+    case 'lent-port':
     case 'uplink':
     case 'reassembly':
       return row.link;
@@ -284,6 +306,7 @@ export const ROW_ORDER: readonly RowKind[] = [
   'bridge',
   'dp-network',
   'port',
+  'lent-port',
   'macvlan',
   'neighbour',
   'fdb',

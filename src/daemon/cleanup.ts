@@ -46,9 +46,10 @@ export async function cleanup(
     await removeLinks(config, netlink, new Netns(net), new Attacher(bpfNative(), features), tell);
     await giveBackPorts(config, tell);
     removePins(config.bpffs, tell);
-    if (existsSync(config.socket)) {
-      rmSync(config.socket);
-      tell(`socket ${config.socket}`);
+    for (const socket of [config.socket, config.dockerPlugin]) {
+      if (socket === null || !existsSync(socket)) continue;
+      rmSync(socket);
+      tell(`socket ${socket}`);
     }
     if (state && existsSync(config.stateDir)) {
       rmSync(config.stateDir, { recursive: true });

@@ -51,11 +51,14 @@ export class Testbed {
   readonly #background: Background[] = [];
   readonly #daemonFlags: string[];
 
-  private constructor(daemonFlags: string[]) {
-    this.#daemonFlags = daemonFlags;
+  private constructor(daemonFlags: string[] | ((directory: string) => string[])) {
+    this.#daemonFlags = typeof daemonFlags === 'function' ? daemonFlags(this.directory) : daemonFlags;
   }
 
-  static async start(options: { daemonFlags?: string[]; daemon?: boolean } = {}): Promise<Testbed> {
+  /** `daemonFlags`: fixed, or made from the testbed's directory. */
+  static async start(
+    options: { daemonFlags?: string[] | ((directory: string) => string[]); daemon?: boolean } = {},
+  ): Promise<Testbed> {
     const bed = new Testbed(options.daemonFlags ?? []);
     try {
       bed.#topology();
@@ -132,7 +135,7 @@ export class Testbed {
       join(this.directory, 'state'),
       '--bpffs',
       this.bpffs,
-      '--no-docker',
+      ...(this.#daemonFlags.includes('--docker-plugin') ? [] : ['--no-docker']),
       ...(this.#daemonFlags.some((f) => f.startsWith('--metrics')) ? [] : ['--no-metrics']),
       ...this.#daemonFlags,
     ];
