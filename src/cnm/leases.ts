@@ -141,7 +141,7 @@ export class Leases {
     if (!address) throw new SluiceError('invalid_argument', `'${text}' is not an IP address`);
     const holder = pool.addresses.holder(address);
     if (holder !== undefined) {
-      const who = holder === 'gateway' ? 'a gateway' : this.#nameOf(formatAddress(address));
+      const who = holder === 'gateway' ? "a network's gateway" : this.#nameOf(formatAddress(address));
       throw new SluiceError('address_taken', `${text} belongs to ${who}`, {
         field: 'address',
         hint: 'choose another address, or none for an automatic one',

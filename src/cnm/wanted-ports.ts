@@ -90,7 +90,8 @@ function takeOne(port: WantedPort, take: (specs: PortSpec[]) => void): void {
 /** A range comes as one mapping for each port; as one mapping it costs the dataplane one row. */
 function mergeRuns(ports: readonly WantedPort[]): PortSpec[] {
   const runs: PortSpec[] = [];
-  for (const port of ports) {
+  const offset = (port: WantedPort): number => port.hostPort - port.port;
+  for (const port of [...ports].sort((a, b) => offset(a) - offset(b))) {
     const last = runs.at(-1);
     const follows =
       last !== undefined &&
