@@ -101,7 +101,7 @@ export class Networks {
   async remove(ref: string, dryRun: boolean): Promise<void | Plan> {
     const { state } = this.#context;
     const { id, name, origin } = state.networks.resolve(ref);
-    if (origin) refuseForeign('network', name, 'docker network rm');
+    if (origin) refuseForeign('network', name, 'docker network rm, or --force if Docker has forgotten it');
     return this.removeOwn(id, name, dryRun);
   }
 

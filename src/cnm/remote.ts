@@ -16,6 +16,7 @@ import { peerLink, portLink } from './drivers/bridge.js';
 import { findDriver } from './drivers/registry.js';
 import { addJoin, addLeave, planEndpoint, type SandboxFacts } from './joining.js';
 import type { Networks } from './networks.js';
+import { reserveHostAddresses } from './parents.js';
 import { formatPortMapping } from './portspec.js';
 import { type HostSockets, releasePorts } from './publishing.js';
 import type { EndpointRecord, NetworkRecord, SandboxRecord, WantedPort } from './records.js';
@@ -151,7 +152,9 @@ export class Remote {
   async leave(id: string): Promise<void> {
     const { state, emit } = this.#context;
     await this.#alone(id, async (endpoint) => {
-      if (!endpoint.join) return;
+      const network = state.networks.of(endpoint.network);
+      // Nothing of it is on the host until it comes back, which is before it is removed.
+      if (!endpoint.join || !findDriver(network.driver).dataplane) return;
       const sandbox = state.sandboxes.of(endpoint.join.sandbox);
       await this.#change(`endpoint '${endpoint.name}' could not leave`, true, (change) => {
         const remote = endpoint.remote && { ...endpoint.remote, published: false };
@@ -216,7 +219,10 @@ export class Remote {
     if (network.ipv6 && ipv6 === null) {
       throw new SluiceError('invalid_argument', `network '${network.name}' has IPv6, the endpoint has none`);
     }
-    const sockets = await lookAtSocketsOf(host, ports);
+    const [sockets] = await Promise.all([
+      lookAtSocketsOf(host, ports),
+      reserveHostAddresses(this.#context, network),
+    ]);
     return this.#change('the endpoint could not be created', false, (change) => {
       const built = buildEndpoint(
         this.#context,
@@ -462,10 +468,11 @@ export class Remote {
     const dead: EndpointRecord[] = [];
     for (const endpoint of state.endpoints.all()) {
       const { id, remote, join, created } = endpoint;
-      if (!remote || id === request?.id || !findDriver(state.networks.of(endpoint.network).driver).dataplane)
-        continue;
+      if (!remote || id === request?.id) continue;
       const wanted = endpoint.network === network.id && request !== null && meets(endpoint, request);
-      const lost = join !== null && !(await host.linkExists(portLink(id)));
+      const { dataplane } = findDriver(state.networks.of(endpoint.network).driver);
+      // Of what is all inside nobody can tell but the engine, which gives its address to another.
+      const lost = join !== null && (dataplane ? !(await host.linkExists(portLink(id))) : wanted);
       const back = join === null || (await host.linkExists(peerLink(id)));
       if (lost || (back && (wanted || age(clock.now(), created)))) dead.push(endpoint);
     }

@@ -102,6 +102,20 @@ export interface MacvlanRow {
   readonly ipv6: boolean;
 }
 
+/** As a macvlan link, but whoever asked for it takes it away, names it and configures it. */
+export interface LentMacvlanRow {
+  readonly kind: 'lent-macvlan';
+  /** The name that it is born with, in the daemon's own namespace, and may come back with. */
+  readonly link: string;
+  readonly parent: string;
+  readonly mode: MacvlanMode;
+  readonly mac: string;
+  /** Bytes; null: the parent's. */
+  readonly mtu: number | null;
+  /** False: it has been taken away, wherever that is. */
+  readonly make: boolean;
+}
+
 /** A permanent neighbour entry of the host. */
 export interface NeighbourRow {
   readonly kind: 'neighbour';
@@ -248,6 +262,7 @@ export type Row =
   | PortRow
   | LentPortRow
   | MacvlanRow
+  | LentMacvlanRow
   | NeighbourRow
   | FdbRow
   | DataplaneNetworkRow
@@ -270,6 +285,7 @@ export function rowKey(row: Row): string {
     case 'bridge':
     case 'port':
     case 'lent-port':
+    case 'lent-macvlan':
     case 'uplink':
     case 'reassembly':
       return row.link;
@@ -308,6 +324,7 @@ export const ROW_ORDER: readonly RowKind[] = [
   'port',
   'lent-port',
   'macvlan',
+  'lent-macvlan',
   'neighbour',
   'fdb',
   'dp-endpoint',

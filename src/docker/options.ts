@@ -20,7 +20,7 @@ export interface NetworkOptions {
 }
 
 /** The drivers of ours that a network may be of. */
-const DRIVERS: readonly string[] = ['bridge'];
+const DRIVERS: readonly string[] = ['bridge', 'macvlan'];
 
 export function networkOptions(bag: Bag): NetworkOptions {
   const given = stringMap(bag?.[GENERIC]);

@@ -49,7 +49,7 @@ describe('networks', () => {
       origin: 'docker',
       subnets: [{ cidr: '10.90.0.0/24', gateway: '10.90.0.1' }],
     });
-    expect(bed.cli('network', 'rm', id).err).toMatch(/is Docker's \(use docker network rm\)/);
+    expect(bed.cli('network', 'rm', id).err).toMatch(/is Docker's \(use docker network rm, or --force/);
     expect(bed.cli('network', 'prune').code).toBe(0);
     expect(docker.ok('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Subnet}}', 'web')).toBe(
       '10.90.0.0/24',

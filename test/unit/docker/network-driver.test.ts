@@ -59,7 +59,7 @@ describe('a network', () => {
 
   it('with an id of swarm’s has one of ours that stays the same', async () => {
     await plugin.ok('NetworkDriver.CreateNetwork', network('x0q8iy7fzzhj4bmqxq3hnsx6l'));
-    const [{ id }] = plugin.model.networks() as [{ id: string }];
+    const id = plugin.model.networks()[0]?.id;
     expect(id).toMatch(/^[0-9a-f]{64}$/);
     await plugin.ok('NetworkDriver.CreateNetwork', network('x0q8iy7fzzhj4bmqxq3hnsx6l'));
     await plugin.ok('NetworkDriver.DeleteNetwork', { NetworkID: 'x0q8iy7fzzhj4bmqxq3hnsx6l' });
@@ -91,8 +91,8 @@ describe('a network', () => {
     await plugin.ok('NetworkDriver.CreateNetwork', network(NET));
     await start(1, '10.50.0.2');
     const { model } = plugin;
-    const [{ name }] = model.endpoints() as [{ name: string }];
-    const [box] = model.sandboxes() as [{ name: string }];
+    const name = model.endpoint(endpointId(1)).name;
+    const box = model.sandboxes()[0]?.name ?? '';
     for (const change of [
       () => model.removeNetwork(NET),
       () => model.createEndpoint({ name: 'x', network: NET }),
@@ -100,7 +100,7 @@ describe('a network', () => {
       () => model.removeEndpoint(name),
       () => model.publish(name, ['81:81']),
       () => model.unpublish(name, ['8080:80']),
-      () => model.connect(box.name, { network: NET }),
+      () => model.connect(box, { network: NET }),
     ]) {
       await expect(change()).rejects.toMatchObject({ code: 'forbidden' });
     }
@@ -166,8 +166,10 @@ describe('an endpoint', () => {
 
   it('is published at once where there is no gateway, since Docker will not ask for it', async () => {
     const { IPv4Data, ...rest } = network(OTHER_NET, '10.51.0.0/24');
-    const [{ Pool }] = IPv4Data as [{ Pool: string }];
-    await plugin.ok('NetworkDriver.CreateNetwork', { ...rest, IPv4Data: [{ Pool }] });
+    await plugin.ok('NetworkDriver.CreateNetwork', {
+      ...rest,
+      IPv4Data: IPv4Data.map(({ Pool }) => ({ Pool })),
+    });
     const list = [port(8080, 80)];
     await plugin.ok('NetworkDriver.CreateEndpoint', endpoint(1, '10.51.0.2', list, OTHER_NET));
     const answer = await plugin.ok('NetworkDriver.Join', join(1, 'box', list, OTHER_NET));

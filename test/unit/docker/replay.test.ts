@@ -132,7 +132,7 @@ class Replay {
         expect(answer.Address).toMatch(new RegExp(`^${request?.Address}/\\d+$`));
         break;
       case 'NetworkDriver.CreateEndpoint': {
-        const { MacAddress } = request?.Interface as { MacAddress: string };
+        const { MacAddress } = Object(request).Interface as { MacAddress: string };
         expect(answer).toEqual({
           Interface: MacAddress ? {} : { MacAddress: expect.stringMatching(/^02(:[0-9a-f]{2}){5}$/) },
         });
