@@ -48,6 +48,18 @@ export async function makeWay({ path, flag, directoryMode = 0o755 }: SocketPlace
   }
 }
 
+/** Removes a socket whose daemon is dead. Answers whether there was one. */
+export async function removeDead(place: SocketPlace): Promise<boolean> {
+  try {
+    if (!lstatSync(place.path).isSocket() || (await isAnswered(place))) return false;
+    unlinkSync(place.path);
+    return true;
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw e instanceof SluiceError ? e : unusable(place, e);
+  }
+}
+
 /** sun_path holds 108 bytes, one of them the terminating zero (unix(7)); libuv cuts longer ones. */
 const MAX_PATH = 107;
 

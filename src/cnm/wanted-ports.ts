@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Ports as another engine asks for them: one by one, in any order, with a choice of host ports. */
+import { familyOf } from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
 import type { Change } from './change.js';
 import type { Context } from './context.js';
 import type { HostView } from './host.js';
+import { checkHostIp4, parseHostIp6 } from './hostip.js';
 import type { PortSpec } from './portspec.js';
 import { range } from './portspec.js';
 import { allocatePorts, type HostSockets, lookAtSockets, type PortRequests } from './publishing.js';
@@ -110,9 +112,18 @@ function spec(port: WantedPort, hostPort: number | null): PortSpec {
   return { hostIp: hostIp(port), hostPort, port: port.port, portEnd: port.port, protocol: port.protocol };
 }
 
-/** null: the network's default. */
-function hostIp(port: WantedPort): string | null {
-  return port.hostIp === '' ? null : port.hostIp;
+/** In its one spelling; null: the network's default. */
+function hostIp({ hostIp: text }: WantedPort): string | null {
+  if (text === '') return null;
+  const refuse = (why: string): never => {
+    throw new SluiceError('invalid_argument', `host address of a port: ${why}`, {
+      field: 'ports',
+      hint: 'give an address of this host, or none for all',
+    });
+  };
+  if (familyOf(text) === 6) return parseHostIp6(text, refuse);
+  checkHostIp4(text, refuse);
+  return text;
 }
 
 function compare(a: string, b: string): number {

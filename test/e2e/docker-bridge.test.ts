@@ -32,6 +32,7 @@ describe('beside Docker’s bridge', () => {
 
   it('each refuses the ports of the other', () => {
     docker.web('bridged', '-p', '8090:80');
+    expect(seen(`http://${HOST}:8090`)).not.toBe('');
     const ours = docker.refused(
       'run',
       '--name',

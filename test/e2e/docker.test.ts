@@ -302,6 +302,33 @@ describe('several networks', () => {
     docker.ok('network', 'rm', 'other');
   });
 
+  it('take many containers at a time, and let them go at a time', async () => {
+    const names = Array.from({ length: 8 }, (_, i) => `many${i}`);
+    const before = endpoints().length;
+    const starts = names.map((name) =>
+      docker.background(
+        'run',
+        '-d',
+        '--name',
+        name,
+        '--network',
+        'web',
+        '-p',
+        '82',
+        'box',
+        'sleep',
+        '1000000',
+      ),
+    );
+    for (const start of starts) expect(await start.end()).toBe(0);
+    const all = endpoints();
+    expect(all).toHaveLength(before + names.length);
+    expect(new Set(all.map(({ ipv4 }) => ipv4)).size).toBe(all.length);
+    const removals = names.map((name) => docker.background('rm', '-f', name));
+    for (const removal of removals) expect(await removal.end()).toBe(0);
+    expect(endpoints()).toHaveLength(before);
+  });
+
   it('have the names of their containers', () => {
     docker.idle('asker', '--network', 'web');
     expect(docker.ok('exec', 'asker', 'nslookup', 'c1')).toContain(docker.settings('c1', 'web').ip);

@@ -306,6 +306,18 @@ describe('ports', () => {
     );
   });
 
+  it.each([
+    [{ HostIP: 'ff02::1' }, /is not an address of a host/],
+    [{ HostIP: 'nonsense' }, /is not an IPv4 address/],
+    [{ HostIP: '::' }, /has no IPv6 address/],
+    [{ Proto: 1 }, /port 80 of protocol 1 cannot be published/],
+    [{ Proto: 132 }, /an SCTP port is published on the host's port of the same number only/],
+  ])('of %o are refused', async (more, why) => {
+    const request = endpoint(1, '10.50.0.2', [port(8080, 80, more)]);
+    expect(await plugin.refused('NetworkDriver.CreateEndpoint', request)).toMatch(why);
+    expect(plugin.model.endpoints()).toEqual([]);
+  });
+
   it('that a process of the host holds are refused with the endpoint', async () => {
     plugin.host.sockets.push({ protocol: 'tcp', address: '0.0.0.0', port: 8080 });
     const why = await plugin.refused(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -94,12 +94,15 @@ describe('the socket', () => {
     await listen();
     await expect(listen()).rejects.toMatchObject({ code: 'daemon_running' });
     await close?.();
-    const dead = createServer().listen(path);
-    await new Promise((resolve) => dead.once('listening', resolve));
-    chmodSync(path, 0o600);
-    // Closed without being unlinked, as by kill -9.
-    (dead as unknown as { _handle: { close(): void } })._handle.close();
-    if (!existsSync(path)) writeFileSync(path, '');
-    await listen().catch((e: unknown) => expect(e).toMatchObject({ code: 'environment' }));
+    // Bound and closed without being unlinked, as by kill -9.
+    const bind = 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])';
+    execFileSync('/usr/bin/python3', ['-c', bind, path]);
+    expect(existsSync(path)).toBe(true);
+    await listen();
+    expect(await speak(head('Plugin.Activate', 0))).toContain('Implements');
+    await close?.();
+    close = undefined;
+    writeFileSync(path, 'mine');
+    await expect(listen()).rejects.toMatchObject({ code: 'environment' });
   });
 });
