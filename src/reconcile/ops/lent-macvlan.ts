@@ -7,8 +7,6 @@ import { ifPresent } from './absent.js';
 import type { MacvlanOptions } from './macvlan.js';
 import { usableParent } from './parent.js';
 
-const OWN_NETNS = '/proc/self/ns/net';
-
 /** Macvlan links that somebody else takes away, and may put back for us to remove. */
 export class LentMacvlanOps implements Ops<LentMacvlanRow> {
   readonly #o: Omit<MacvlanOptions, 'netns' | 'tables'>;
@@ -33,7 +31,7 @@ export class LentMacvlanOps implements Ops<LentMacvlanRow> {
       mode: row.mode,
       mac: row.mac,
       mtu: row.mtu ?? parent.mtu,
-      netns: OWN_NETNS,
+      netns: null,
     });
     const made = await netlink.linkByName(row.link);
     if (made === undefined) throw new SluiceError('kernel', `link ${row.link} is gone`);

@@ -7,8 +7,6 @@ import { ifPresent } from './absent.js';
 import { disableIpv6 } from './ipv6.js';
 import type { PortOptions } from './port.js';
 
-const OWN_NETNS = '/proc/self/ns/net';
-
 /**
  * A veth pair of which somebody else takes one end. The host's end is all that
  * is looked at: where the other one is, and what it is called, is not ours.
@@ -96,7 +94,7 @@ export class LentPortOps implements Ops<LentPortRow> {
     const link = await netlink.createVeth({
       name: row.link,
       mtu,
-      peer: { name: row.peer, mac: row.mac, mtu, netns: OWN_NETNS },
+      peer: { name: row.peer, mac: row.mac, mtu, netns: null },
     });
     links.note(link);
     // So that it is no uplink if somebody sets it up before it is taken away.
