@@ -15,8 +15,10 @@ command -v node >/dev/null || fail "there is no node: install Node.js 20 or newe
 packages=(
   clang clang-format libbpf-dev libelf-dev libmnl-dev pkg-config g++ make python3 bpftool iproute2
   # for the tests, the demo and the benchmark's comparisons
-  python3-scapy iptables nftables tcpdump ethtool iputils-ping curl procps fish zsh
+  python3-scapy iptables nftables tcpdump ethtool iputils-ping curl procps fish zsh busybox-static
 )
+# a Docker of the user's own, of whatever origin, is left as it is; else the tests need one, which is not started
+command -v dockerd >/dev/null || packages+=(docker.io)
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' 2>/dev/null | awk '$2 ~ /^ii/ {print $1}' || true)
 missing=()
 for package in "${packages[@]}"; do
@@ -27,8 +29,21 @@ if [ ${#missing[@]} -gt 0 ]; then
   [ "$(id -u)" -eq 0 ] || fail "run it as root to install: ${missing[*]}"
   say "installing ${missing[*]}"
   log=$(mktemp)
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
-    >"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "apt-get failed; the whole log is in $log"; }
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    # exit code 101: services stay as they are (invoke-rc.d(8))
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+    trap 'rm -f "$policy"' EXIT
+  fi
+  install_missing() {
+    apt-get update -qq || return
+    # newer releases have the client apart
+    if [[ " ${missing[*]} " == *" docker.io "* ]] && apt-cache show docker-cli >/dev/null 2>&1; then
+      missing+=(docker-cli)
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  }
+  install_missing >"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "apt-get failed; the whole log is in $log"; }
   rm -f "$log"
 fi
 

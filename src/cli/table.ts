@@ -101,6 +101,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'remove networks',
     arguments: [{ name: 'NAME', variadic: true, complete: 'network' }],
     changes: true,
+    options: [{ long: '--force', help: "of Docker's too, which may have forgotten it" }],
     load: async () => (await import('./commands/rm.js')).rm('networks'),
   },
   {

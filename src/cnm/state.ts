@@ -6,6 +6,7 @@
 import { type Address, type Family, type Prefix, parseAddress, parsePrefix } from '../base/addresses.js';
 import { damaged } from '../store/codec.js';
 import { findDriver } from './drivers/registry.js';
+import { LeasedPools } from './ipam/leased.js';
 import { AddressPool } from './ipam/pool.js';
 import type { Pools } from './ipam/pools.js';
 import { Generations, LIMITS, NumberPool } from './numbers.js';
@@ -28,6 +29,7 @@ export class State {
   readonly endpoints = new Table<EndpointRecord>('endpoint');
   readonly pools: Pools;
   readonly spaces = new Map<string, NetworkSpace>();
+  readonly leased = new LeasedPools();
   readonly ports = new PortAllocator();
   readonly generations = new Generations();
   readonly netNumbers = new NumberPool('network', LIMITS.networks, 'remove networks that are not needed');

@@ -12,6 +12,9 @@ export interface Subnet {
   ipRange: string | null;
 }
 
+/** Who made an object, and may remove it. */
+export type Origin = 'sluice' | 'docker';
+
 export interface Network {
   id: string;
   name: string;
@@ -23,6 +26,7 @@ export interface Network {
   labels: Record<string, string>;
   /** The host's link for it; null where the driver makes none. */
   interface: string | null;
+  origin: Origin;
   created: string;
 }
 
@@ -38,6 +42,7 @@ export interface Sandbox {
   hostname: string;
   /** Names of the endpoints inside, in the order they joined. */
   endpoints: string[];
+  origin: Origin;
   created: string;
 }
 
@@ -65,7 +70,7 @@ export interface Endpoint {
   ipv4: string | null;
   ipv6: string | null;
   mac: string;
-  /** Name inside the sandbox; null until joined. */
+  /** Name inside the sandbox; null until joined, and where Docker gives it one. */
   interface: string | null;
   hostInterface: string | null;
   ports: PortMapping[];
@@ -74,6 +79,7 @@ export interface Endpoint {
   /** `created`: not joined; `error` carries the reason in `error`. */
   state: 'created' | 'joined' | 'error';
   error: string | null;
+  origin: Origin;
   created: string;
 }
 
@@ -149,7 +155,8 @@ export interface Cnm {
   createNetwork(req: NetworkCreate, dryRun: boolean): Promise<Network | Plan>;
   networks(): Network[];
   network(ref: string): Network;
-  removeNetwork(ref: string, dryRun?: boolean): Promise<void | Plan>;
+  /** `force`: a network of another engine's too, which may have forgotten it. */
+  removeNetwork(ref: string, dryRun?: boolean, force?: boolean): Promise<void | Plan>;
   /** Removes networks without endpoints; answers their names. */
   pruneNetworks(dryRun?: boolean): Promise<string[]>;
 

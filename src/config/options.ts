@@ -27,6 +27,8 @@ export interface Config {
   socket: string;
   listen: Listen | null;
   tls: { cert: string; key: string; ca: string } | null;
+  /** Socket of the Docker plugin; null: none. */
+  dockerPlugin: string | null;
   stateDir: string;
   bpffs: string;
   metrics: Listen | null;
@@ -65,6 +67,7 @@ export function defaults(): Config {
     socket: '/run/sluice/sluice.sock',
     listen: null,
     tls: null,
+    dockerPlugin: '/run/docker/plugins/sluice.sock',
     stateDir: '/var/lib/sluice',
     bpffs: '/sys/fs/bpf/sluice',
     metrics: { host: '127.0.0.1', port: 9477 },
@@ -299,10 +302,18 @@ export const OPTIONS: readonly Option[] = [
   {
     name: 'docker-plugin',
     value: 'PATH',
-    help: 'socket of the Docker plugin (this version has none and makes no socket)',
-    set: () => {},
+    help: 'socket of the Docker plugin, whose file name is the name of the driver (default: /run/docker/plugins/sluice.sock)',
+    set: (config, values) => {
+      config.dockerPlugin = path(last(values));
+    },
   },
-  { name: 'no-docker', help: 'serve no Docker plugin', set: () => {} },
+  {
+    name: 'no-docker',
+    help: 'serve no Docker plugin',
+    set: (config) => {
+      config.dockerPlugin = null;
+    },
+  },
   {
     name: 'docker-host',
     value: 'URL',

@@ -11,6 +11,7 @@ import { systemClock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import { CnmModel } from '../cnm/model.js';
 import type { Config } from '../config/options.js';
+import { buildPlugin, listenPlugin } from '../docker/server.js';
 import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
@@ -43,6 +44,8 @@ import { DaemonStatus } from './status.js';
 import { sysctls } from './sysctls.js';
 import { VERSION } from './version.js';
 
+/** Rows whose links are no uplinks. */
+const OWN_LINKS = ['port', 'lent-port', 'bridge', 'reassembly'] as const;
 const OWN_NETNS = '/proc/self/ns/net';
 
 export interface Daemon {
@@ -155,8 +158,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       ...(features.defragment ? reassemblyRows(identity) : []),
     ],
     xdp: config.xdp,
-    wanted: (name) =>
-      tables.wants('port', name) || tables.wants('bridge', name) || tables.wants('reassembly', name),
+    wanted: (name) => OWN_LINKS.some((kind) => tables.wants(kind, name)),
     onMtu: () => {
       reconciler.invalidate((row) => 'mtu' in row && row.mtu === null, null);
       keeper.soon();
@@ -216,6 +218,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     tables: () => fills.all(),
     programs: () => dataplane.runTimes(),
   });
+  const observeRequest = apiHistogram(registry);
   const app = buildApi({
     cnm: model,
     status: new DaemonStatus({
@@ -231,11 +234,15 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     }),
     conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills }),
     log,
-    observeRequest: apiHistogram(registry),
+    observeRequest,
   });
   if (config.metrics !== null) {
     const metrics = await serveMetrics(registry, config.metrics);
     closers.add(() => metrics.close());
+  }
+  if (config.dockerPlugin !== null) {
+    const plugin = buildPlugin({ remote: model.remote, leases: model.leases, log, observeRequest });
+    closers.add(await listenPlugin(plugin, config.dockerPlugin));
   }
   const listener = await listen(app, {
     socket: config.socket,

@@ -3,7 +3,13 @@ import { Type } from 'typebox';
 import type { Cnm } from '../../cnm/types.js';
 import { ref } from '../schemas/common.js';
 import { NetworkSchema, PrunedSchema, PrunePlanSchema } from '../schemas/objects.js';
-import { ChangeQuery, IdParams, NetworkCreateSchema, NoQuery } from '../schemas/requests.js';
+import {
+  ChangeQuery,
+  IdParams,
+  NetworkCreateSchema,
+  NoQuery,
+  RemoveNetworkQuery,
+} from '../schemas/requests.js';
 import type { Api } from '../server.js';
 import { created, FAILURES, found, listed, REMOVED } from './answers.js';
 
@@ -54,12 +60,12 @@ export function networkRoutes(api: Api, cnm: Cnm): void {
         tags,
         summary: 'Remove a network',
         params: IdParams,
-        querystring: ChangeQuery,
+        querystring: RemoveNetworkQuery,
         response: REMOVED,
       },
     },
     async ({ params, query }, reply) => {
-      const plan = await cnm.removeNetwork(params.id, query.dryRun ?? false);
+      const plan = await cnm.removeNetwork(params.id, query.dryRun ?? false, query.force ?? false);
       return plan ?? reply.code(204).send(null);
     },
   );

@@ -5,6 +5,7 @@ import { closed, nullable, ref, stringMap, words } from './common.js';
 
 const id = Type.String({ pattern: '^[0-9a-f]{64}$', description: '64 hexadecimal characters' });
 const created = Type.String({ description: 'ISO 8601' });
+const origin = words(['sluice', 'docker'], { description: 'who made it, and may remove it' });
 const port = Type.Integer({ minimum: 0, maximum: 65535 });
 
 export const SubnetSchema = Type.Object(
@@ -29,6 +30,7 @@ export const NetworkSchema = Type.Object(
     options: stringMap('options of the driver'),
     labels: stringMap('labels'),
     interface: nullable(Type.String({ description: "the host's link for it" })),
+    origin,
     created,
   },
   { ...closed, $id: 'Network' },
@@ -44,6 +46,7 @@ export const SandboxSchema = Type.Object(
     dnsSearch: Type.Array(Type.String()),
     hostname: Type.String(),
     endpoints: Type.Array(Type.String(), { description: 'names, in the order they joined' }),
+    origin,
     created,
   },
   { ...closed, $id: 'Sandbox' },
@@ -80,6 +83,7 @@ export const EndpointSchema = Type.Object(
     labels: stringMap('labels'),
     state: words(['created', 'joined', 'error']),
     error: nullable(Type.String()),
+    origin,
     created,
   },
   { ...closed, $id: 'Endpoint' },
