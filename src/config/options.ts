@@ -9,6 +9,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { bits, parseAddress, parsePrefix } from '../base/addresses.js';
 import { isInterfaceName } from '../base/names.js';
 import { parseDuration } from '../base/units.js';
+import { type DockerHost, parseDockerHost } from './docker-host.js';
 
 export interface Listen {
   host: string;
@@ -38,6 +39,8 @@ export interface Config {
   nodeIp: string | null;
   /** `CIDR,SIZE` each; a family for which none is given has its defaults. */
   pools: string[];
+  /** The Docker Engine to follow; null: none. */
+  dockerHost: DockerHost | null;
   /** Entries of both flow tables together; null: by the machine's memory. */
   conntrackMax: number | null;
   timeouts: FlowTimeouts;
@@ -56,6 +59,8 @@ export interface Option {
   set(config: Config, values: readonly string[]): void;
 }
 
+const DOCKER_HOST = 'unix:///var/run/docker.sock';
+
 export function defaults(): Config {
   return {
     socket: '/run/sluice/sluice.sock',
@@ -69,6 +74,7 @@ export function defaults(): Config {
     nodeName: hostname(),
     nodeIp: null,
     pools: [],
+    dockerHost: parseDockerHost(DOCKER_HOST),
     conntrackMax: null,
     timeouts: {
       tcp_established: 7440,
@@ -258,12 +264,20 @@ export const OPTIONS: readonly Option[] = [
     help: 'socket of the Docker plugin (this version has none and makes no socket)',
     set: () => {},
   },
-  { name: 'no-docker', help: 'serve no Docker plugin', set: () => {} },
+  {
+    name: 'no-docker',
+    help: 'serve no Docker plugin, and follow no Engine unless --docker-host names one',
+    set: (config) => {
+      config.dockerHost = null;
+    },
+  },
   {
     name: 'docker-host',
     value: 'URL',
-    help: 'Docker Engine to follow (this version follows none)',
-    set: () => {},
+    help: `Docker Engine to follow, unix:///PATH or tcp://HOST:PORT (default: ${DOCKER_HOST})`,
+    set: (config, values) => {
+      config.dockerHost = parseDockerHost(last(values));
+    },
   },
   {
     name: 'conntrack-max',
