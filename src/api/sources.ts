@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the API asks of the running daemon beside the model; the daemon wires the implementations. */
 import type { ConntrackStats } from './schemas/conntrack.js';
-import type { DockerStatusObject, OrphanObject, OrphansPrunedObject } from './schemas/docker.js';
+import type {
+  AdoptionObject,
+  DockerStatusObject,
+  OrphanObject,
+  OrphansPrunedObject,
+} from './schemas/docker.js';
 import type { Status } from './schemas/status.js';
 
 /** The daemon's account of itself. Names of objects and their number are added by the API. */
@@ -67,4 +72,6 @@ export interface DockerSource {
   /** What we keep for Docker and Docker does not know any more. */
   orphans(): Promise<OrphanObject[]>;
   prune(): Promise<OrphansPrunedObject>;
+  /** What it takes to move a network of Docker's to Sluice; changes nothing. */
+  adoption(network: string, options: { keepAddresses: boolean }): Promise<AdoptionObject>;
 }

@@ -289,6 +289,20 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: async () => (await import('./commands/docker-prune.js')).dockerPrune,
   },
   {
+    path: ['docker', 'adopt'],
+    summary: "show what moves a network of Docker's bridge driver to Sluice, and how to go back",
+    arguments: [{ name: 'NETWORK' }],
+    changes: true,
+    options: [
+      {
+        long: '--keep-addresses',
+        help: 'the same name, subnets and addresses; every container is cut off meanwhile',
+      },
+      { long: '--apply', help: 'do it (not in this version)' },
+    ],
+    load: async () => (await import('./commands/docker-adopt.js')).dockerAdopt,
+  },
+  {
     path: ['conntrack', 'ls'],
     summary: 'list flows',
     prints: true,

@@ -2,11 +2,11 @@
 import { Type } from 'typebox';
 import { SluiceError } from '../../base/errors.js';
 import { ref } from '../schemas/common.js';
-import { OrphanSchema, OrphansPrunedSchema } from '../schemas/docker.js';
-import { ChangeQuery, NoQuery } from '../schemas/requests.js';
+import { AdoptionSchema, AdoptQuery, OrphanSchema, OrphansPrunedSchema } from '../schemas/docker.js';
+import { ChangeQuery, IdParams, NoQuery } from '../schemas/requests.js';
 import type { Api } from '../server.js';
 import type { DockerSource } from '../sources.js';
-import { FAILURES, listed } from './answers.js';
+import { FAILURES, found, listed } from './answers.js';
 
 const tags = ['docker'];
 
@@ -53,6 +53,28 @@ export function dockerRoutes(api: Api, docker: DockerSource | null): void {
       return query.dryRun === true
         ? { dryRun: true as const, orphans: await source.orphans() }
         : await source.prune();
+    },
+  );
+
+  api.post(
+    '/docker/networks/:id/adopt',
+    {
+      schema: {
+        tags,
+        summary: "Show what moves a network of Docker's bridge driver to Sluice",
+        params: IdParams,
+        querystring: AdoptQuery,
+        response: found(AdoptionSchema),
+      },
+    },
+    async ({ params, query }) => {
+      if (query.dryRun !== true) {
+        throw new SluiceError('unsupported', 'this version does not move networks by itself', {
+          field: 'dryRun',
+          hint: 'ask with dryRun, and run the commands of the plan',
+        });
+      }
+      return followed().adoption(params.id, { keepAddresses: query.keepAddresses ?? false });
     },
   );
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Every schema that has a name in the OpenAPI document. */
 import { ConntrackStatsSchema, FlowSchema, FlushedSchema, FlushPlanSchema } from './conntrack.js';
-import { DockerStatusSchema, OrphanSchema, OrphansPrunedSchema } from './docker.js';
+import { AdoptionSchema, DockerStatusSchema, OrphanSchema, OrphansPrunedSchema } from './docker.js';
 import {
   EndpointSchema,
   ErrorSchema,
@@ -38,4 +38,5 @@ export const COMPONENTS = [
   DockerStatusSchema,
   OrphanSchema,
   OrphansPrunedSchema,
+  AdoptionSchema,
 ];

@@ -4,6 +4,8 @@ import type { Clock } from '../../base/clock.js';
 import { SluiceError } from '../../base/errors.js';
 import type { Log } from '../../base/log.js';
 import type { ChangeEvent } from '../../cnm/types.js';
+import { planAdoption } from './adopt/plan.js';
+import type { Adoption, AdoptOptions } from './adopt/types.js';
 import { type EngineAddress, EngineClient, EngineError } from './client.js';
 import { ContainerIndex, type Containers } from './containers.js';
 import type { Problem } from './declared.js';
@@ -127,6 +129,11 @@ export class DockerEngine {
 
   prune(): Promise<Pruned> {
     return this.#ask(() => this.#orphans.prune());
+  }
+
+  /** What it takes to move a network of Docker's to Sluice. Changes nothing. */
+  adoption(network: string, options: AdoptOptions): Promise<Adoption> {
+    return this.#ask(() => planAdoption(this.#client, network, options));
   }
 
   /** Asks the Engine on somebody's behalf. */

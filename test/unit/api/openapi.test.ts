@@ -38,6 +38,7 @@ it('lists every route', () => {
       'GET /v1/services/{id}',
       'GET /v1/docker/orphans',
       'POST /v1/docker/prune',
+      'POST /v1/docker/networks/{id}/adopt',
       'GET /v1/conntrack',
       'DELETE /v1/conntrack',
       'GET /v1/conntrack/stats',
