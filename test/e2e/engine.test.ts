@@ -104,17 +104,7 @@ it('leaves alone what is too young to be an orphan', async () => {
 
 it('prints what moves a network, and the printed commands are ones that Docker takes', async () => {
   docker.run(
-    'run',
-    '-d',
-    '--name',
-    'plain',
-    '--network',
-    'front',
-    '--network-alias',
-    'db',
-    IMAGE,
-    'sleep',
-    '1000',
+    ...['run', '-d', '--name', 'plain', '--network', 'front', '--network-alias', 'db', IMAGE, ...IDLE],
   );
   docker.run(
     ...['run', '-d', '--name', 'public', '--network', 'front', '-p', '18080:80', '-e', "SAY=it's here"],
