@@ -167,9 +167,11 @@ export class FakeEngine {
     if (path === '/containers/json') return send([...this.containers.values()].map(summary));
     if (path === '/networks') return send([...this.networks.values()].map(networkOf));
     if (kind === 'containers' && last === 'json') {
-      await this.gate;
       const found = this.containers.get(ref);
-      return send(found && inspect(found));
+      // As it was when it was asked for, however late that is told.
+      const answer = found && inspect(found);
+      await this.gate;
+      return send(answer);
     }
     if (kind === 'networks') {
       const found = [...this.networks.values()].find((n) => n.id === ref || n.name === ref);

@@ -189,7 +189,7 @@ it('tries again where the store failed', async () => {
   t.store.failAfter = 1;
   fake.run('one', { labels: WEB });
   await settled();
-  await t.until(() => expect(t.store.failures).toBe(0));
+  await t.until(() => expect(t.store.failures).toBeLessThan(1));
   await t.until(() => {
     t.clock.advance(1000);
     expect(t.backends('web')).toEqual(['one active']);
