@@ -27,11 +27,13 @@ import {
   Generation,
   NetworkRecord,
   SandboxRecord,
+  ServiceRecord,
   ULA_KEY,
   Ula,
 } from './records.js';
 import type { Owner, Realizer, Row } from './rows.js';
 import { planSandbox, Sandboxes } from './sandboxes.js';
+import { Services } from './services.js';
 import { State } from './state.js';
 import type {
   ChangeEvent,
@@ -43,6 +45,8 @@ import type {
   Plan,
   Sandbox,
   SandboxCreate,
+  Service,
+  ServiceIntent,
 } from './types.js';
 
 export interface CnmOptions {
@@ -68,6 +72,7 @@ export class CnmModel implements Cnm {
   readonly #networks: Networks;
   readonly #sandboxes: Sandboxes;
   readonly #endpoints: Endpoints;
+  readonly #services: Services;
   readonly #listeners = new Set<(e: ChangeEvent) => void>();
   readonly #pending = new Set<Promise<unknown>>();
   #phase: 'new' | 'running' | 'stopped' = 'new';
@@ -88,6 +93,7 @@ export class CnmModel implements Cnm {
     this.#networks = new Networks(this.#context);
     this.#sandboxes = new Sandboxes(this.#context);
     this.#endpoints = new Endpoints(this.#context);
+    this.#services = new Services(this.#context);
   }
 
   /** Loads what the store holds and answers the rows wanted for it, by owner. Once, before anything else. */
@@ -96,10 +102,11 @@ export class CnmModel implements Cnm {
     for (const { schema, what } of await migrate(this.#store, MIGRATIONS)) {
       log.info('state brought to a newer schema', { schema, what });
     }
-    const [networks, sandboxes, endpoints, [generation], [ula]] = await Promise.all([
+    const [networks, sandboxes, endpoints, services, [generation], [ula]] = await Promise.all([
       ledger.load('networks/'),
       ledger.load('sandboxes/'),
       ledger.load('endpoints/'),
+      ledger.load('services/'),
       ledger.load(GENERATION_KEY),
       ledger.load(ULA_KEY),
     ]);
@@ -109,6 +116,7 @@ export class CnmModel implements Cnm {
       networks.map(decoder(NetworkRecord)),
       sandboxes.map(decoder(SandboxRecord)),
       endpoints.map(decoder(EndpointRecord)),
+      services.map(decoder(ServiceRecord)),
     );
     const plan = this.#plan(await host.resolvConf());
     this.#phase = 'running';
@@ -207,6 +215,19 @@ export class CnmModel implements Cnm {
 
   disconnect(networkRef: string, sandboxRef: string, dryRun = false): Promise<void | Plan> {
     return this.#change('disconnect', () => this.#endpoints.disconnect(networkRef, sandboxRef, dryRun));
+  }
+
+  services(): Service[] {
+    return this.#services.list();
+  }
+
+  service(ref: string): Service {
+    return this.#services.get(ref);
+  }
+
+  /** These are the services that containers declare now; all others go. */
+  declareServices(intents: readonly ServiceIntent[]): Promise<void> {
+    return this.#change('services', () => this.#services.declare(intents));
   }
 
   /** How full the kernel's tables of our objects are, by what we hold of them. */
