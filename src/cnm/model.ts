@@ -30,12 +30,14 @@ import {
   LeaseRecord,
   NetworkRecord,
   SandboxRecord,
+  ServiceRecord,
   ULA_KEY,
   Ula,
 } from './records.js';
 import { Remote, type RemoteObjects } from './remote.js';
 import type { Owner, Realizer, Row } from './rows.js';
 import { planSandbox, Sandboxes } from './sandboxes.js';
+import { Services } from './services.js';
 import { State } from './state.js';
 import type {
   ChangeEvent,
@@ -47,6 +49,8 @@ import type {
   Plan,
   Sandbox,
   SandboxCreate,
+  Service,
+  ServiceIntent,
 } from './types.js';
 
 export interface CnmOptions {
@@ -76,6 +80,7 @@ export class CnmModel implements Cnm {
   /** For the network driver and the address management of another engine. */
   readonly remote: RemoteObjects;
   readonly leases: AddressLeases;
+  readonly #services: Services;
   readonly #listeners = new Set<(e: ChangeEvent) => void>();
   readonly #pending = new Set<Promise<unknown>>();
   #phase: 'new' | 'running' | 'stopped' = 'new';
@@ -117,6 +122,7 @@ export class CnmModel implements Cnm {
         this.#change('address', () => leases.requestAddress(id, asked, use)),
       releaseAddress: (id, text) => this.#change('address', () => leases.releaseAddress(id, text)),
     };
+    this.#services = new Services(this.#context);
   }
 
   /** Loads what the store holds and answers the rows wanted for it, by owner. Once, before anything else. */
@@ -125,12 +131,13 @@ export class CnmModel implements Cnm {
     for (const { schema, what } of await migrate(this.#store, MIGRATIONS)) {
       log.info('state brought to a newer schema', { schema, what });
     }
-    const [networks, sandboxes, endpoints, pools, leases, [generation], [ula]] = await Promise.all([
+    const [networks, sandboxes, endpoints, pools, leases, services, [generation], [ula]] = await Promise.all([
       ledger.load('networks/'),
       ledger.load('sandboxes/'),
       ledger.load('endpoints/'),
       ledger.load('pools/'),
       ledger.load('leases/'),
+      ledger.load('services/'),
       ledger.load(GENERATION_KEY),
       ledger.load(ULA_KEY),
     ]);
@@ -141,6 +148,7 @@ export class CnmModel implements Cnm {
       networks.map(decoder(NetworkRecord)),
       sandboxes.map(decoder(SandboxRecord)),
       endpoints.map(decoder(EndpointRecord)),
+      services.map(decoder(ServiceRecord)),
     );
     const plan = this.#plan(await host.resolvConf());
     this.#phase = 'running';
@@ -243,6 +251,19 @@ export class CnmModel implements Cnm {
 
   disconnect(networkRef: string, sandboxRef: string, dryRun = false): Promise<void | Plan> {
     return this.#change('disconnect', () => this.#endpoints.disconnect(networkRef, sandboxRef, dryRun));
+  }
+
+  services(): Service[] {
+    return this.#services.list();
+  }
+
+  service(ref: string): Service {
+    return this.#services.get(ref);
+  }
+
+  /** These are the services that containers declare now; all others go. */
+  declareServices(intents: readonly ServiceIntent[]): Promise<void> {
+    return this.#change('services', () => this.#services.declare(intents));
   }
 
   /** How full the kernel's tables of our objects are, by what we hold of them. */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Intent as it is stored, under `networks/ID`, `sandboxes/ID`, `endpoints/ID`. References are ids. */
+/**
+ * Intent as it is stored, under `networks/ID`, `sandboxes/ID`, `endpoints/ID`,
+ * `services/ID`. References are ids.
+ */
 import Type, { type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { damaged } from '../store/codec.js';
@@ -118,6 +121,35 @@ export type LeasedPoolRecord = Static<typeof LeasedPoolRecord>;
 /** An address of such a pool, under `leases/HASH/ADDRESS`. */
 export const LeaseRecord = Type.Object({ pool: text, address: text, use: text });
 export type LeaseRecord = Static<typeof LeaseRecord>;
+const protocol = Type.Union([Type.Literal('tcp'), Type.Literal('udp'), Type.Literal('sctp')]);
+const container = Type.Object({ id: text, name: text });
+
+export const ServiceRecord = Type.Object({
+  id: text,
+  name: text,
+  ports: Type.Array(Type.Object({ port, backendPort: port, protocol })),
+  algorithm: Type.Union([Type.Literal('random'), Type.Literal('maglev')]),
+  affinity: nullable(number),
+  publish: Type.Array(Type.Object({ hostPort: port, port, protocol })),
+  allow: Type.Array(text),
+  declaredBy: container,
+  backends: Type.Array(
+    Type.Object({
+      endpoint: nullable(text),
+      container,
+      weight: Type.Integer({ minimum: 0 }),
+      state: Type.Union([
+        Type.Literal('starting'),
+        Type.Literal('active'),
+        Type.Literal('draining'),
+        Type.Literal('gone'),
+      ]),
+      healthy: nullable(Type.Boolean()),
+    }),
+  ),
+  created: text,
+});
+export type ServiceRecord = Static<typeof ServiceRecord>;
 
 /** The highest generation given out. */
 export const GENERATION_KEY = 'generation';

@@ -83,6 +83,71 @@ export interface Endpoint {
   created: string;
 }
 
+/** A port of a service's address, and where its backends listen for it. */
+export interface ServicePort {
+  port: number;
+  backendPort: number;
+  protocol: Protocol;
+}
+
+/** A host port that leads to a port of the service. */
+export interface ServicePublish {
+  hostPort: number;
+  port: number;
+  protocol: Protocol;
+}
+
+export type Algorithm = 'random' | 'maglev';
+
+/**
+ * `starting`: no flows yet. `active`: new flows. `draining`: keeps its flows and
+ * gets no new ones. `gone`: not running; its container may start again.
+ */
+export type BackendState = 'starting' | 'active' | 'draining' | 'gone';
+
+export interface Backend {
+  /** Name; null: none of our networks leads to it. */
+  endpoint: string | null;
+  container: { id: string; name: string };
+  weight: number;
+  state: BackendState;
+  /** null: nobody checks it. */
+  healthy: boolean | null;
+}
+
+export interface Service {
+  id: string;
+  name: string;
+  /** Name; null: its backends are on none of ours, or on several. */
+  network: string | null;
+  /** null: it has no address. */
+  vip: string | null;
+  vip6: string | null;
+  ports: ServicePort[];
+  algorithm: Algorithm;
+  /** Seconds for which a client keeps its backend; null: off. */
+  affinity: number | null;
+  publish: ServicePublish[];
+  /** Sources that may use it, CIDR; empty: all. */
+  allow: string[];
+  /** Whose labels it has: the container's id and name. */
+  declaredBy: { id: string; name: string };
+  backends: Backend[];
+  created: string;
+}
+
+/** What containers declare by their labels; references are ids. */
+export interface ServiceIntent {
+  name: string;
+  ports: ServicePort[];
+  algorithm: Algorithm;
+  affinity: number | null;
+  publish: ServicePublish[];
+  allow: string[];
+  declaredBy: { id: string; name: string };
+  backends: Backend[];
+}
+
 /** Requests. Absent fields take Docker's defaults. */
 export interface NetworkCreate {
   name: string;
@@ -126,7 +191,7 @@ export interface Plan {
 export interface ChangeEvent {
   /** Milliseconds since the epoch. */
   time: number;
-  type: 'network' | 'sandbox' | 'endpoint' | 'link' | 'reconcile';
+  type: 'network' | 'sandbox' | 'endpoint' | 'service' | 'container' | 'engine' | 'link' | 'reconcile';
   action:
     | 'create'
     | 'remove'
@@ -134,6 +199,7 @@ export interface ChangeEvent {
     | 'leave'
     | 'publish'
     | 'unpublish'
+    | 'update'
     | 'up'
     | 'down'
     | 'repair'
@@ -182,6 +248,9 @@ export interface Cnm {
     dryRun?: boolean,
   ): Promise<Endpoint | Plan>;
   disconnect(networkRef: string, sandboxRef: string, dryRun?: boolean): Promise<void | Plan>;
+
+  services(): Service[];
+  service(ref: string): Service;
 
   /** Subscribe to changes; answers the unsubscribe function. */
   onChange(listener: (e: ChangeEvent) => void): () => void;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { apiHistogram, registerControl } from '../../metrics/control.js';
 import { registerDataplane } from '../../metrics/dataplane.js';
+import { registerDocker } from '../../metrics/docker.js';
 import { serveMetrics } from '../../metrics/server.js';
 import { type Listener, listen } from '../api/listen.js';
 import { buildApi } from '../api/server.js';
@@ -11,6 +12,7 @@ import { systemClock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import { CnmModel } from '../cnm/model.js';
 import type { Config } from '../config/options.js';
+import { DockerEngine } from '../docker/engine/engine.js';
 import { buildPlugin, listenPlugin } from '../docker/server.js';
 import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
@@ -199,6 +201,11 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   closers.add(() => keeper.stop());
   closers.add(forwardEvents({ model, reconciler, follower, links, clock }));
 
+  const engine =
+    config.dockerHost === null ? null : new DockerEngine({ address: config.dockerHost, model, clock, log });
+  engine?.start();
+  closers.add(() => engine?.stop());
+
   const fills = new TableFills(dataplane.maps);
   const described = describeFeatures(features);
   const node = { name: config.nodeName, ip: config.nodeIp };
@@ -219,8 +226,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     programs: () => dataplane.runTimes(),
   });
   const observeRequest = apiHistogram(registry);
+  registerDocker(registry, { services: () => model.services(), engine });
   const app = buildApi({
     cnm: model,
+    docker: engine,
     status: new DaemonStatus({
       node,
       features: described,

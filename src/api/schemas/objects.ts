@@ -85,8 +85,54 @@ export const EndpointSchema = Type.Object(
     error: nullable(Type.String()),
     origin,
     created,
+    container: Type.Optional(
+      Type.Object(
+        { id: Type.String(), name: Type.String() },
+        { ...closed, description: "Docker's container that it belongs to, as last seen" },
+      ),
+    ),
   },
   { ...closed, $id: 'Endpoint' },
+);
+
+const protocol = words(['tcp', 'udp', 'sctp']);
+const containerRef = Type.Object({ id: Type.String(), name: Type.String() }, closed);
+
+export const ServiceSchema = Type.Object(
+  {
+    id,
+    name: Type.String(),
+    network: nullable(
+      Type.String({ description: 'name; null: its backends are on none of ours, or several' }),
+    ),
+    vip: nullable(Type.String({ description: 'null: this version gives it no address' })),
+    vip6: nullable(Type.String()),
+    ports: Type.Array(Type.Object({ port, backendPort: port, protocol }, closed)),
+    algorithm: words(['random', 'maglev']),
+    affinity: nullable(Type.Integer({ description: 'seconds; null: off' })),
+    publish: Type.Array(Type.Object({ hostPort: port, port, protocol }, closed)),
+    allow: Type.Array(Type.String(), { description: 'sources that may use it, CIDR; empty: all' }),
+    declaredBy: Type.Object(containerRef.properties, {
+      ...closed,
+      description: 'the container whose labels it has',
+    }),
+    backends: Type.Array(
+      Type.Object(
+        {
+          endpoint: nullable(Type.String({ description: 'name; null: on none of our networks' })),
+          container: containerRef,
+          weight: Type.Integer({ minimum: 0 }),
+          state: words(['starting', 'active', 'draining', 'gone'], {
+            description: 'active: gets new flows; draining: keeps its flows; gone: does not run',
+          }),
+          healthy: nullable(Type.Boolean({ description: 'null: it has no HEALTHCHECK' })),
+        },
+        closed,
+      ),
+    ),
+    created,
+  },
+  { ...closed, $id: 'Service' },
 );
 
 /** Row kinds grow with the features: readers should pass over what they do not know. */
@@ -125,7 +171,7 @@ export const ErrorSchema = Type.Object(
 export const EventSchema = Type.Object(
   {
     time: Type.Number({ description: 'milliseconds since the epoch' }),
-    type: words(['network', 'sandbox', 'endpoint', 'link', 'reconcile']),
+    type: words(['network', 'sandbox', 'endpoint', 'service', 'container', 'engine', 'link', 'reconcile']),
     action: words([
       'create',
       'remove',
@@ -133,6 +179,7 @@ export const EventSchema = Type.Object(
       'leave',
       'publish',
       'unpublish',
+      'update',
       'up',
       'down',
       'repair',
@@ -148,6 +195,7 @@ export const EventSchema = Type.Object(
 export type NetworkObject = Static<typeof NetworkSchema>;
 export type SandboxObject = Static<typeof SandboxSchema>;
 export type EndpointObject = Static<typeof EndpointSchema>;
+export type ServiceObject = Static<typeof ServiceSchema>;
 export type PortMappingObject = Static<typeof PortMappingSchema>;
 export type RowObject = Static<typeof RowSchema> & Record<string, unknown>;
 export type PlanObject = Static<typeof PlanSchema>;
