@@ -313,6 +313,9 @@ class Netfilter extends Bed implements Side {
       must(boxes[name], ['ip', 'addr', 'add', `${a.station[name]}/${length}`, 'dev', 'eth0', ...nodad]);
       must(host, ['ip', 'link', 'set', `v-${name}`, 'master', 'br0']);
       must(boxes[name], ['ip', `-${a.family}`, 'route', 'add', 'default', 'via', a.gateway]);
+    }
+    // only now: the bridge takes a port's MAC as its own, and forgets its neighbours with every new one
+    for (const name of ['one', 'two'] as const) {
       const mac = macOf(boxes[name], 'eth0');
       // a bridge that has not learned yet, or has forgotten, would send to both
       must(host, ['bridge', 'fdb', 'replace', mac, 'dev', `v-${name}`, 'master', 'static']);
