@@ -9,11 +9,13 @@ export interface DockerSources {
   engine: {
     status(): { connected: boolean; problems: readonly unknown[] };
     readonly picture: readonly { readonly state: string }[];
+    readonly reaped: ReadonlyMap<string, number>;
     readonly counts: { events: ReadonlyMap<string, number>; connections: number; missed: number };
   } | null;
 }
 
 const CONTAINER_STATES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
+const ORPHANS = ['endpoint', 'address'];
 const BACKEND_STATES = ['starting', 'active', 'draining', 'gone'];
 
 function byState(items: readonly { readonly state: string }[], states: readonly string[]) {
@@ -64,6 +66,12 @@ export function registerDocker(registry: Registry, { services, engine }: DockerS
     help: 'containers that a listing showed otherwise than the events before it',
     type: 'counter',
     read: () => [{ value: engine.counts.missed }],
+  });
+  register(registry, {
+    name: 'sluice_engine_reaped_total',
+    help: 'what was removed because Docker had forgotten it, by kind',
+    type: 'counter',
+    read: () => ORPHANS.map((kind) => ({ labels: { kind }, value: engine.reaped.get(kind) ?? 0 })),
   });
   register(registry, {
     name: 'sluice_engine_containers',

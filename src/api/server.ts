@@ -93,7 +93,7 @@ export function buildApi({
   app.register(
     async (scope) => {
       const api = typed(scope);
-      networkRoutes(api, cnm);
+      networkRoutes(api, cnm, docker);
       sandboxRoutes(api, cnm);
       endpointRoutes(api, cnm, docker);
       conntrackRoutes(api, cnm, conntrack);

@@ -66,8 +66,12 @@ export interface DockerSource {
   readonly containers: {
     /** The container of an endpoint; null: not Docker's, or not seen yet. */
     ofEndpoint(endpoint: {
-      readonly labels: Record<string, string>;
-    }): { readonly id: string; readonly name: string } | null;
+      readonly id: string;
+    }): { readonly id: string; readonly name: string; readonly network: string } | null;
+  };
+  readonly networks: {
+    /** Docker's name of a network; null: not Docker's, or not seen yet. */
+    of(network: { readonly id: string }): string | null;
   };
   /** What we keep for Docker and Docker does not know any more. */
   orphans(): Promise<OrphanObject[]>;

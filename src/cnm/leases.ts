@@ -4,10 +4,17 @@
  * have: pools that it asks for and gives back, addresses of them. The same
  * request means the same pool, which goes with its last holder.
  */
-import { formatAddress, formatPrefix, type Prefix, parseAddress, usableRange } from '../base/addresses.js';
+import {
+  type Address,
+  formatAddress,
+  formatPrefix,
+  type Prefix,
+  parseAddress,
+  usableRange,
+} from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
 import type { Change } from './change.js';
-import { type Context, makeChange } from './context.js';
+import { type Context, makeChange, now } from './context.js';
 import { type LeasedPool, leaseKey, poolKey } from './ipam/leased.js';
 import { checkOverlap, chooseSubnet, hostPrefixes, parseIpRange, parseSubnet } from './ipam/subnets.js';
 import type { LockMode } from './locks.js';
@@ -24,6 +31,11 @@ export interface PoolRequest {
 
 /** What another engine's address management needs of the model. */
 export type AddressLeases = Pick<Leases, keyof Leases>;
+
+export interface HeldPool {
+  readonly pool: LeasedPoolRecord;
+  readonly leases: readonly LeaseRecord[];
+}
 
 /** What an address is for. */
 export type LeaseUse = 'gateway' | 'host';
@@ -56,6 +68,7 @@ export class Leases {
         cidr: formatPrefix(prefix),
         range: range && formatPrefix(range),
         holders: 1,
+        created: now(this.#context),
       };
       change.store(poolKey(id), record, null);
       change.allocated(
@@ -76,9 +89,7 @@ export class Leases {
         this.#hold(change, pool, pool.record.holders - 1);
         return;
       }
-      change.store(poolKey(id), null, pool.record);
-      for (const lease of pool.taken.values()) change.store(leaseKey(lease), null, lease);
-      change.onDone(() => state.leased.delete(id));
+      this.#drop(change, pool);
     });
   }
 
@@ -93,7 +104,12 @@ export class Leases {
         () => (asked === null ? this.#choice(pool, use) : this.#claim(pool, asked, use)),
         (taken) => pool.addresses.release(taken),
       );
-      const lease: LeaseRecord = { pool: id, address: formatAddress(address), use };
+      const lease: LeaseRecord = {
+        pool: id,
+        address: formatAddress(address),
+        use,
+        created: now(this.#context),
+      };
       change.store(leaseKey(lease), lease, null);
       change.allocated(
         () => pool.taken.set(lease.address, lease),
@@ -110,12 +126,46 @@ export class Leases {
       const pool = state.leased.get(id);
       const address = parseAddress(text);
       const lease = address && pool?.taken.get(formatAddress(address));
-      if (!pool || !address || !lease) return;
-      change.store(leaseKey(lease), null, lease);
-      change.onDone(() => {
-        pool.taken.delete(lease.address);
-        pool.addresses.release(address);
-      });
+      if (pool && address && lease) this.#free(change, pool, address, lease);
+    });
+  }
+
+  /** What is held now, for whoever compares it with what the other engine has. */
+  held(): HeldPool[] {
+    return this.#context.state.leased.all().map(({ record, taken }) => ({
+      pool: record,
+      leases: [...taken.values()],
+    }));
+  }
+
+  /** Frees what is still as held() told it: nobody has asked for it since. */
+  async reclaimPool(held: LeasedPoolRecord): Promise<void> {
+    await this.#change('exclusive', (change) => {
+      const pool = this.#context.state.leased.get(held.id);
+      if (pool?.record === held) this.#drop(change, pool);
+    });
+  }
+
+  /** As reclaimPool(). */
+  async reclaimAddress(held: LeaseRecord): Promise<void> {
+    await this.#change('exclusive', (change) => {
+      const pool = this.#context.state.leased.get(held.pool);
+      const address = parseAddress(held.address);
+      if (pool && address && pool.taken.get(held.address) === held) this.#free(change, pool, address, held);
+    });
+  }
+
+  #drop(change: Change, { record, taken }: LeasedPool): void {
+    change.store(poolKey(record.id), null, record);
+    for (const lease of taken.values()) change.store(leaseKey(lease), null, lease);
+    change.onDone(() => this.#context.state.leased.delete(record.id));
+  }
+
+  #free(change: Change, pool: LeasedPool, address: Address, lease: LeaseRecord): void {
+    change.store(leaseKey(lease), null, lease);
+    change.onDone(() => {
+      pool.taken.delete(lease.address);
+      pool.addresses.release(address);
     });
   }
 

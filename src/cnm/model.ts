@@ -112,7 +112,6 @@ export class CnmModel implements Cnm {
       leave: (id) => this.#change('endpoint leave', () => remote.leave(id)),
       publish: (id, ports) => this.#change('publish', () => remote.publish(id, ports)),
       unpublish: (id) => this.#change('unpublish', () => remote.unpublish(id)),
-      retain: (ids) => this.#change('endpoint rm', () => remote.retain(ids)),
     };
     const leases = new Leases(this.#context);
     this.leases = {
@@ -121,6 +120,9 @@ export class CnmModel implements Cnm {
       requestAddress: (id, asked, use) =>
         this.#change('address', () => leases.requestAddress(id, asked, use)),
       releaseAddress: (id, text) => this.#change('address', () => leases.releaseAddress(id, text)),
+      held: () => leases.held(),
+      reclaimPool: (held) => this.#change('pool', () => leases.reclaimPool(held)),
+      reclaimAddress: (held) => this.#change('address', () => leases.reclaimAddress(held)),
     };
     this.#services = new Services(this.#context);
   }

@@ -115,12 +115,14 @@ export const LeasedPoolRecord = Type.Object({
   range: nullable(text),
   /** How often it was asked for. */
   holders: number,
+  created: text,
 });
 export type LeasedPoolRecord = Static<typeof LeasedPoolRecord>;
 
 /** An address of such a pool, under `leases/HASH/ADDRESS`. */
-export const LeaseRecord = Type.Object({ pool: text, address: text, use: text });
+export const LeaseRecord = Type.Object({ pool: text, address: text, use: text, created: text });
 export type LeaseRecord = Static<typeof LeaseRecord>;
+
 const protocol = Type.Union([Type.Literal('tcp'), Type.Literal('udp'), Type.Literal('sctp')]);
 const container = Type.Object({ id: text, name: text });
 

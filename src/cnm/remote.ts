@@ -5,69 +5,41 @@
  * host's side is ours. It may say anything twice, late or never: what is there
  * already is success, and what is gone cannot fail to be removed.
  */
-import { createHash } from 'node:crypto';
 import { familyOf } from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
-import { isHostname } from '../base/names.js';
 import { buildEndpoint, forgetEndpoint } from './building.js';
 import type { Change } from './change.js';
-import { type Context, claim, makeChange, now, ownerOf, step } from './context.js';
-import { peerLink, portLink } from './drivers/bridge.js';
+import { type Context, makeChange } from './context.js';
+import { peerLink } from './drivers/bridge.js';
 import { findDriver } from './drivers/registry.js';
-import { addJoin, addLeave, planEndpoint, type SandboxFacts } from './joining.js';
+import { addJoin, addLeave, type SandboxFacts } from './joining.js';
 import type { Networks } from './networks.js';
 import { reserveHostAddresses } from './parents.js';
-import { formatPortMapping } from './portspec.js';
-import { type HostSockets, releasePorts } from './publishing.js';
-import type { EndpointRecord, NetworkRecord, SandboxRecord, WantedPort } from './records.js';
-import { portClaim, sandboxClaims } from './state.js';
-import type { NetworkCreate } from './types.js';
-import { lookAtSocketsOf, normalizePorts, reservePorts, samePorts } from './wanted-ports.js';
-
-export interface RemoteNetwork extends Pick<NetworkCreate, 'driver' | 'subnets' | 'internal' | 'options'> {
-  /** Ours too: see remoteId(). */
-  readonly id: string;
-}
-
-export interface RemoteEndpoint {
-  readonly id: string;
-  readonly network: string;
-  readonly ipv4: string;
-  readonly ipv6: string | null;
-  /** null: to be derived. */
-  readonly mac: string | null;
-  readonly ports: readonly WantedPort[];
-}
-
-/** What the other engine is to take into its container. */
-export interface RemoteInterface {
-  readonly name: string;
-  /** null: this network has no way out. */
-  readonly gateway4: string | null;
-  readonly gateway6: string | null;
-  readonly internal: boolean;
-}
+import type { HostSockets } from './publishing.js';
+import type { EndpointRecord, NetworkRecord, WantedPort } from './records.js';
+import { publishes, RemotePorts } from './remote/ports.js';
+import { Room } from './remote/room.js';
+import { dropSandbox, remoteName, sandboxOf } from './remote/sandboxes.js';
+import { type RemoteEndpoint, type RemoteInterface, type RemoteNetwork, remoteId } from './remote/types.js';
+import { lookAtSocketsOf, normalizePorts, samePorts } from './wanted-ports.js';
 
 /** What another engine's network driver needs of the model. */
 export type RemoteObjects = Pick<Remote, keyof Remote>;
 
-/** Whose ids are 64 hexadecimal digits keeps them; others, such as those of swarm networks, become such. */
-export function remoteId(id: string): string {
-  return /^[0-9a-f]{64}$/.test(id) ? id : createHash('sha256').update(id).digest('hex');
-}
-
-/** An endpoint that has not come so far by then was forgotten by its engine, milliseconds. */
-const FORGOTTEN_AFTER = 120_000;
 const NO_FACTS: SandboxFacts = { resolvConf: '', links: [] };
 const NO_SOCKETS: HostSockets = { tcp: [], udp: [], sctp: [] };
 
 export class Remote {
   readonly #context: Context;
   readonly #networks: Networks;
+  readonly #ports: RemotePorts;
+  readonly #room: Room;
 
   constructor(context: Context, networks: Networks) {
     this.#context = context;
     this.#networks = networks;
+    this.#ports = new RemotePorts(context);
+    this.#room = new Room(context, (id) => this.removeEndpoint(id));
   }
 
   async createNetwork(request: RemoteNetwork): Promise<void> {
@@ -75,7 +47,7 @@ export class Remote {
     const { id, ...rest } = request;
     await locks.with(`remote ${id}`, 'exclusive', async () => {
       if (state.networks.get(id)) return;
-      await this.#networks.create({ ...rest, name: this.#name('network', id) }, false, {
+      await this.#networks.create({ ...rest, name: remoteName(this.#context, 'network', id) }, false, {
         id,
         origin: 'docker',
       });
@@ -99,7 +71,7 @@ export class Remote {
     return locks.with(request.id, 'exclusive', async () => {
       const present = state.endpoints.get(request.id);
       if (present) return this.#same(present, request);
-      return this.#withRoom(network, request, () =>
+      return this.#room.withRoom(network, request, () =>
         locks.with(network.id, 'shared', () => this.#create(request)),
       );
     });
@@ -113,7 +85,7 @@ export class Remote {
         if (endpoint.join) addLeave(this.#context, change, endpoint, null, NO_FACTS);
         else change.store(`endpoints/${id}`, null, endpoint);
         change.onDone(() => forgetEndpoint(this.#context, endpoint));
-        if (sandbox) this.#dropSandbox(change, sandbox, id);
+        if (sandbox) dropSandbox(this.#context, change, sandbox, id);
         return () => {
           if (sandbox) emit('endpoint', 'leave', endpoint, { sandbox: sandbox.name });
           emit('endpoint', 'remove', endpoint);
@@ -129,7 +101,7 @@ export class Remote {
     const known = state.endpoints.get(id) ?? unknown('endpoint');
     const network = state.networks.of(known.network);
     if (known.join && known.join.sandbox !== sandboxId) await this.leave(id);
-    await this.#withRoom(network, null, () =>
+    await this.#room.withRoom(network, null, () =>
       locks.with(id, 'exclusive', async () => {
         const ports = state.endpoints.get(id)?.remote?.ports ?? [];
         const sockets = await lookAtSocketsOf(this.#context.host, ports);
@@ -137,8 +109,8 @@ export class Remote {
           const endpoint = state.endpoints.get(id) ?? unknown('endpoint');
           if (endpoint.join) return;
           await this.#change(`endpoint '${endpoint.name}' could not join`, false, (change) => {
-            const sandbox = this.#sandbox(change, sandboxId, netns);
-            const ready = this.#withPorts(change, endpoint, sandboxId, sockets);
+            const sandbox = sandboxOf(this.#context, change, sandboxId, netns);
+            const ready = this.#ports.withPorts(change, endpoint, sandboxId, sockets);
             const record = addJoin(this.#context, change, ready, endpoint, sandbox, NO_FACTS);
             change.onDone(() => state.setEndpoint(record));
             return () => emit('endpoint', 'join', record, { sandbox: sandbox.name });
@@ -160,9 +132,9 @@ export class Remote {
         const remote = endpoint.remote && { ...endpoint.remote, published: false };
         const record: EndpointRecord = { ...endpoint, join: null, ports: [], ...(remote && { remote }) };
         addLeave(this.#context, change, endpoint, record, NO_FACTS);
-        this.#bequeath(change, endpoint, sandbox.id);
+        this.#ports.bequeath(change, endpoint, sandbox.id);
         change.onDone(() => state.setEndpoint(record));
-        this.#dropSandbox(change, sandbox, id);
+        dropSandbox(this.#context, change, sandbox, id);
         return () => emit('endpoint', 'leave', record, { sandbox: sandbox.name });
       });
     });
@@ -175,13 +147,15 @@ export class Remote {
     const known = state.endpoints.get(id) ?? unknown('endpoint');
     const network = state.networks.of(known.network);
     if (!publishes(network)) return;
-    await this.#withRoom(network, null, async () => {
+    await this.#room.withRoom(network, null, async () => {
       const sockets = await lookAtSocketsOf(host, ports);
       await this.#alone(id, async (endpoint) => {
         const { join, remote } = endpoint;
         if (!join) throw new SluiceError('conflict', `endpoint '${endpoint.name}' is in no sandbox`);
         if (remote?.published && samePorts(remote.ports, ports)) return;
-        await this.#publish(endpoint, join.sandbox, ports, sockets);
+        await this.#change(`ports of '${endpoint.name}' could not be published`, false, (change) =>
+          this.#ports.publish(change, endpoint, join.sandbox, ports, sockets),
+        );
       });
     });
   }
@@ -192,23 +166,10 @@ export class Remote {
       const { remote } = endpoint;
       if (!remote?.published) return;
       await this.#change(`ports of '${endpoint.name}' could not be unpublished`, true, (change) => {
-        this.#replace(change, endpoint, { ...endpoint, remote: { ...remote, published: false } });
-        return () => this.#tell('unpublish', endpoint);
+        this.#ports.replace(change, endpoint, { ...endpoint, remote: { ...remote, published: false } });
+        return () => this.#ports.tell('unpublish', endpoint);
       });
     });
-  }
-
-  /**
-   * Removes the endpoints that the engine does not have. Those that it may be
-   * about to make, younger than two minutes, stay.
-   */
-  async retain(endpoints: ReadonlySet<string>): Promise<string[]> {
-    const { state, clock } = this.#context;
-    const gone = state.endpoints
-      .all()
-      .filter(({ id, remote, created }) => remote && !endpoints.has(id) && age(clock.now(), created));
-    for (const { id } of gone) await this.removeEndpoint(id);
-    return gone.map(({ name }) => name);
   }
 
   async #create(request: RemoteEndpoint): Promise<string> {
@@ -228,7 +189,7 @@ export class Remote {
         this.#context,
         change,
         {
-          name: this.#name('endpoint', id),
+          name: remoteName(this.#context, 'endpoint', id),
           network: network.id,
           ipv4,
           ...(ipv6 !== null && { ipv6 }),
@@ -239,190 +200,15 @@ export class Remote {
         id,
       );
       const endpoint: EndpointRecord = { ...built, remote: { ports, published: false } };
-      const record = this.#mayBeSibling(endpoint)
+      const record = this.#ports.mayBeSibling(endpoint)
         ? endpoint
-        : { ...endpoint, ports: this.#reserve(change, endpoint, ports, sockets) };
+        : { ...endpoint, ports: this.#ports.reserve(change, endpoint, ports, sockets) };
       change.store(`endpoints/${id}`, record, null);
       change.onDone(() => state.setEndpoint(record));
       return () => {
         emit('endpoint', 'create', record, { network: network.name });
         return record.mac;
       };
-    });
-  }
-
-  /**
-   * Each endpoint of a container comes with all ports of the container, and
-   * only when it joins does it tell which one. Endpoints of one network belong
-   * to different containers, and so do those that want different ports.
-   */
-  #mayBeSibling({ network, remote }: EndpointRecord): boolean {
-    if (!remote || remote.ports.length === 0) return false;
-    return this.#context.state.endpoints
-      .all()
-      .some((other) => other.network !== network && other.ports.length > 0 && wantsSame(other, remote.ports));
-  }
-
-  /** Reserved by now, unless another endpoint of the sandbox holds them. */
-  #withPorts(
-    change: Change,
-    endpoint: EndpointRecord,
-    sandboxId: string,
-    sockets: HostSockets,
-  ): EndpointRecord {
-    const { remote, ports } = endpoint;
-    if (!remote || ports.length > 0 || remote.ports.length === 0) return endpoint;
-    if (this.#sibling(sandboxId, endpoint.id, remote.ports)) return endpoint;
-    return { ...endpoint, ports: this.#reserve(change, endpoint, remote.ports, sockets) };
-  }
-
-  #publish(
-    endpoint: EndpointRecord,
-    sandboxId: string,
-    ports: readonly WantedPort[],
-    sockets: HostSockets,
-  ): Promise<void> {
-    return this.#change(`ports of '${endpoint.name}' could not be published`, false, (change) => {
-      const remote = { ports: [...ports], published: true };
-      const sibling = this.#sibling(sandboxId, endpoint.id, ports);
-      let own = endpoint.ports;
-      if (sibling) {
-        this.#drop(change, endpoint);
-        own = sibling.ports;
-        const rest = { ...sibling, ports: [], remote: { ports: [...ports], published: false } };
-        this.#handOver(change, sibling, endpoint);
-        this.#replace(change, sibling, rest);
-      } else if (!endpoint.remote || own.length === 0 || !samePorts(endpoint.remote.ports, ports)) {
-        this.#drop(change, endpoint);
-        own = this.#reserve(change, endpoint, ports, sockets);
-      }
-      const record = { ...endpoint, ports: own, remote };
-      this.#replace(change, endpoint, record);
-      return () => this.#tell('publish', record);
-    });
-  }
-
-  /** What a leaving endpoint had reserved goes to another one of its sandbox that wants it, or is free. */
-  #bequeath(change: Change, endpoint: EndpointRecord, sandboxId: string): void {
-    const { state } = this.#context;
-    const wanted = endpoint.remote?.ports ?? [];
-    const heir = state
-      .inside(sandboxId)
-      .find((other) => other.id !== endpoint.id && other.ports.length === 0 && wantsSame(other, wanted));
-    if (heir && endpoint.ports.length > 0) {
-      this.#handOver(change, endpoint, heir);
-      this.#replace(change, heir, { ...heir, ports: endpoint.ports });
-    } else {
-      change.onDone(() => releasePorts(this.#context, endpoint.id, endpoint.ports));
-    }
-  }
-
-  #reserve(
-    change: Change,
-    endpoint: EndpointRecord,
-    ports: readonly WantedPort[],
-    sockets: HostSockets,
-  ): EndpointRecord['ports'] {
-    const network = this.#context.state.networks.of(endpoint.network);
-    const defaultHostIp = findDriver(network.driver).defaultHostIp(network);
-    return reservePorts(this.#context, change, endpoint, ports, { sockets, defaultHostIp });
-  }
-
-  /** Another endpoint of the sandbox that holds these ports. */
-  #sibling(sandboxId: string, id: string, ports: readonly WantedPort[]): EndpointRecord | undefined {
-    return this.#context.state
-      .inside(sandboxId)
-      .find((other) => other.id !== id && other.ports.length > 0 && wantsSame(other, ports));
-  }
-
-  #handOver(change: Change, from: EndpointRecord, to: EndpointRecord): void {
-    const { ports } = this.#context.state;
-    for (const port of from.ports) {
-      const [old, next] = [portClaim(from.id, port), portClaim(to.id, port)];
-      change.allocated(
-        () => {
-          ports.release(old);
-          ports.restore(next);
-        },
-        () => {
-          ports.release(next);
-          ports.restore(old);
-        },
-      );
-    }
-  }
-
-  /** Now, so that the same change can take other ports; back again if it fails. */
-  #drop(change: Change, endpoint: EndpointRecord): void {
-    const { ports, publishIds } = this.#context.state;
-    for (const port of endpoint.ports) {
-      const held = portClaim(endpoint.id, port);
-      change.allocated(
-        () => ports.release(held),
-        () => void ports.restore(held),
-      );
-      change.onDone(() => publishIds.release(port.id));
-    }
-  }
-
-  #replace(change: Change, endpoint: EndpointRecord, record: EndpointRecord): void {
-    const { state } = this.#context;
-    change.store(`endpoints/${record.id}`, record, endpoint);
-    if (endpoint.join) {
-      const inside = state.inside(endpoint.join.sandbox);
-      const rows = (version: EndpointRecord) => planEndpoint(state, version, inside);
-      change.stage(step(ownerOf('endpoint', record), rows(endpoint), rows(record)));
-    }
-    change.onDone(() => state.setEndpoint(record));
-  }
-
-  #tell(action: 'publish' | 'unpublish', endpoint: EndpointRecord): void {
-    const ports = endpoint.ports.map((port) => formatPortMapping(port)).join(',');
-    if (ports !== '') this.#context.emit('endpoint', action, endpoint, { ports });
-  }
-
-  /** The sandbox of a container, which is there from its first endpoint to its last. */
-  #sandbox(change: Change, id: string, netns: string): SandboxRecord {
-    const { state } = this.#context;
-    const present = state.sandboxes.get(id);
-    if (present) return present;
-    const name = this.#name('sandbox', netns.slice(netns.lastIndexOf('/') + 1));
-    claim(this.#context, change, sandboxClaims({ name, netns }), id, (text) => {
-      return new SluiceError('conflict', `${text} belongs to another sandbox`);
-    });
-    const number = change.allocated(
-      () => state.sandboxNumbers.allocate(),
-      (taken) => state.sandboxNumbers.release(taken),
-    );
-    const record: SandboxRecord = {
-      id,
-      name,
-      netns,
-      owned: false,
-      host: false,
-      dns: [],
-      dnsSearch: [],
-      hostname: isHostname(name) ? name : id.slice(0, 12),
-      number,
-      origin: 'docker',
-      created: now(this.#context),
-    };
-    change.store(`sandboxes/${id}`, record, null);
-    change.allocated(
-      () => state.sandboxes.set(record),
-      () => state.sandboxes.delete(record),
-    );
-    return record;
-  }
-
-  #dropSandbox(change: Change, sandbox: SandboxRecord, leaving: string): void {
-    const { state } = this.#context;
-    if (!sandbox.origin || state.inside(sandbox.id).some(({ id }) => id !== leaving)) return;
-    change.store(`sandboxes/${sandbox.id}`, null, sandbox);
-    change.onDone(() => {
-      state.sandboxes.delete(sandbox);
-      state.sandboxNumbers.release(sandbox.number);
-      for (const text of sandboxClaims(sandbox)) state.claims.delete(text);
     });
   }
 
@@ -437,53 +223,6 @@ export class Remote {
     throw new SluiceError('conflict', `endpoint '${present.name}' exists already, with other addresses`, {
       hint: 'start the container again',
     });
-  }
-
-  /**
-   * Tries again without the endpoints that were in the way and that the engine
-   * has forgotten: it gives their addresses and ports to others.
-   */
-  async #withRoom<T>(
-    network: NetworkRecord,
-    request: RemoteEndpoint | null,
-    task: () => Promise<T>,
-  ): Promise<T> {
-    try {
-      return await task();
-    } catch (e) {
-      if (!(e instanceof SluiceError) || (e.code !== 'address_taken' && e.code !== 'port_taken')) throw e;
-      const dead = await this.#forgotten(network, request);
-      if (dead.length === 0) throw e;
-      for (const { id, name } of dead) {
-        this.#context.log.warn('removing an endpoint that its engine has forgotten', { endpoint: name });
-        await this.removeEndpoint(id);
-      }
-      return task();
-    }
-  }
-
-  /** Without their pair, or with the other end back in the host's namespace, long after they were made. */
-  async #forgotten(network: NetworkRecord, request: RemoteEndpoint | null): Promise<EndpointRecord[]> {
-    const { state, host, clock } = this.#context;
-    const dead: EndpointRecord[] = [];
-    for (const endpoint of state.endpoints.all()) {
-      const { id, remote, join, created } = endpoint;
-      if (!remote || id === request?.id) continue;
-      const wanted = endpoint.network === network.id && request !== null && meets(endpoint, request);
-      const { dataplane } = findDriver(state.networks.of(endpoint.network).driver);
-      // Of what is all inside nobody can tell but the engine, which gives its address to another.
-      const lost = join !== null && (dataplane ? !(await host.linkExists(portLink(id))) : wanted);
-      const back = join === null || (await host.linkExists(peerLink(id)));
-      if (lost || (back && (wanted || age(clock.now(), created)))) dead.push(endpoint);
-    }
-    return dead;
-  }
-
-  /** A name that tells whose it is. */
-  #name(kind: 'network' | 'sandbox' | 'endpoint', id: string): string {
-    const { claims } = this.#context.state;
-    const short = `docker-${id.slice(0, 12)}`;
-    return claims.has(`name ${kind} ${short}`) ? `docker-${id.slice(0, 56)}` : short;
   }
 
   /** With the endpoint and its sandbox to itself; nothing happens if it is gone. */
@@ -510,11 +249,6 @@ export class Remote {
   }
 }
 
-/** Ports of a container on other networks as well come to those that cannot publish any, too. */
-function publishes({ internal, driver }: NetworkRecord): boolean {
-  return !internal && findDriver(driver).dataplane;
-}
-
 function gateways({ internal, subnets }: NetworkRecord): {
   gateway4: string | null;
   gateway6: string | null;
@@ -522,18 +256,6 @@ function gateways({ internal, subnets }: NetworkRecord): {
   const of = (family: number): string | null =>
     internal ? null : (subnets.find(({ cidr }) => familyOf(cidr) === family)?.gateway ?? null);
   return { gateway4: of(4), gateway6: of(6) };
-}
-
-function wantsSame(endpoint: EndpointRecord, ports: readonly WantedPort[]): boolean {
-  return endpoint.remote !== undefined && samePorts(endpoint.remote.ports, ports);
-}
-
-function meets(endpoint: EndpointRecord, { ipv4, ipv6 }: RemoteEndpoint): boolean {
-  return endpoint.ipv4 === ipv4 || (ipv6 !== null && endpoint.ipv6 === ipv6);
-}
-
-function age(now: number, created: string): boolean {
-  return now - Date.parse(created) > FORGOTTEN_AFTER;
 }
 
 function unknown(what: 'network' | 'endpoint'): never {

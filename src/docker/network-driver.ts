@@ -5,7 +5,8 @@
  * which may not exist yet.
  */
 import { SluiceError } from '../base/errors.js';
-import { type RemoteObjects, remoteId } from '../cnm/remote.js';
+import { remoteId } from '../cnm/remote/types.js';
+import type { RemoteObjects } from '../cnm/remote.js';
 import type { NetworkCreate } from '../cnm/types.js';
 import { checkEndpointOptions, networkOptions, wantedPorts } from './options.js';
 import {

@@ -19,7 +19,9 @@ const tags = ['endpoints'];
 export function endpointRoutes(api: Api, cnm: Cnm, docker: DockerSource | null): void {
   const withContainer = (endpoint: Endpoint) => {
     const found = docker?.containers.ofEndpoint(endpoint) ?? null;
-    return found ? { ...endpoint, container: { id: found.id, name: found.name } } : endpoint;
+    if (!found) return endpoint;
+    const { id, name, network } = found;
+    return { ...endpoint, container: { id, name, network } };
   };
 
   api.get(

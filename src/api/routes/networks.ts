@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Type } from 'typebox';
-import type { Cnm } from '../../cnm/types.js';
+import type { Cnm, Network } from '../../cnm/types.js';
 import { ref } from '../schemas/common.js';
 import { NetworkSchema, PrunedSchema, PrunePlanSchema } from '../schemas/objects.js';
 import {
@@ -11,15 +11,21 @@ import {
   RemoveNetworkQuery,
 } from '../schemas/requests.js';
 import type { Api } from '../server.js';
+import type { DockerSource } from '../sources.js';
 import { created, FAILURES, found, listed, REMOVED } from './answers.js';
 
 const tags = ['networks'];
 
-export function networkRoutes(api: Api, cnm: Cnm): void {
+export function networkRoutes(api: Api, cnm: Cnm, docker: DockerSource | null): void {
+  const withName = (network: Network) => {
+    const dockerName = docker?.networks.of(network) ?? null;
+    return dockerName === null ? network : { ...network, dockerName };
+  };
+
   api.get(
     '/networks',
     { schema: { tags, summary: 'List networks', querystring: NoQuery, response: listed(NetworkSchema) } },
-    async () => cnm.networks(),
+    async () => cnm.networks().map(withName),
   );
 
   api.post(
@@ -50,7 +56,7 @@ export function networkRoutes(api: Api, cnm: Cnm): void {
         response: found(NetworkSchema),
       },
     },
-    async ({ params }) => cnm.network(params.id),
+    async ({ params }) => withName(cnm.network(params.id)),
   );
 
   api.delete(

@@ -33,10 +33,11 @@ export const DockerStatusSchema = Type.Object(
 
 export const OrphanSchema = Type.Object(
   {
-    kind: words(['endpoint', 'network']),
+    kind: words(['endpoint', 'address', 'network', 'pool'], {
+      description: 'address, pool: of the address management, whichever driver the network has',
+    }),
     id: Type.String(),
     name: Type.String(),
-    dockerId: Type.String({ description: "Docker's id of it, which Docker does not know any more" }),
   },
   { ...closed, $id: 'Orphan' },
 );

@@ -32,6 +32,7 @@ export const NetworkSchema = Type.Object(
     interface: nullable(Type.String({ description: "the host's link for it" })),
     origin,
     created,
+    dockerName: Type.Optional(Type.String({ description: 'what Docker calls it, as last seen' })),
   },
   { ...closed, $id: 'Network' },
 );
@@ -87,7 +88,11 @@ export const EndpointSchema = Type.Object(
     created,
     container: Type.Optional(
       Type.Object(
-        { id: Type.String(), name: Type.String() },
+        {
+          id: Type.String(),
+          name: Type.String(),
+          network: Type.String({ description: "Docker's name of the network" }),
+        },
         { ...closed, description: "Docker's container that it belongs to, as last seen" },
       ),
     ),

@@ -12,13 +12,17 @@ import { formatPort } from '../ports.js';
 type Columns<T> = Readonly<Record<string, (item: T) => string>>;
 
 export async function networkLs(call: Call): Promise<undefined> {
-  const columns: Columns<NetworkObject> = {
+  const columns = (items: readonly NetworkObject[]): Columns<NetworkObject> => ({
     NAME: ({ name }) => name,
+    // Who does without Docker does without its columns.
+    ...(items.some(({ dockerName }) => dockerName !== undefined)
+      ? { 'DOCKER NAME': ({ dockerName }: NetworkObject) => dockerName ?? '-' }
+      : {}),
     DRIVER: ({ driver }) => driver,
     SUBNET: ({ subnets }) => list(subnets.map(({ cidr }) => cidr)),
     GATEWAY: ({ subnets }) => list(subnets.map(({ gateway }) => gateway ?? '-')),
     INTERFACE: (network) => network.interface ?? '-',
-  };
+  });
   await ls(call, 'networks', 'NETWORK ID', columns);
 }
 
@@ -36,9 +40,11 @@ export async function endpointLs(call: Call): Promise<undefined> {
     NAME: ({ name }) => name,
     NETWORK: ({ network }) => network,
     SANDBOX: ({ sandbox }) => sandbox ?? '-',
-    // Who does without Docker does without the column.
     ...(items.some(({ container }) => container)
-      ? { CONTAINER: ({ container }: EndpointObject) => container?.name ?? '-' }
+      ? {
+          CONTAINER: ({ container }: EndpointObject) => container?.name ?? '-',
+          'DOCKER NETWORK': ({ container }: EndpointObject) => container?.network ?? '-',
+        }
       : {}),
     ADDRESS: ({ ipv4, ipv6 }) => list([ipv4, ipv6].filter((address) => address !== null)),
     STATE: ({ state }) => state,

@@ -9,8 +9,10 @@ import type { Adoption, AdoptOptions } from './adopt/types.js';
 import { type EngineAddress, EngineClient, EngineError } from './client.js';
 import { ContainerIndex, type Containers } from './containers.js';
 import type { Problem } from './declared.js';
+import { NetworkNames } from './networks.js';
 import { type Orphan, type OrphanModel, Orphans, type Pruned } from './orphans.js';
 import { type Container, isRunning } from './picture.js';
+import { Reaper } from './reaper.js';
 import { ServiceFollower, type ServiceModel } from './services.js';
 import { EngineWatcher, type WatcherCounts } from './watcher.js';
 
@@ -49,8 +51,10 @@ export class DockerEngine {
   readonly #clock: Clock;
   readonly #watcher: EngineWatcher;
   readonly #index: ContainerIndex;
+  readonly #names: NetworkNames;
   readonly #services: ServiceFollower;
   readonly #orphans: Orphans;
+  readonly #reaper: Reaper;
   readonly #stops: (() => void)[] = [];
   #wasConnected = false;
 
@@ -62,6 +66,7 @@ export class DockerEngine {
     this.#client = new EngineClient(address, clock);
     this.#watcher = new EngineWatcher({ client: this.#client, clock, log });
     this.#index = new ContainerIndex(() => this.#watcher.containers());
+    this.#names = new NetworkNames(() => this.#watcher.networks());
     this.#services = new ServiceFollower({
       model,
       containers: () => (this.#watcher.connection.connected ? this.#watcher.containers() : null),
@@ -69,6 +74,7 @@ export class DockerEngine {
       log,
     });
     this.#orphans = new Orphans({ client: this.#client, model, clock });
+    this.#reaper = new Reaper({ reap: () => this.#orphans.reap(), clock, log });
   }
 
   /** Does not wait for the Engine. */
@@ -90,11 +96,16 @@ export class DockerEngine {
   async stop(): Promise<void> {
     for (const stop of this.#stops.splice(0)) stop();
     await this.#watcher.stop();
+    await this.#reaper.stop();
     await this.#services.stop();
   }
 
   get containers(): Containers {
     return this.#index;
+  }
+
+  get networks(): NetworkNames {
+    return this.#names;
   }
 
   /** As last seen. */
@@ -104,6 +115,11 @@ export class DockerEngine {
 
   get counts(): WatcherCounts {
     return this.#watcher.counts;
+  }
+
+  /** What was removed without being asked for, by kind. */
+  get reaped(): ReadonlyMap<string, number> {
+    return this.#reaper.counts;
   }
 
   status(): EngineStatus {
@@ -161,6 +177,8 @@ export class DockerEngine {
     const { connected, version, error } = this.#watcher.connection;
     if (connected === this.#wasConnected) return;
     this.#wasConnected = connected;
+    if (connected) this.#reaper.connected();
+    else this.#reaper.disconnected();
     this.#model.emit({
       time: this.#clock.now(),
       type: 'engine',

@@ -20,8 +20,6 @@ const ALGORITHM = 'sluice.algorithm';
 const AFFINITY = 'sluice.affinity';
 const ALLOW = 'sluice.allow';
 const KNOWN: readonly string[] = [SERVICE, PORT, WEIGHT, PUBLISH, ALGORITHM, AFFINITY, ALLOW];
-/** Of our own objects, and of whoever puts labels on networks. */
-const OTHERS = 'sluice.docker.';
 
 const DEFAULT_WEIGHT = 1;
 
@@ -62,7 +60,7 @@ export const LABEL_OF: Readonly<Record<keyof Settings, string>> = {
 };
 
 export function readLabels(labels: Readonly<Record<string, string>>): Reading {
-  const ours = Object.keys(labels).filter((key) => key.startsWith('sluice.') && !key.startsWith(OTHERS));
+  const ours = Object.keys(labels).filter((key) => key.startsWith('sluice.'));
   if (ours.length === 0) return { declaration: null, problems: [] };
   const unknown = ours
     .filter((key) => !KNOWN.includes(key))

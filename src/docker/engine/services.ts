@@ -3,9 +3,9 @@
 import type { Clock, Timer } from '../../base/clock.js';
 import { Coalesced } from '../../base/coalesced.js';
 import type { Log } from '../../base/log.js';
+import { remoteId } from '../../cnm/remote/types.js';
 import type { ChangeEvent, Endpoint, Service, ServiceIntent } from '../../cnm/types.js';
 import { declaredBy, type Problem } from './declared.js';
-import { ENDPOINT_LABEL } from './ours.js';
 import type { Container } from './picture.js';
 
 /** What is used of the model. */
@@ -64,15 +64,11 @@ export class ServiceFollower {
     const { model } = this.#o;
     const containers = this.#o.containers();
     if (containers === null || this.#stopped) return;
-    const ours = new Map<string, string>();
-    for (const { id, labels } of model.endpoints()) {
-      const docker = labels[ENDPOINT_LABEL];
-      if (docker !== undefined) ours.set(docker, id);
-    }
+    const ours = new Set(model.endpoints().map(({ id }) => id));
     const holders = new Map(model.services().map(({ name, declaredBy: by }) => [name, by.id]));
     const { services, problems } = declaredBy(containers, holders, ({ networks }) => {
-      const found = networks.map(({ endpointId }) => ours.get(endpointId)).filter((id) => id !== undefined);
-      return found[0] ?? null;
+      const ids = networks.flatMap(({ endpointId }) => (endpointId === '' ? [] : [remoteId(endpointId)]));
+      return ids.find((id) => ours.has(id)) ?? null;
     });
     await model.declareServices(services);
     this.#tell(problems);

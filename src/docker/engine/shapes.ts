@@ -76,6 +76,9 @@ export interface NetworkInspect {
     readonly key: string;
     readonly name: string;
     readonly endpointId: string;
+    /** With the length of the prefix; '': none. */
+    readonly ipv4: string;
+    readonly ipv6: string;
   }[];
 }
 
@@ -232,6 +235,8 @@ function network(document: Document): NetworkInspect {
       key,
       name: member.text('Name'),
       endpointId: member.text('EndpointID'),
+      ipv4: member.text('IPv4Address'),
+      ipv6: member.text('IPv6Address'),
     })),
   };
 }

@@ -160,7 +160,7 @@ it('answers any sequence of requests as its document says, and none with a failu
         arbitrary: callOf(path, method, operation as Described),
       })),
   );
-  expect(operations).toHaveLength(23);
+  expect(operations).toHaveLength(28);
   const statuses = new Map<number, number>();
   await fc.assert(
     fc.asyncProperty(fc.array(fc.oneof(...operations), { minLength: 30, maxLength: 80 }), async (calls) => {

@@ -113,10 +113,10 @@ it('follows renames, networks and stops', async () => {
     Actor: { ID: id('net'), Attributes: { container: web.id, name: 'net', type: 'sluice' } },
   });
   await t.until(() =>
-    expect(t.engine.containers.ofDockerEndpoint(id('ep'))).toMatchObject({ id: web.id, name: 'www' }),
+    expect(t.engine.containers.ofEndpoint({ id: id('ep') })).toMatchObject({ id: web.id, name: 'www' }),
   );
   fake.die(web);
-  await t.until(() => expect(t.engine.containers.ofDockerEndpoint(id('ep'))).toBeNull());
+  await t.until(() => expect(t.engine.containers.ofEndpoint({ id: id('ep') })).toBeNull());
 });
 
 it('lists again after a break, and keeps what it knew meanwhile', async () => {

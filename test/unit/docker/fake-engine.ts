@@ -195,7 +195,7 @@ export class FakeEngine {
         ? [
             [
               container.state === 'created' ? `ep-${found.endpointId}` : container.id,
-              { Name: container.name, EndpointID: found.endpointId },
+              { Name: container.name, EndpointID: found.endpointId, IPv4Address: `${found.ip}/24` },
             ],
           ]
         : [];

@@ -388,16 +388,3 @@ describe('ports', () => {
     expect(plugin.model.endpoints().map(({ id }) => id)).toEqual([endpointId(2)]);
   });
 });
-
-describe('what the engine does not have', () => {
-  it('goes, unless it is being made', async () => {
-    await plugin.ok('NetworkDriver.CreateNetwork', network(NET));
-    await start(1, '10.50.0.2', []);
-    await start(2, '10.50.0.3', []);
-    expect(await plugin.model.remote.retain(new Set([endpointId(2)]))).toEqual([]);
-    plugin.clock.advance(600_000);
-    await start(3, '10.50.0.4', []);
-    expect(await plugin.model.remote.retain(new Set([endpointId(2)]))).toEqual(['docker-100000000000']);
-    expect(plugin.model.endpoints().map(({ ipv4 }) => ipv4)).toEqual(['10.50.0.3', '10.50.0.4']);
-  });
-});

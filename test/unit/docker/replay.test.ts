@@ -153,7 +153,7 @@ class Replay {
   /** Nothing is left but what the calls that were lost would have removed. */
   async end(): Promise<void> {
     const { model, realizer } = this.plugin;
-    await model.remote.retain(new Set());
+    for (const { id } of model.endpoints()) await model.remote.removeEndpoint(id);
     for (const { endpoints } of model.sandboxes()) expect(endpoints).toEqual([]);
     for (const { id } of model.networks()) await model.removeNetwork(id, false, true);
     expect(model.endpoints()).toEqual([]);

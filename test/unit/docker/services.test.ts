@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Service } from '../../../src/cnm/types.js';
 import { readLabels } from '../../../src/docker/engine/labels.js';
-import { made } from '../support/model.js';
+import { dockerEndpoint, dockerNetwork, ours } from './dockers.js';
 import { type FakeContainer, FakeEngine, id } from './fake-engine.js';
 import { type Followed, follow } from './followed.js';
 
@@ -197,20 +197,16 @@ it('tries again where the store failed', async () => {
 });
 
 it('finds our endpoint of a container, whichever comes first', async () => {
-  await made(t.model.createNetwork({ name: 'net' }));
+  await dockerNetwork(t.model, 'net', '10.64.0.0/24');
   const networks = { net: { networkId: id('net'), endpointId: id('ep1'), ip: '10.64.0.2' } };
   fake.run('one', { labels: WEB, networks });
   await backendsAre('one active');
   expect(web()).toMatchObject({ network: null, backends: [{ endpoint: null }] });
-  await made(
-    t.model.createEndpoint({
-      name: 'ep-one',
-      network: 'net',
-      labels: { 'sluice.docker.endpoint': id('ep1') },
-    }),
+  await dockerEndpoint(t.model, 'ep1', 'net', '10.64.0.2');
+  await t.until(() =>
+    expect(web()).toMatchObject({ network: ours('net'), backends: [{ endpoint: ours('ep1') }] }),
   );
-  await t.until(() => expect(web()).toMatchObject({ network: 'net', backends: [{ endpoint: 'ep-one' }] }));
-  expect(t.engine.containers.ofEndpoint(t.model.endpoint('ep-one'))).toMatchObject({ name: 'one' });
+  expect(t.engine.containers.ofEndpoint({ id: id('ep1') })).toMatchObject({ name: 'one', network: 'net' });
 });
 
 describe('containers that disagree', () => {
@@ -287,7 +283,7 @@ describe('labels', () => {
   const read = (labels: Record<string, string>) => readLabels({ ...WEB, ...labels });
 
   it('are none of ours', () => {
-    expect(readLabels({ 'com.example': 'x', 'sluice.docker.endpoint': 'y' })).toEqual({
+    expect(readLabels({ 'com.example': 'x', sluice: 'y' })).toEqual({
       declaration: null,
       problems: [],
     });
