@@ -6,6 +6,8 @@
  *
  *   holder (process 1 of its namespace): /run is its own, with the plugins'
  *   directory in it; dockerd, containerd, shims and containers run beside it.
+ *
+ * sluiced is its plugin, and follows its Engine.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -15,17 +17,33 @@ import {
   mkdirSync,
   readdirSync,
   rmdirSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { Background, must, type Result, run, sleep, until } from './process.js';
+import { Background, must, type Result, run, until } from './process.js';
 import { Testbed } from './testbed.js';
 
 const SERVERS = join(import.meta.dirname, 'servers.py');
 /** Of the package: of the same version as dockerd, whichever else is installed. */
 const DOCKER = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
-const IMAGE = 'box';
+/** The image that containers are made from: busybox, and nothing else. */
+export const IMAGE = 'box';
+const APPLETS = [
+  'sh',
+  'sleep',
+  'httpd',
+  'echo',
+  'nslookup',
+  'ip',
+  'cat',
+  'sed',
+  'ping',
+  'test',
+  'touch',
+  'rm',
+];
 /** The first process of a namespace does not hear of SIGTERM unless it asks for it. */
 const QUICK = ['--stop-signal', 'KILL'];
 const CGROUPS = '/sys/fs/cgroup';
@@ -54,7 +72,11 @@ export class DockerBed {
   /** `flags` of dockerd, such as `--iptables=false`; `daemonFlags` of sluiced. */
   static async start(flags: string[], daemonFlags: string[] = []): Promise<DockerBed> {
     const bed = await Testbed.start({
-      daemonFlags: (directory) => ['--docker-plugin', join(directory, 'plugins/sluice.sock'), ...daemonFlags],
+      daemonFlags: (directory) => [
+        ...['--docker-plugin', join(directory, 'plugins/sluice.sock')],
+        ...['--docker-host', `unix://${directory}/docker.sock`],
+        ...daemonFlags,
+      ],
     });
     const docker = new DockerBed(bed, flags);
     try {
@@ -75,7 +97,8 @@ export class DockerBed {
       'echo {} > /run/dockerd.json',
       `mount --bind ${this.#directory}/plugins /run/docker/plugins`,
       'echo ready',
-      'while :; do sleep 3600 & wait $!; done',
+      // Ends with whoever holds the other end, also where that is killed; and reaps what is left to it.
+      '{ cat; exit 0; }',
     ].join(' && ');
     this.#holder = new Background(this.bed.host, [
       'unshare',
@@ -96,6 +119,11 @@ export class DockerBed {
 
   #inside(command: string[]): string[] {
     return ['nsenter', '-t', String(this.#pid), '--mount', '--net', '--pid', '--', ...command];
+  }
+
+  /** Where Docker finds the driver. */
+  get plugin(): string {
+    return join(this.#directory, 'plugins/sluice.sock');
   }
 
   /** A command on dockerd's side of things. */
@@ -133,6 +161,11 @@ export class DockerBed {
     if (signal === 'SIGKILL') this.run('rm', '-f', '/run/dockerd.pid');
   }
 
+  /** While dockerd is down: it has no network any more, nor an endpoint. */
+  forgetNetworks(): void {
+    rmSync(join(this.#directory, 'docker/network'), { recursive: true });
+  }
+
   /** busybox, its web server and a script that tells who asks. */
   #image(): void {
     const root = join(this.#directory, 'image');
@@ -140,7 +173,7 @@ export class DockerBed {
       mkdirSync(join(root, directory), { recursive: true });
     }
     copyFileSync('/usr/bin/busybox', join(root, 'bin/busybox'));
-    for (const name of ['sh', 'sleep', 'httpd', 'echo', 'nslookup', 'ip', 'cat', 'sed', 'ping']) {
+    for (const name of APPLETS) {
       symlinkSync('busybox', join(root, 'bin', name));
     }
     const script = join(root, 'www/cgi-bin/ip');
@@ -148,20 +181,21 @@ export class DockerBed {
     const address = 'echo -n "$REMOTE_ADDR" | sed "s/^[[]//; s/^::ffff://; s/[]]$//"';
     writeFileSync(script, `#!/bin/sh\necho "Content-Type: text/plain"\necho\n${address}\n`);
     chmodSync(script, 0o755);
-    must(null, [
-      'sh',
-      '-c',
-      `tar -C ${root} -c . | ${DOCKER} -H unix://${this.#directory}/docker.sock import - ${IMAGE}`,
-    ]);
+    must(null, ['sh', '-c', `tar -C ${root} -c . | ${this.client.join(' ')} import - ${IMAGE}`]);
+  }
+
+  /** The client and what leads it here. */
+  get client(): string[] {
+    return [DOCKER, '-H', `unix://${this.#directory}/docker.sock`];
   }
 
   docker(...args: string[]): Result {
-    return run(null, [DOCKER, '-H', `unix://${this.#directory}/docker.sock`, ...args]);
+    return run(null, [...this.client, ...args]);
   }
 
   /** As docker(), going on beside the test. */
   background(...args: string[]): Background {
-    return new Background(null, [DOCKER, '-H', `unix://${this.#directory}/docker.sock`, ...args]);
+    return new Background(null, [...this.client, ...args]);
   }
 
   /** As docker(), for what has to succeed; answers its output without the line's end. */
@@ -212,16 +246,15 @@ export class DockerBed {
   }
 
   async stop(): Promise<void> {
-    if (this.dockerd !== null) {
-      const ids = this.docker('ps', '-aq').out.split('\n').filter(Boolean);
-      if (ids.length > 0) this.docker('rm', '-f', ...ids);
-      await this.stopDockerd();
-    }
-    // With process 1 go all others of its namespace.
+    // With process 1 go all others of its namespace, dockerd and containers, and the mounts.
     if (this.#pid !== 0) run(null, ['kill', '-KILL', String(this.#pid)]);
-    await this.#holder?.end();
-    await this.bed.stop();
-    await this.#removeCgroups();
+    await this.#holder?.stop('SIGKILL');
+    this.dockerd = null;
+    try {
+      await this.bed.stop();
+    } finally {
+      await this.#removeCgroups();
+    }
   }
 
   async #removeCgroups(): Promise<void> {
@@ -230,7 +263,6 @@ export class DockerBed {
       if (!existsSync(place)) continue;
       await until(() => removeTree(place), `${place} is empty`, 5_000).catch(() => undefined);
     }
-    await sleep(0);
   }
 }
 
