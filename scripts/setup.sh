@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# setup.sh [--tests]
 # Installs and builds what is missing: system packages, npm packages, the addon, the BPF objects,
-# the TypeScript. Says what it does; has nothing to do the second time.
+# the TypeScript; with --tests also the Docker that only the tests need. Says what it does; has
+# nothing to do the second time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
 
+case "$*" in
+  '') tests=false ;;
+  --tests) tests=true ;;
+  *) fail "usage: setup.sh [--tests]" ;;
+esac
 command -v node >/dev/null || fail "there is no node: install Node.js 20 or newer (https://nodejs.org)"
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] ||
   fail "Node.js $(node --version) is too old: 20 or newer is needed"
@@ -15,10 +22,13 @@ command -v node >/dev/null || fail "there is no node: install Node.js 20 or newe
 packages=(
   clang clang-format libbpf-dev libelf-dev libmnl-dev pkg-config g++ make python3 bpftool iproute2
   # for the tests, the demo and the benchmark's comparisons
-  python3-scapy iptables nftables tcpdump ethtool iputils-ping curl procps fish zsh busybox-static
+  python3-scapy iptables nftables tcpdump ethtool iputils-ping curl procps fish zsh
 )
-# a Docker of the user's own, of whatever origin, is left as it is; else the tests need one, which is not started
-command -v dockerd >/dev/null || packages+=(docker.io)
+if $tests; then
+  packages+=(busybox-static)
+  # a Docker of the user's own, of whatever origin, is left as it is; else there will be one, which is not started
+  command -v dockerd >/dev/null || packages+=(docker.io)
+fi
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' 2>/dev/null | awk '$2 ~ /^ii/ {print $1}' || true)
 missing=()
 for package in "${packages[@]}"; do

@@ -217,26 +217,26 @@ describe('coming and going', () => {
     const b = await withLan();
     const ns = b.namespace(b.box('mine'));
     b.pair(ns, 'eth0', '10.9.9.1/24', b.ext3, 'mine0', null);
-    b.ok('sandbox', 'create', 'adopted', '--netns', `/run/netns/${ns}`);
-    b.ok('connect', 'lan', 'adopted');
+    b.ok('sandbox', 'create', b.box('adopted'), '--netns', `/run/netns/${ns}`);
+    b.ok('connect', 'lan', b.box('adopted'));
     expect(macvlansIn(ns)).toEqual(['eth1']);
     expect(pings(ns, EXT1)).toBe(true);
-    b.ok('disconnect', 'lan', 'adopted');
+    b.ok('disconnect', 'lan', b.box('adopted'));
     expect(macvlansIn(ns)).toEqual([]);
     expect(linkIn(ns, 'eth0').addr_info).toMatchObject([{ local: '10.9.9.1' }]);
     expect(existsSync(join(b.bpffs, 'macvlan')) ? readdirSync(join(b.bpffs, 'macvlan')) : []).toEqual([]);
-    b.ok('sandbox', 'rm', 'adopted');
+    b.ok('sandbox', 'rm', b.box('adopted'));
     b.ok('network', 'rm', 'lan');
   });
 
   it('leaves where the namespace is gone already', async () => {
     const b = await withLan();
     const ns = b.namespace(b.box('mine'));
-    b.ok('sandbox', 'create', 'adopted', '--netns', `/run/netns/${ns}`);
-    b.ok('connect', 'lan', 'adopted');
+    b.ok('sandbox', 'create', b.box('adopted'), '--netns', `/run/netns/${ns}`);
+    b.ok('connect', 'lan', b.box('adopted'));
     must(null, ['ip', 'netns', 'del', ns]);
-    b.ok('disconnect', 'lan', 'adopted');
-    b.ok('sandbox', 'rm', 'adopted');
+    b.ok('disconnect', 'lan', b.box('adopted'));
+    b.ok('sandbox', 'rm', b.box('adopted'));
   });
 
   it('goes on while the daemon is dead, and is adopted untouched by the next one', async () => {
@@ -304,8 +304,8 @@ describe('coming and going', () => {
   it('is removed by a daemon that knows nothing of it any more', async () => {
     const b = await withLan();
     const ns = b.namespace(b.box('mine'));
-    b.ok('sandbox', 'create', 'adopted', '--netns', `/run/netns/${ns}`);
-    b.ok('connect', 'lan', 'adopted');
+    b.ok('sandbox', 'create', b.box('adopted'), '--netns', `/run/netns/${ns}`);
+    b.ok('connect', 'lan', b.box('adopted'));
     must(b.host, ['ip', 'link', 'add', 'eth9', 'link', 'up0', 'netns', ns, 'type', 'macvlan']);
     await b.killDaemon('SIGKILL');
     rmSync(join(b.directory, 'state'), { recursive: true });
@@ -352,8 +352,8 @@ describe('coming and going', () => {
   it('goes with cleanup, also from namespaces that stay', async () => {
     const b = await withLan();
     const mine = b.namespace(b.box('mine'));
-    b.ok('sandbox', 'create', 'adopted', '--netns', `/run/netns/${mine}`);
-    b.ok('connect', 'lan', 'adopted');
+    b.ok('sandbox', 'create', b.box('adopted'), '--netns', `/run/netns/${mine}`);
+    b.ok('connect', 'lan', b.box('adopted'));
     const a = b.container('a', 'lan');
     // Keeps the namespace alive when its name is gone.
     const holder = b.background(a.ns, ['sleep', '1000']);
