@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# setup.sh [--tests]
 # Installs and builds what is missing: system packages, npm packages, the addon, the BPF objects,
-# the TypeScript. Says what it does; has nothing to do the second time.
+# the TypeScript; with --tests also the Docker that only the tests need. Says what it does; has
+# nothing to do the second time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { echo "setup: $*"; }
 fail() { echo "setup: $*" >&2; exit 1; }
 
+case "$*" in
+  '') tests=false ;;
+  --tests) tests=true ;;
+  *) fail "usage: setup.sh [--tests]" ;;
+esac
 command -v node >/dev/null || fail "there is no node: install Node.js 20 or newer (https://nodejs.org)"
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] ||
   fail "Node.js $(node --version) is too old: 20 or newer is needed"
@@ -17,6 +24,11 @@ packages=(
   # for the tests, the demo and the benchmark's comparisons
   python3-scapy iptables nftables tcpdump ethtool iputils-ping curl procps fish zsh
 )
+if $tests; then
+  packages+=(busybox-static)
+  # a Docker of the user's own, of whatever origin, is left as it is; else there will be one, which is not started
+  command -v dockerd >/dev/null || packages+=(docker.io)
+fi
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' 2>/dev/null | awk '$2 ~ /^ii/ {print $1}' || true)
 missing=()
 for package in "${packages[@]}"; do
@@ -27,8 +39,21 @@ if [ ${#missing[@]} -gt 0 ]; then
   [ "$(id -u)" -eq 0 ] || fail "run it as root to install: ${missing[*]}"
   say "installing ${missing[*]}"
   log=$(mktemp)
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } \
-    >"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "apt-get failed; the whole log is in $log"; }
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    # exit code 101: services stay as they are (invoke-rc.d(8))
+    printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy"
+    trap 'rm -f "$policy"' EXIT
+  fi
+  install_missing() {
+    apt-get update -qq || return
+    # newer releases have the client apart
+    if [[ " ${missing[*]} " == *" docker.io "* ]] && apt-cache show docker-cli >/dev/null 2>&1; then
+      missing+=(docker-cli)
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+  }
+  install_missing >"$log" 2>&1 || { tail -n 20 "$log" >&2; fail "apt-get failed; the whole log is in $log"; }
   rm -f "$log"
 fi
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Where the API listens: a unix socket always, TCP with mutual TLS if asked for. */
-import { chmodSync, chownSync, lstatSync, mkdirSync, readFileSync, type Stats, unlinkSync } from 'node:fs';
+import { chmodSync, chownSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { connect } from 'node:net';
-import { dirname } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { SluiceError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
+import { bindUnix, listening, makeWay } from '../base/unix-socket.js';
 import { followFiles, mutualTls, type TlsAddress } from './tls.js';
 
 export interface ListenOptions {
@@ -32,7 +31,7 @@ export async function listen(app: FastifyInstance, { socket, tls, log }: ListenO
   const route = (req: IncomingMessage, res: ServerResponse): void => app.routing(req, res);
   const servers: Server[] = [];
   try {
-    await makeWay(socket);
+    await makeWay({ path: socket, flag: 'socket' });
     const local = createServer(route);
     await bindSocket(local, socket);
     servers.push(local);
@@ -73,77 +72,15 @@ async function close(app: FastifyInstance, servers: readonly Server[]): Promise<
   clearTimeout(timer);
 }
 
-/** Removes a socket that nobody answers on; refuses any other thing in its place. */
-async function makeWay(path: string): Promise<void> {
-  if (Buffer.byteLength(path) > MAX_PATH) {
-    throw new SluiceError('invalid_argument', `the socket path ${path} is too long`, {
-      field: 'socket',
-      hint: `give one of at most ${MAX_PATH} bytes`,
-    });
-  }
-  let stats: Stats;
-  try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    stats = lstatSync(path);
-  } catch (e) {
-    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw unusable(path, e);
-  }
-  if (!stats.isSocket()) {
-    throw new SluiceError('environment', `${path} exists and is not a socket`, {
-      field: 'socket',
-      hint: 'move it away, or give another --socket',
-    });
-  }
-  if (await isAnswered(path)) {
-    throw new SluiceError('daemon_running', `another daemon listens on ${path}`, {
-      field: 'socket',
-      hint: 'stop it, or give another --socket',
-    });
-  }
-  try {
-    unlinkSync(path);
-  } catch (e) {
-    throw unusable(path, e);
-  }
-}
-
-/** sun_path holds 108 bytes, one of them the terminating zero (unix(7)); libuv cuts longer ones. */
-const MAX_PATH = 107;
-
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const probe = connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', (e: NodeJS.ErrnoException) => {
-      if (e.code === 'ECONNREFUSED' || e.code === 'ENOENT') resolve(false);
-      // A full backlog: somebody is there, if busy.
-      else if (e.code === 'EAGAIN') resolve(true);
-      else reject(unusable(path, e));
-    });
-  });
-}
-
-/** listen() binds before it returns, so the umask is ours alone meanwhile: nobody else gets in early. */
 async function bindSocket(server: Server, path: string): Promise<void> {
-  const listening = ready(server, (e) => unusable(path, e));
-  const umask = process.umask(0o177);
-  try {
-    server.listen(path);
-  } finally {
-    process.umask(umask);
-  }
-  await listening;
+  await bindUnix(server, { path, flag: 'socket' });
   const group = groupId('sluice');
   if (group !== null && process.geteuid?.() === 0) chownSync(path, 0, group);
   chmodSync(path, 0o660);
 }
 
 async function bindTcp(server: Server, { host, port }: TlsAddress): Promise<void> {
-  const listening = ready(server, (e) => {
+  const bound = listening(server, (e) => {
     const why = (e as NodeJS.ErrnoException).code ?? String(e);
     return new SluiceError('environment', `cannot listen on ${host}:${port}: ${why}`, {
       field: 'listen',
@@ -152,23 +89,7 @@ async function bindTcp(server: Server, { host, port }: TlsAddress): Promise<void
     });
   });
   server.listen(port, host);
-  await listening;
-}
-
-function ready(server: Server, wrap: (e: unknown) => SluiceError): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (e) => reject(wrap(e)));
-    server.once('listening', resolve);
-  });
-}
-
-function unusable(path: string, e: unknown): SluiceError {
-  const why = (e as NodeJS.ErrnoException).code ?? String(e);
-  return new SluiceError('environment', `cannot listen on ${path}: ${why}`, {
-    field: 'socket',
-    hint: 'give another --socket',
-    cause: e,
-  });
+  await bound;
 }
 
 function groupId(name: string): number | null {

@@ -7,6 +7,7 @@ import type { Log } from '../base/log.js';
 import type { Cnm } from '../cnm/types.js';
 import { installErrors, translate } from './errors.js';
 import { conntrackRoutes } from './routes/conntrack.js';
+import { dockerRoutes } from './routes/docker.js';
 import { endpointRoutes } from './routes/endpoints.js';
 import { eventRoutes } from './routes/events.js';
 import { networkRoutes } from './routes/networks.js';
@@ -14,13 +15,15 @@ import { sandboxRoutes } from './routes/sandboxes.js';
 import { serviceRoutes } from './routes/services.js';
 import { statusRoutes } from './routes/status.js';
 import { COMPONENTS } from './schemas/components.js';
-import type { ConntrackSource, StatusSource } from './sources.js';
+import type { ConntrackSource, DockerSource, StatusSource } from './sources.js';
 import { compileValidator } from './validation.js';
 
 export interface ApiDependencies {
   readonly cnm: Cnm;
   readonly status: StatusSource;
   readonly conntrack: ConntrackSource;
+  /** Absent or null: no Docker Engine is followed. */
+  readonly docker?: DockerSource | null;
   readonly log: Log;
   /** Told of each answer; `route` is the pattern (`/v1/networks/:id`), or `unknown`. */
   readonly observeRequest?: (route: string, method: string, status: number, seconds: number) => void;
@@ -43,6 +46,7 @@ export function buildApi({
   cnm,
   status,
   conntrack,
+  docker = null,
   log,
   observeRequest,
   events = EVENT_LIMITS,
@@ -89,13 +93,14 @@ export function buildApi({
   app.register(
     async (scope) => {
       const api = typed(scope);
-      networkRoutes(api, cnm);
+      networkRoutes(api, cnm, docker);
       sandboxRoutes(api, cnm);
-      endpointRoutes(api, cnm);
+      endpointRoutes(api, cnm, docker);
       conntrackRoutes(api, cnm, conntrack);
-      statusRoutes(api, cnm, status);
+      statusRoutes(api, cnm, status, docker);
       eventRoutes(api, cnm, events, log);
-      serviceRoutes(api);
+      serviceRoutes(api, cnm);
+      dockerRoutes(api, docker);
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
     },
     { prefix: '/v1' },

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the API asks of the running daemon beside the model; the daemon wires the implementations. */
 import type { ConntrackStats } from './schemas/conntrack.js';
+import type {
+  AdoptionObject,
+  DockerStatusObject,
+  OrphanObject,
+  OrphansPrunedObject,
+} from './schemas/docker.js';
 import type { Status } from './schemas/status.js';
 
 /** The daemon's account of itself. Names of objects and their number are added by the API. */
 export interface StatusSource {
   status(): Promise<StatusReport>;
 }
-export type StatusReport = Omit<Status, 'problems' | 'objects'> & {
+export type StatusReport = Omit<Status, 'problems' | 'objects' | 'docker'> & {
   readonly problems: Omit<Status['problems'][number], 'name'>[];
 };
 
@@ -52,4 +58,24 @@ export interface ConntrackSource {
   /** Forgets flows, both halves; answers how many. The next packet of one counts as a first. */
   flush(filter: FlowFilter): Promise<number>;
   stats(): Promise<ConntrackStats>;
+}
+
+/** The Docker Engine that the daemon follows. What it has to ask for fails with `unavailable` while it is away. */
+export interface DockerSource {
+  status(): DockerStatusObject;
+  readonly containers: {
+    /** The container of an endpoint; null: not Docker's, or not seen yet. */
+    ofEndpoint(endpoint: {
+      readonly id: string;
+    }): { readonly id: string; readonly name: string; readonly network: string } | null;
+  };
+  readonly networks: {
+    /** Docker's name of a network; null: not Docker's, or not seen yet. */
+    of(network: { readonly id: string }): string | null;
+  };
+  /** What we keep for Docker and Docker does not know any more. */
+  orphans(): Promise<OrphanObject[]>;
+  prune(): Promise<OrphansPrunedObject>;
+  /** What it takes to move a network of Docker's to Sluice; changes nothing. */
+  adoption(network: string, options: { keepAddresses: boolean }): Promise<AdoptionObject>;
 }

@@ -78,7 +78,7 @@ function build(argv: readonly string[], io: Io, run: Run): Command {
     }
     for (const option of isNamed ? optionsOf(spec) : []) command.addOption(toOption(option));
     if (spec.passThrough) command.passThroughOptions();
-    if (spec.passThrough && spec.path[0] === 'service') command.allowUnknownOption().helpOption(false);
+    if (spec.passThrough && spec.hidden) command.allowUnknownOption().helpOption(false);
     command.action(async (...all: unknown[]) => {
       const args = all.slice(0, -2) as (string | string[] | undefined)[];
       await run(

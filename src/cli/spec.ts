@@ -3,7 +3,14 @@
 import type { Call } from './call.js';
 
 /** What a value can be completed with: objects by name, words, files, a command and its arguments. */
-export type Completion = 'network' | 'sandbox' | 'endpoint' | 'file' | 'command' | readonly string[];
+export type Completion =
+  | 'network'
+  | 'sandbox'
+  | 'endpoint'
+  | 'service'
+  | 'file'
+  | 'command'
+  | readonly string[];
 
 export interface ArgumentSpec {
   readonly name: string;

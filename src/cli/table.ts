@@ -6,6 +6,8 @@ export const GROUPS: readonly GroupSpec[] = [
   { name: 'network', summary: 'networks' },
   { name: 'sandbox', summary: 'sandboxes: the network namespaces of containers' },
   { name: 'endpoint', summary: 'endpoints: what connects a sandbox to a network' },
+  { name: 'service', summary: 'services, as the labels of containers declare them' },
+  { name: 'docker', summary: 'what concerns the Docker Engine' },
   { name: 'conntrack', summary: 'flows that the dataplane keeps' },
 ];
 
@@ -101,6 +103,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'remove networks',
     arguments: [{ name: 'NAME', variadic: true, complete: 'network' }],
     changes: true,
+    options: [{ long: '--force', help: "of Docker's too, which may have forgotten it" }],
     load: async () => (await import('./commands/rm.js')).rm('networks'),
   },
   {
@@ -256,11 +259,49 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: async () => (await import('./commands/unpublish.js')).unpublish,
   },
   {
-    path: ['service'],
-    summary: 'services (not in this version)',
-    arguments: [{ name: 'ARGUMENT', variadic: true, optional: true }],
-    passThrough: true,
-    load: async () => (await import('./commands/service.js')).service,
+    path: ['service', 'ls'],
+    summary: 'list services, with the state of their backends',
+    prints: true,
+    options: LIST,
+    load: async () => (await import('./commands/ls.js')).serviceLs,
+  },
+  {
+    path: ['service', 'inspect'],
+    summary: 'print services as JSON',
+    arguments: [{ name: 'NAME', variadic: true, complete: 'service' }],
+    prints: true,
+    load: async () => (await import('./commands/inspect.js')).inspect('services'),
+  },
+  ...['create', 'rm', 'add-backend', 'rm-backend', 'set-backend'].map(
+    (verb): CommandSpec => ({
+      path: ['service', verb],
+      summary: 'not in this version',
+      arguments: [{ name: 'ARGUMENT', variadic: true, optional: true }],
+      passThrough: true,
+      hidden: true,
+      load: async () => (await import('./commands/service.js')).service,
+    }),
+  ),
+  {
+    path: ['docker', 'prune'],
+    summary: 'show what is kept for Docker and Docker does not know any more; with --force, remove it',
+    changes: true,
+    options: [{ short: '-f', long: '--force', help: 'remove it' }],
+    load: async () => (await import('./commands/docker-prune.js')).dockerPrune,
+  },
+  {
+    path: ['docker', 'adopt'],
+    summary: "show what moves a network of Docker's bridge driver to Sluice, and how to go back",
+    arguments: [{ name: 'NETWORK' }],
+    changes: true,
+    options: [
+      {
+        long: '--keep-addresses',
+        help: 'the same name, subnets and addresses; every container is cut off meanwhile',
+      },
+      { long: '--apply', help: 'do it (not in this version)' },
+    ],
+    load: async () => (await import('./commands/docker-adopt.js')).dockerAdopt,
   },
   {
     path: ['conntrack', 'ls'],

@@ -28,6 +28,7 @@ export function buildEndpoint(
   request: EndpointCreate,
   network: NetworkRecord,
   published: Omit<PortRequests, 'defaultHostIp'>,
+  id: string = newId(),
 ): EndpointRecord {
   const { state } = context;
   const { name, aliases = [], labels = {} } = request;
@@ -35,7 +36,6 @@ export function buildEndpoint(
   driver.validateEndpoint(request, network);
   for (const [i, alias] of aliases.entries()) checkHostname(alias, `aliases[${i}]`);
 
-  const id = newId();
   change.allocated(
     () => state.setPending(id, name),
     () => state.setPending(id, null),

@@ -21,6 +21,11 @@ export class Change {
   readonly inverse: Operation[] = [];
   /** Applied one stage after another; the steps of a stage are independent. */
   readonly stages: Step[][] = [];
+  /**
+   * A removal of what is gone elsewhere already, which there is no way back
+   * from: rows that cannot be taken away now are left to the reconciler.
+   */
+  forward = false;
   readonly #undo: (() => void)[] = [];
   readonly #marks: (() => void)[] = [];
   readonly #done: (() => void)[] = [];

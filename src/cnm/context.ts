@@ -73,7 +73,11 @@ async function perform({ ledger, realizer, log }: Context, change: Change): Prom
     for (const stage of change.stages) {
       started.unshift(stage);
       const results = await Promise.allSettled(stage.map(({ owner, next }) => realizer.apply(owner, next)));
-      for (const result of results) if (result.status === 'rejected') throw result.reason;
+      for (const result of results) {
+        if (result.status === 'fulfilled') continue;
+        if (!change.forward) throw result.reason;
+        log.warn('rows could not be taken away yet', { what: change.what, err: result.reason });
+      }
     }
   } catch (e) {
     for (const stage of started) {
@@ -125,6 +129,11 @@ export function claim(
 
 export function gone(kind: string, name: string): SluiceError {
   return new SluiceError('not_found', `${kind} '${name}' was removed meanwhile`);
+}
+
+/** For what another engine has made, and believes to be there. */
+export function refuseForeign(kind: string, name: string, command: string): never {
+  throw new SluiceError('forbidden', `${kind} '${name}' is Docker's`, { hint: `use ${command}` });
 }
 
 export function now({ clock }: Pick<Context, 'clock'>): string {

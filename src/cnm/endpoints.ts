@@ -5,7 +5,7 @@ import { checkName } from '../base/names.js';
 import { checkAllowHasPorts, parseAllow } from './allow.js';
 import { buildEndpoint, forgetEndpoint } from './building.js';
 import type { Change } from './change.js';
-import { type Context, gone, makeChange, ownerOf, step } from './context.js';
+import { type Context, gone, makeChange, ownerOf, refuseForeign, step } from './context.js';
 import { findDriver } from './drivers/registry.js';
 import { addJoin, addLeave, lookAtSandbox, planEndpoint } from './joining.js';
 import { reserveHostAddresses } from './parents.js';
@@ -26,7 +26,8 @@ export class Endpoints {
     const { state, locks, emit } = this.#context;
     checkName(request.name);
     const { specs, allow } = parsePublished(request);
-    const { id, name } = state.networks.resolve(request.network, 'network');
+    const { id, name, origin } = state.networks.resolve(request.network, 'network');
+    if (origin) refuseForeign('network', name, 'docker network connect');
     return locks.with(id, 'shared', async () => {
       const network = state.networks.get(id) ?? missing('network', name);
       const [sockets] = await Promise.all([
@@ -68,7 +69,8 @@ export class Endpoints {
 
   async join(endpointRef: string, sandboxRef: string, dryRun: boolean): Promise<Endpoint | Plan> {
     const { state, emit } = this.#context;
-    const { id: sandboxId } = state.sandboxes.resolve(sandboxRef, 'sandbox');
+    const { id: sandboxId, name: sandboxName, origin } = state.sandboxes.resolve(sandboxRef, 'sandbox');
+    if (origin) refuseForeign('sandbox', sandboxName, 'docker network connect');
     return this.#exclusively(endpointRef, sandboxId, async (endpoint, sandbox) => {
       if (endpoint.join) {
         const where = state.sandboxes.of(endpoint.join.sandbox).name;
@@ -110,6 +112,7 @@ export class Endpoints {
     const { id, name } = state.endpoints.resolve(ref);
     return locks.with(id, 'exclusive', async () => {
       const record = state.endpoints.get(id) ?? missing('endpoint', name);
+      if (record.remote) refuseForeign('endpoint', name, 'docker network disconnect');
       if (record.join) {
         const where = state.sandboxes.of(record.join.sandbox).name;
         throw new SluiceError('in_use', `endpoint '${name}' is in sandbox '${where}'`, {
@@ -131,8 +134,10 @@ export class Endpoints {
   ): Promise<Endpoint | Plan> {
     const { state, locks, emit, host } = this.#context;
     const { specs, allow } = parsePublished(request);
-    const { id: sandboxId, name: sandboxName } = state.sandboxes.resolve(sandboxRef, 'sandbox');
-    const { id: networkId, name: networkName } = state.networks.resolve(request.network, 'network');
+    const { id: sandboxId, name: sandboxName, ...box } = state.sandboxes.resolve(sandboxRef, 'sandbox');
+    const { id: networkId, name: networkName, ...net } = state.networks.resolve(request.network, 'network');
+    if (box.origin) refuseForeign('sandbox', sandboxName, 'docker network connect');
+    if (net.origin) refuseForeign('network', networkName, 'docker network connect');
     const name = request.name ?? `${networkName}.${sandboxName}`;
     checkName(name);
     const locked = async (): Promise<Endpoint | Plan> => {
@@ -268,6 +273,7 @@ export class Endpoints {
     const { id, name } = state.endpoints.resolve(endpointRef);
     return locks.with(id, 'exclusive', async () => {
       const endpoint = state.endpoints.get(id) ?? missing('endpoint', name);
+      if (endpoint.remote) refuseForeign('endpoint', name, 'docker network connect and disconnect');
       const where = sandboxId ?? (this.#joined(id).join as NonNullable<EndpointRecord['join']>).sandbox;
       return locks.with(where, 'exclusive', () => {
         const sandbox = state.sandboxes.get(where) ?? missing('sandbox', where.slice(0, 12));
@@ -282,6 +288,7 @@ export class Endpoints {
     const { id, name } = state.endpoints.resolve(endpointRef);
     return locks.with(id, 'exclusive', async () => {
       const endpoint = state.endpoints.get(id) ?? missing('endpoint', name);
+      if (endpoint.remote) refuseForeign('endpoint', name, 'docker run -p');
       if (!endpoint.join) return task(endpoint);
       return locks.with(endpoint.join.sandbox, 'shared', () => task(endpoint));
     });

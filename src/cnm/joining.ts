@@ -54,9 +54,13 @@ export function addJoin(
   const after = [...inside, record];
   change.store(`endpoints/${record.id}`, record, previous);
   change.stage(
-    step(ownerOf('endpoint', record), [], planEndpoint(state, record, after)),
+    step(ownerOf('endpoint', record), [], planEndpoint(state, record, after, true)),
     filesStep(sandbox, facts, inside, after),
   );
+  if (record.remote) {
+    const made = planEndpoint(state, record, after, true);
+    change.stage(step(ownerOf('endpoint', record), made, planEndpoint(state, record, after)));
+  }
   return record;
 }
 
@@ -94,11 +98,15 @@ export function addLeave(
   });
 }
 
-/** Rows of an endpoint, none while it is not joined. `inside` are all of its sandbox, itself included. */
+/**
+ * Rows of an endpoint, none while it is not joined. `inside` are all of its
+ * sandbox, itself included; `joining`: it is about to be.
+ */
 export function planEndpoint(
   state: State,
   endpoint: EndpointRecord,
   inside: readonly EndpointRecord[],
+  joining = false,
 ): Row[] {
   const { join } = endpoint;
   if (!join) return [];
@@ -111,6 +119,7 @@ export function planEndpoint(
     join,
     sandbox,
     defaultRoutes: routes,
+    joining,
   });
 }
 
@@ -185,13 +194,14 @@ function takePlace(
   const { addressed, dataplane } = findDriver(state.networks.of(endpoint.network).driver);
   if (!addressed) return { ...base, interface: null, slot: null, member: null };
   const taken = [...facts.links, ...inside.flatMap(({ join }) => join?.interface ?? [])];
-  if (!dataplane) return { ...base, interface: freeInterface(taken), slot: null, member: null };
+  const name = endpoint.remote ? null : freeInterface(taken);
+  if (!dataplane) return { ...base, interface: name, slot: null, member: null };
   const { members } = state.space(endpoint.network);
   change.mark(state.slots.mark());
   change.mark(members.mark());
   return {
     ...base,
-    interface: freeInterface(taken),
+    interface: name,
     slot: change.allocated(
       () => state.slots.allocate(),
       (slot) => state.slots.release(slot),

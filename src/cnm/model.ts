@@ -16,6 +16,7 @@ import { Endpoints } from './endpoints.js';
 import type { HostView } from './host.js';
 import { Pools } from './ipam/pools.js';
 import { planEndpoint } from './joining.js';
+import { type AddressLeases, Leases } from './leases.js';
 import { Ledger } from './ledger.js';
 import { Locks } from './locks.js';
 import { MIGRATIONS } from './migrations.js';
@@ -25,13 +26,18 @@ import {
   EndpointRecord,
   GENERATION_KEY,
   Generation,
+  LeasedPoolRecord,
+  LeaseRecord,
   NetworkRecord,
   SandboxRecord,
+  ServiceRecord,
   ULA_KEY,
   Ula,
 } from './records.js';
+import { Remote, type RemoteObjects } from './remote.js';
 import type { Owner, Realizer, Row } from './rows.js';
 import { planSandbox, Sandboxes } from './sandboxes.js';
+import { Services } from './services.js';
 import { State } from './state.js';
 import type {
   ChangeEvent,
@@ -43,6 +49,8 @@ import type {
   Plan,
   Sandbox,
   SandboxCreate,
+  Service,
+  ServiceIntent,
 } from './types.js';
 
 export interface CnmOptions {
@@ -68,6 +76,11 @@ export class CnmModel implements Cnm {
   readonly #networks: Networks;
   readonly #sandboxes: Sandboxes;
   readonly #endpoints: Endpoints;
+  readonly #remote: Remote;
+  /** For the network driver and the address management of another engine. */
+  readonly remote: RemoteObjects;
+  readonly leases: AddressLeases;
+  readonly #services: Services;
   readonly #listeners = new Set<(e: ChangeEvent) => void>();
   readonly #pending = new Set<Promise<unknown>>();
   #phase: 'new' | 'running' | 'stopped' = 'new';
@@ -88,6 +101,30 @@ export class CnmModel implements Cnm {
     this.#networks = new Networks(this.#context);
     this.#sandboxes = new Sandboxes(this.#context);
     this.#endpoints = new Endpoints(this.#context);
+    const remote = new Remote(this.#context, this.#networks);
+    this.#remote = remote;
+    this.remote = {
+      createNetwork: (request) => this.#change('network create', () => remote.createNetwork(request)),
+      removeNetwork: (id) => this.#change('network rm', () => remote.removeNetwork(id)),
+      createEndpoint: (request) => this.#change('endpoint create', () => remote.createEndpoint(request)),
+      removeEndpoint: (id) => this.#change('endpoint rm', () => remote.removeEndpoint(id)),
+      join: (id, netns) => this.#change('endpoint join', () => remote.join(id, netns)),
+      leave: (id) => this.#change('endpoint leave', () => remote.leave(id)),
+      publish: (id, ports) => this.#change('publish', () => remote.publish(id, ports)),
+      unpublish: (id) => this.#change('unpublish', () => remote.unpublish(id)),
+    };
+    const leases = new Leases(this.#context);
+    this.leases = {
+      requestPool: (request) => this.#change('pool', () => leases.requestPool(request)),
+      releasePool: (id) => this.#change('pool', () => leases.releasePool(id)),
+      requestAddress: (id, asked, use) =>
+        this.#change('address', () => leases.requestAddress(id, asked, use)),
+      releaseAddress: (id, text) => this.#change('address', () => leases.releaseAddress(id, text)),
+      held: () => leases.held(),
+      reclaimPool: (held) => this.#change('pool', () => leases.reclaimPool(held)),
+      reclaimAddress: (held) => this.#change('address', () => leases.reclaimAddress(held)),
+    };
+    this.#services = new Services(this.#context);
   }
 
   /** Loads what the store holds and answers the rows wanted for it, by owner. Once, before anything else. */
@@ -96,19 +133,24 @@ export class CnmModel implements Cnm {
     for (const { schema, what } of await migrate(this.#store, MIGRATIONS)) {
       log.info('state brought to a newer schema', { schema, what });
     }
-    const [networks, sandboxes, endpoints, [generation], [ula]] = await Promise.all([
+    const [networks, sandboxes, endpoints, pools, leases, services, [generation], [ula]] = await Promise.all([
       ledger.load('networks/'),
       ledger.load('sandboxes/'),
       ledger.load('endpoints/'),
+      ledger.load('pools/'),
+      ledger.load('leases/'),
+      ledger.load('services/'),
       ledger.load(GENERATION_KEY),
       ledger.load(ULA_KEY),
     ]);
     if (generation) state.generations.restore(decoder(Generation)(generation));
     if (ula && !state.pools.restoreUla(decoder(Ula)(ula))) throw damaged(ULA_KEY);
+    state.leased.restore(pools.map(decoder(LeasedPoolRecord)), leases.map(decoder(LeaseRecord)));
     state.restore(
       networks.map(decoder(NetworkRecord)),
       sandboxes.map(decoder(SandboxRecord)),
       endpoints.map(decoder(EndpointRecord)),
+      services.map(decoder(ServiceRecord)),
     );
     const plan = this.#plan(await host.resolvConf());
     this.#phase = 'running';
@@ -136,8 +178,12 @@ export class CnmModel implements Cnm {
     return this.#networks.get(ref);
   }
 
-  removeNetwork(ref: string, dryRun = false): Promise<void | Plan> {
-    return this.#change('network rm', () => this.#networks.remove(ref, dryRun));
+  removeNetwork(ref: string, dryRun = false, force = false): Promise<void | Plan> {
+    return this.#change('network rm', async () => {
+      const { id, origin } = this.network(ref);
+      if (force && !dryRun && origin !== 'sluice') return this.#remote.removeNetwork(id);
+      return this.#networks.remove(ref, dryRun);
+    });
   }
 
   pruneNetworks(dryRun = false): Promise<string[]> {
@@ -207,6 +253,19 @@ export class CnmModel implements Cnm {
 
   disconnect(networkRef: string, sandboxRef: string, dryRun = false): Promise<void | Plan> {
     return this.#change('disconnect', () => this.#endpoints.disconnect(networkRef, sandboxRef, dryRun));
+  }
+
+  services(): Service[] {
+    return this.#services.list();
+  }
+
+  service(ref: string): Service {
+    return this.#services.get(ref);
+  }
+
+  /** These are the services that containers declare now; all others go. */
+  declareServices(intents: readonly ServiceIntent[]): Promise<void> {
+    return this.#change('services', () => this.#services.declare(intents));
   }
 
   /** How full the kernel's tables of our objects are, by what we hold of them. */

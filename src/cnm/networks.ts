@@ -5,7 +5,7 @@ import { SluiceError } from '../base/errors.js';
 import { newId } from '../base/ids.js';
 import { checkName } from '../base/names.js';
 import type { Change } from './change.js';
-import { type Context, claim, gone, makeChange, now, ownerOf, step } from './context.js';
+import { type Context, claim, gone, makeChange, now, ownerOf, refuseForeign, step } from './context.js';
 import { DEFAULT_DRIVER, findDriver } from './drivers/registry.js';
 import {
   checkOverlap,
@@ -29,13 +29,21 @@ export class Networks {
     this.#context = context;
   }
 
-  async create(request: NetworkCreate, dryRun: boolean): Promise<Network | Plan> {
+  /**
+   * `remote`: for another engine, which has given it that id and addresses of
+   * its own choice, a gateway only where it names one.
+   */
+  async create(
+    request: NetworkCreate,
+    dryRun: boolean,
+    remote?: { readonly id: string; readonly origin: 'docker' },
+  ): Promise<Network | Plan> {
     const { state, host } = this.#context;
     checkName(request.name);
     const driver = findDriver(request.driver ?? DEFAULT_DRIVER);
     driver.validateNetwork(request);
     refuseIpam(request);
-    const id = newId();
+    const id = remote?.id ?? newId();
     const link = driver.linkName(id, request.options ?? {});
     if (link !== null && (await host.linkExists(link)) && !state.claims.has(`link ${link}`)) {
       throw new SluiceError('conflict', `this host has an interface '${link}' already`, {
@@ -56,6 +64,7 @@ export class Networks {
         options: { ...request.options },
         labels: { ...request.labels },
         link,
+        ...(remote && { origin: remote.origin }),
         created: now(this.#context),
       };
       claim(this.#context, change, networkClaims(base), id, (text, holder) =>
@@ -63,7 +72,7 @@ export class Networks {
       );
       if (!driver.addressed) return this.#store(change, { ...base, ipv6: false, subnets: [], net: null });
 
-      const subnets = this.#subnets(change, request, routes);
+      const subnets = this.#subnets(change, request, routes, remote !== undefined);
       if (facts) checkPlace(state, facts, subnets[0] as Subnet);
       change.mark(state.netNumbers.mark());
       const net = !driver.dataplane
@@ -90,8 +99,15 @@ export class Networks {
   }
 
   async remove(ref: string, dryRun: boolean): Promise<void | Plan> {
+    const { state } = this.#context;
+    const { id, name, origin } = state.networks.resolve(ref);
+    if (origin) refuseForeign('network', name, 'docker network rm, or --force if Docker has forgotten it');
+    return this.removeOwn(id, name, dryRun);
+  }
+
+  /** Whoever's it is. */
+  async removeOwn(id: string, name: string, dryRun: boolean, forward = false): Promise<void | Plan> {
     const { state, locks, emit } = this.#context;
-    const { id, name } = state.networks.resolve(ref);
     return locks.with(id, 'exclusive', async () => {
       const record = state.networks.get(id);
       if (!record) throw gone('network', name);
@@ -103,6 +119,7 @@ export class Networks {
         });
       }
       return makeChange(this.#context, `network '${name}' could not be removed`, dryRun, (change) => {
+        change.forward = forward;
         change.store(`networks/${id}`, null, record);
         change.stage(step(ownerOf('network', record), planNetwork(record), []));
         change.onDone(() => {
@@ -119,8 +136,8 @@ export class Networks {
   async prune(dryRun: boolean): Promise<string[]> {
     const { state } = this.#context;
     const removed: string[] = [];
-    for (const { id, name } of state.networks.all()) {
-      if (state.hasEndpoints(id)) continue;
+    for (const { id, name, origin } of state.networks.all()) {
+      if (origin || state.hasEndpoints(id)) continue;
       try {
         await this.remove(id, dryRun);
         removed.push(name);
@@ -145,8 +162,10 @@ export class Networks {
   }
 
   /** One of IPv4 and, where asked for, one of IPv6; what is not given comes from the pools. */
-  #subnets(change: Change, request: NetworkCreate, routes: readonly Prefix[]): Subnet[] {
+  #subnets(change: Change, request: NetworkCreate, routes: readonly Prefix[], remote: boolean): Subnet[] {
     const { state } = this.#context;
+    // Another engine's networks may be on its own pools.
+    const leased = remote ? [] : state.leased.prefixes();
     const networks = [...state.spaces.values()];
     const given = new Map<Family, Subnet>();
     for (const [i, asked] of (request.subnets ?? []).entries()) {
@@ -159,8 +178,9 @@ export class Networks {
           hint: `give one IPv${prefix.family} subnet`,
         });
       }
-      given.set(prefix.family, makeSubnet(prefix, asked, field));
-      checkOverlap(prefix, { networks, routes }, field);
+      const subnet = makeSubnet(prefix, asked, field);
+      given.set(prefix.family, remote && asked.gateway === undefined ? { ...subnet, gateway: null } : subnet);
+      checkOverlap(prefix, { networks, routes, leased }, field);
     }
     if (request.ipv6 === false && given.has(6)) {
       throw new SluiceError('invalid_argument', 'an IPv6 subnet for a network without IPv6', {
@@ -172,7 +192,7 @@ export class Networks {
     return families.map((family) => {
       const subnet = given.get(family);
       if (subnet) return subnet;
-      const taken = [...networks.flatMap(({ prefixes }) => prefixes), ...routes];
+      const taken = [...networks.flatMap(({ prefixes }) => prefixes), ...routes, ...leased];
       const prefix = chooseSubnet(state.pools.of(family), taken);
       if (state.pools.usesUla(family)) change.storeForGood(ULA_KEY, state.pools.ula);
       return makeSubnet(prefix, {}, '');

@@ -3,7 +3,7 @@
 import { SluiceError } from '../base/errors.js';
 import { isIdPrefix } from '../base/ids.js';
 
-export type Kind = 'network' | 'sandbox' | 'endpoint';
+export type Kind = 'network' | 'sandbox' | 'endpoint' | 'service';
 
 export class Table<T extends { readonly id: string; readonly name: string }> {
   readonly kind: Kind;

@@ -62,6 +62,26 @@ export interface PortRow {
   readonly ipv6: boolean;
 }
 
+/**
+ * As a port, but whoever asked for it takes the other end away, names it and
+ * configures it. That end is born in the daemon's own namespace, and is not
+ * looked at again.
+ */
+export interface LentPortRow {
+  readonly kind: 'lent-port';
+  /** Host-side name. */
+  readonly link: string;
+  readonly bridge: string;
+  /** The name that the other end is born with. */
+  readonly peer: string;
+  /** Of the other end. */
+  readonly mac: string;
+  /** Bytes; null: the lowest MTU of the uplinks when it is made. It then stays, as that of the other end does. */
+  readonly mtu: number | null;
+  /** False: a pair that is missing is lost, and is not made again. */
+  readonly make: boolean;
+}
+
 export type MacvlanMode = 'bridge' | 'private' | 'vepa' | 'passthru';
 
 /** A macvlan link in a sandbox, on a link of the host. */
@@ -80,6 +100,20 @@ export interface MacvlanRow {
   /** Default gateways; only on the endpoint that holds the default route. */
   readonly gateways: readonly string[];
   readonly ipv6: boolean;
+}
+
+/** As a macvlan link, but whoever asked for it takes it away, names it and configures it. */
+export interface LentMacvlanRow {
+  readonly kind: 'lent-macvlan';
+  /** The name that it is born with, in the daemon's own namespace, and may come back with. */
+  readonly link: string;
+  readonly parent: string;
+  readonly mode: MacvlanMode;
+  readonly mac: string;
+  /** Bytes; null: the parent's. */
+  readonly mtu: number | null;
+  /** False: it has been taken away, wherever that is. */
+  readonly make: boolean;
 }
 
 /** A permanent neighbour entry of the host. */
@@ -226,7 +260,9 @@ export type Row =
   | SandboxFilesRow
   | BridgeRow
   | PortRow
+  | LentPortRow
   | MacvlanRow
+  | LentMacvlanRow
   | NeighbourRow
   | FdbRow
   | DataplaneNetworkRow
@@ -248,6 +284,8 @@ export function rowKey(row: Row): string {
       return row.name;
     case 'bridge':
     case 'port':
+    case 'lent-port':
+    case 'lent-macvlan':
     case 'uplink':
     case 'reassembly':
       return row.link;
@@ -284,7 +322,9 @@ export const ROW_ORDER: readonly RowKind[] = [
   'bridge',
   'dp-network',
   'port',
+  'lent-port',
   'macvlan',
+  'lent-macvlan',
   'neighbour',
   'fdb',
   'dp-endpoint',

@@ -147,8 +147,8 @@ export function planSandbox(
   hostResolvConf: string,
   inside: readonly EndpointRecord[],
 ): Row[] {
-  // The host's own namespace reads the host's own files.
-  if (record.host) return [];
+  // The host's own namespace reads the host's own files, that of another engine's container what that one gives it.
+  if (record.host || record.origin) return [];
   const addresses = inside.flatMap(({ ipv4, ipv6 }) => [ipv4 ?? [], ipv6 ?? []].flat());
   return [
     ...(record.owned ? [{ kind: 'netns', path: record.netns } as const] : []),

@@ -6,11 +6,18 @@
 import { type Address, type Family, type Prefix, parseAddress, parsePrefix } from '../base/addresses.js';
 import { damaged } from '../store/codec.js';
 import { findDriver } from './drivers/registry.js';
+import { LeasedPools } from './ipam/leased.js';
 import { AddressPool } from './ipam/pool.js';
 import type { Pools } from './ipam/pools.js';
 import { Generations, LIMITS, NumberPool } from './numbers.js';
 import { PortAllocator, type PortClaim } from './ports/allocator.js';
-import type { EndpointRecord, NetworkRecord, PublishRecord, SandboxRecord } from './records.js';
+import type {
+  EndpointRecord,
+  NetworkRecord,
+  PublishRecord,
+  SandboxRecord,
+  ServiceRecord,
+} from './records.js';
 import { Table } from './refs.js';
 
 /** A network's part of the address space, and its list of members in the dataplane. */
@@ -26,8 +33,10 @@ export class State {
   readonly networks = new Table<NetworkRecord>('network');
   readonly sandboxes = new Table<SandboxRecord>('sandbox');
   readonly endpoints = new Table<EndpointRecord>('endpoint');
+  readonly services = new Table<ServiceRecord>('service');
   readonly pools: Pools;
   readonly spaces = new Map<string, NetworkSpace>();
+  readonly leased = new LeasedPools();
   readonly ports = new PortAllocator();
   readonly generations = new Generations();
   readonly netNumbers = new NumberPool('network', LIMITS.networks, 'remove networks that are not needed');
@@ -102,6 +111,7 @@ export class State {
     networks: readonly NetworkRecord[],
     sandboxes: readonly SandboxRecord[],
     endpoints: readonly EndpointRecord[],
+    services: readonly ServiceRecord[],
   ): void {
     for (const record of inOrder(networks)) {
       this.#claimAll(`networks/${record.id}`, record.id, networkClaims(record));
@@ -143,6 +153,7 @@ export class State {
       }
       this.setEndpoint(record);
     }
+    for (const record of inOrder(services)) this.services.set(record);
   }
 
   #claimAll(key: string, id: string, claims: readonly string[]): void {

@@ -12,6 +12,9 @@ export interface Subnet {
   ipRange: string | null;
 }
 
+/** Who made an object, and may remove it. */
+export type Origin = 'sluice' | 'docker';
+
 export interface Network {
   id: string;
   name: string;
@@ -23,6 +26,7 @@ export interface Network {
   labels: Record<string, string>;
   /** The host's link for it; null where the driver makes none. */
   interface: string | null;
+  origin: Origin;
   created: string;
 }
 
@@ -38,6 +42,7 @@ export interface Sandbox {
   hostname: string;
   /** Names of the endpoints inside, in the order they joined. */
   endpoints: string[];
+  origin: Origin;
   created: string;
 }
 
@@ -65,7 +70,7 @@ export interface Endpoint {
   ipv4: string | null;
   ipv6: string | null;
   mac: string;
-  /** Name inside the sandbox; null until joined. */
+  /** Name inside the sandbox; null until joined, and where Docker gives it one. */
   interface: string | null;
   hostInterface: string | null;
   ports: PortMapping[];
@@ -74,7 +79,73 @@ export interface Endpoint {
   /** `created`: not joined; `error` carries the reason in `error`. */
   state: 'created' | 'joined' | 'error';
   error: string | null;
+  origin: Origin;
   created: string;
+}
+
+/** A port of a service's address, and where its backends listen for it. */
+export interface ServicePort {
+  port: number;
+  backendPort: number;
+  protocol: Protocol;
+}
+
+/** A host port that leads to a port of the service. */
+export interface ServicePublish {
+  hostPort: number;
+  port: number;
+  protocol: Protocol;
+}
+
+export type Algorithm = 'random' | 'maglev';
+
+/**
+ * `starting`: no flows yet. `active`: new flows. `draining`: keeps its flows and
+ * gets no new ones. `gone`: not running; its container may start again.
+ */
+export type BackendState = 'starting' | 'active' | 'draining' | 'gone';
+
+export interface Backend {
+  /** Name; null: none of our networks leads to it. */
+  endpoint: string | null;
+  container: { id: string; name: string };
+  weight: number;
+  state: BackendState;
+  /** null: nobody checks it. */
+  healthy: boolean | null;
+}
+
+export interface Service {
+  id: string;
+  name: string;
+  /** Name; null: its backends are on none of ours, or on several. */
+  network: string | null;
+  /** null: it has no address. */
+  vip: string | null;
+  vip6: string | null;
+  ports: ServicePort[];
+  algorithm: Algorithm;
+  /** Seconds for which a client keeps its backend; null: off. */
+  affinity: number | null;
+  publish: ServicePublish[];
+  /** Sources that may use it, CIDR; empty: all. */
+  allow: string[];
+  /** Whose labels it has: the container's id and name. */
+  declaredBy: { id: string; name: string };
+  backends: Backend[];
+  created: string;
+}
+
+/** What containers declare by their labels; references are ids. */
+export interface ServiceIntent {
+  name: string;
+  ports: ServicePort[];
+  algorithm: Algorithm;
+  affinity: number | null;
+  publish: ServicePublish[];
+  allow: string[];
+  declaredBy: { id: string; name: string };
+  backends: Backend[];
 }
 
 /** Requests. Absent fields take Docker's defaults. */
@@ -120,7 +191,7 @@ export interface Plan {
 export interface ChangeEvent {
   /** Milliseconds since the epoch. */
   time: number;
-  type: 'network' | 'sandbox' | 'endpoint' | 'link' | 'reconcile';
+  type: 'network' | 'sandbox' | 'endpoint' | 'service' | 'container' | 'engine' | 'link' | 'reconcile';
   action:
     | 'create'
     | 'remove'
@@ -128,6 +199,7 @@ export interface ChangeEvent {
     | 'leave'
     | 'publish'
     | 'unpublish'
+    | 'update'
     | 'up'
     | 'down'
     | 'repair'
@@ -149,7 +221,8 @@ export interface Cnm {
   createNetwork(req: NetworkCreate, dryRun: boolean): Promise<Network | Plan>;
   networks(): Network[];
   network(ref: string): Network;
-  removeNetwork(ref: string, dryRun?: boolean): Promise<void | Plan>;
+  /** `force`: a network of another engine's too, which may have forgotten it. */
+  removeNetwork(ref: string, dryRun?: boolean, force?: boolean): Promise<void | Plan>;
   /** Removes networks without endpoints; answers their names. */
   pruneNetworks(dryRun?: boolean): Promise<string[]>;
 
@@ -175,6 +248,9 @@ export interface Cnm {
     dryRun?: boolean,
   ): Promise<Endpoint | Plan>;
   disconnect(networkRef: string, sandboxRef: string, dryRun?: boolean): Promise<void | Plan>;
+
+  services(): Service[];
+  service(ref: string): Service;
 
   /** Subscribe to changes; answers the unsubscribe function. */
   onChange(listener: (e: ChangeEvent) => void): () => void;

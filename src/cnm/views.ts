@@ -8,7 +8,7 @@ import type { State } from './state.js';
 import type { Endpoint, Network, PortMapping, Sandbox } from './types.js';
 
 export function networkView(record: NetworkRecord): Network {
-  const { id, name, driver, subnets, internal, ipv6, options, labels, link, created } = record;
+  const { id, name, driver, subnets, internal, ipv6, options, labels, link, origin, created } = record;
   return {
     id,
     name,
@@ -19,12 +19,13 @@ export function networkView(record: NetworkRecord): Network {
     options: { ...options },
     labels: { ...labels },
     interface: link,
+    origin: origin ?? 'sluice',
     created,
   };
 }
 
 export function sandboxView(state: State, record: SandboxRecord): Sandbox {
-  const { id, name, netns, owned, dns, dnsSearch, hostname, created } = record;
+  const { id, name, netns, owned, dns, dnsSearch, hostname, origin, created } = record;
   return {
     id,
     name,
@@ -34,13 +35,14 @@ export function sandboxView(state: State, record: SandboxRecord): Sandbox {
     dnsSearch: [...dnsSearch],
     hostname,
     endpoints: state.inside(id).map((endpoint) => endpoint.name),
+    origin: origin ?? 'sluice',
     created,
   };
 }
 
 /** `error`: why a row of it is not done, if so. */
 export function endpointView(state: State, record: EndpointRecord, error: string | null): Endpoint {
-  const { id, name, ipv4, ipv6, mac, ports, aliases, labels, join, created } = record;
+  const { id, name, ipv4, ipv6, mac, ports, aliases, labels, join, remote, created } = record;
   const network = state.networks.of(record.network);
   return {
     id,
@@ -57,6 +59,7 @@ export function endpointView(state: State, record: EndpointRecord, error: string
     labels: { ...labels },
     state: error !== null ? 'error' : join ? 'joined' : 'created',
     error,
+    origin: remote ? 'docker' : 'sluice',
     created,
   };
 }

@@ -9,6 +9,7 @@ import { isAbsolute, resolve } from 'node:path';
 import { bits, parseAddress, parsePrefix } from '../base/addresses.js';
 import { isInterfaceName } from '../base/names.js';
 import { parseDuration } from '../base/units.js';
+import { type DockerHost, parseDockerHost } from './docker-host.js';
 
 export interface Listen {
   host: string;
@@ -27,6 +28,8 @@ export interface Config {
   socket: string;
   listen: Listen | null;
   tls: { cert: string; key: string; ca: string } | null;
+  /** Socket of the Docker plugin; null: none. */
+  dockerPlugin: string | null;
   stateDir: string;
   bpffs: string;
   metrics: Listen | null;
@@ -42,6 +45,8 @@ export interface Config {
   masqueradeExcept: string[];
   /** Masqueraded flows whose own port is taken get one from here, both ends included. */
   masqueradePorts: { first: number; last: number };
+  /** The Docker Engine to follow; null: none. */
+  dockerHost: DockerHost | null;
   /** Entries of both flow tables together; null: by the machine's memory. */
   conntrackMax: number | null;
   timeouts: FlowTimeouts;
@@ -60,11 +65,14 @@ export interface Option {
   set(config: Config, values: readonly string[]): void;
 }
 
+const DOCKER_HOST = 'unix:///var/run/docker.sock';
+
 export function defaults(): Config {
   return {
     socket: '/run/sluice/sluice.sock',
     listen: null,
     tls: null,
+    dockerPlugin: '/run/docker/plugins/sluice.sock',
     stateDir: '/var/lib/sluice',
     bpffs: '/sys/fs/bpf/sluice',
     metrics: { host: '127.0.0.1', port: 9477 },
@@ -75,6 +83,7 @@ export function defaults(): Config {
     pools: [],
     masqueradeExcept: [],
     masqueradePorts: { first: 32768, last: 65535 },
+    dockerHost: parseDockerHost(DOCKER_HOST),
     conntrackMax: null,
     timeouts: {
       tcp_established: 7440,
@@ -299,15 +308,26 @@ export const OPTIONS: readonly Option[] = [
   {
     name: 'docker-plugin',
     value: 'PATH',
-    help: 'socket of the Docker plugin (this version has none and makes no socket)',
-    set: () => {},
+    help: 'socket of the Docker plugin, whose file name is the name of the driver (default: /run/docker/plugins/sluice.sock)',
+    set: (config, values) => {
+      config.dockerPlugin = path(last(values));
+    },
   },
-  { name: 'no-docker', help: 'serve no Docker plugin', set: () => {} },
+  {
+    name: 'no-docker',
+    help: 'serve no Docker plugin, and follow no Engine unless --docker-host names one',
+    set: (config) => {
+      config.dockerPlugin = null;
+      config.dockerHost = null;
+    },
+  },
   {
     name: 'docker-host',
     value: 'URL',
-    help: 'Docker Engine to follow (this version follows none)',
-    set: () => {},
+    help: `Docker Engine to follow, unix:///PATH or tcp://HOST:PORT (default: ${DOCKER_HOST})`,
+    set: (config, values) => {
+      config.dockerHost = parseDockerHost(last(values));
+    },
   },
   {
     name: 'conntrack-max',

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { release } from 'node:os';
+import { basename } from 'node:path';
 import type { Config } from '../config/options.js';
 import type { Daemon } from './serve.js';
 import { VERSION } from './version.js';
@@ -29,6 +30,11 @@ export function banner(config: Config, daemon: Daemon, seconds: number): string 
       ? [`            made anew, their layout has changed: ${recreated.join(', ')}`]
       : []),
     `  API       ${config.socket}${listener.tcp === null ? '' : ` and https://${listener.tcp.host}:${listener.tcp.port}`}`,
+    ...(config.dockerPlugin === null
+      ? []
+      : [
+          `  Docker    ${config.dockerPlugin}: docker network create -d ${basename(config.dockerPlugin, '.sock')} NAME`,
+        ]),
     'Try:',
     `  ${sluice} status`,
     `  ${sluice} network create web && ${sluice} sandbox create box`,

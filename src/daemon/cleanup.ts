@@ -4,6 +4,7 @@ import { existsSync, readdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.js';
 import { silentLog } from '../base/log.js';
+import { removeDead } from '../base/unix-socket.js';
 import type { Config } from '../config/options.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
@@ -46,9 +47,8 @@ export async function cleanup(
     await removeLinks(config, netlink, new Netns(net), new Attacher(bpfNative(), features), tell);
     await giveBackPorts(config, tell);
     removePins(config.bpffs, tell);
-    if (existsSync(config.socket)) {
-      rmSync(config.socket);
-      tell(`socket ${config.socket}`);
+    for (const path of [config.socket, config.dockerPlugin]) {
+      if (path !== null && (await removeDead({ path, flag: 'socket' }))) tell(`socket ${path}`);
     }
     if (state && existsSync(config.stateDir)) {
       rmSync(config.stateDir, { recursive: true });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { apiHistogram, registerControl } from '../../metrics/control.js';
 import { registerDataplane } from '../../metrics/dataplane.js';
+import { registerDocker } from '../../metrics/docker.js';
 import { serveMetrics } from '../../metrics/server.js';
 import { type Listener, listen } from '../api/listen.js';
 import { buildApi } from '../api/server.js';
@@ -11,6 +12,8 @@ import { systemClock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import { CnmModel } from '../cnm/model.js';
 import type { Config } from '../config/options.js';
+import { DockerEngine } from '../docker/engine/engine.js';
+import { buildPlugin, listenPlugin } from '../docker/server.js';
 import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
@@ -43,6 +46,8 @@ import { DaemonStatus } from './status.js';
 import { sysctls } from './sysctls.js';
 import { VERSION } from './version.js';
 
+/** Rows whose links are no uplinks. */
+const OWN_LINKS = ['port', 'lent-port', 'bridge', 'reassembly'] as const;
 const OWN_NETNS = '/proc/self/ns/net';
 
 export interface Daemon {
@@ -155,8 +160,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       ...(features.defragment ? reassemblyRows(identity) : []),
     ],
     xdp: config.xdp,
-    wanted: (name) =>
-      tables.wants('port', name) || tables.wants('bridge', name) || tables.wants('reassembly', name),
+    wanted: (name) => OWN_LINKS.some((kind) => tables.wants(kind, name)),
     onMtu: () => {
       reconciler.invalidate((row) => 'mtu' in row && row.mtu === null, null);
       keeper.soon();
@@ -197,6 +201,11 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   closers.add(() => keeper.stop());
   closers.add(forwardEvents({ model, reconciler, follower, links, clock }));
 
+  const engine =
+    config.dockerHost === null ? null : new DockerEngine({ address: config.dockerHost, model, clock, log });
+  engine?.start();
+  closers.add(() => engine?.stop());
+
   const fills = new TableFills(dataplane.maps);
   const described = describeFeatures(features);
   const node = { name: config.nodeName, ip: config.nodeIp };
@@ -216,8 +225,11 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     tables: () => fills.all(),
     programs: () => dataplane.runTimes(),
   });
+  const observeRequest = apiHistogram(registry);
+  registerDocker(registry, { services: () => model.services(), engine });
   const app = buildApi({
     cnm: model,
+    docker: engine,
     status: new DaemonStatus({
       node,
       features: described,
@@ -231,11 +243,15 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     }),
     conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills }),
     log,
-    observeRequest: apiHistogram(registry),
+    observeRequest,
   });
   if (config.metrics !== null) {
     const metrics = await serveMetrics(registry, config.metrics);
     closers.add(() => metrics.close());
+  }
+  if (config.dockerPlugin !== null) {
+    const plugin = buildPlugin({ remote: model.remote, leases: model.leases, log, observeRequest });
+    closers.add(await listenPlugin(plugin, config.dockerPlugin));
   }
   const listener = await listen(app, {
     socket: config.socket,

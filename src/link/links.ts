@@ -172,12 +172,12 @@ export function createBridge(name: string, mac: string, mtu?: number): Buffer {
 }
 
 /** The peer is born in the namespace of `netnsFd`, an open file of this process. */
-export function createVeth(veth: VethCreate, netnsFd: number): Buffer {
+export function createVeth(veth: VethCreate, netnsFd: number | null): Buffer {
   const peer: Attribute[] = [
     [k.IFLA.IFNAME, text(veth.peer.name)],
     [k.IFLA.ADDRESS, macBytes(veth.peer.mac)],
     [k.IFLA.MTU, u32(veth.peer.mtu)],
-    [k.IFLA.NET_NS_FD, u32(netnsFd)],
+    ...inNetns(netnsFd),
   ];
   // VETH_INFO_PEER holds a struct ifinfomsg before its attributes
   const peerMessage = encodeMessage(0, 0, ifinfo(0), peer).subarray(16);
@@ -196,13 +196,13 @@ export function createVeth(veth: VethCreate, netnsFd: number): Buffer {
 }
 
 /** Born in the namespace of `netnsFd`, an open file of this process; its parent is in the socket's. */
-export function createMacvlan(link: MacvlanCreate, netnsFd: number): Buffer {
+export function createMacvlan(link: MacvlanCreate, netnsFd: number | null): Buffer {
   const attributes: Attribute[] = [
     [k.IFLA.IFNAME, text(link.name)],
     [k.IFLA.ADDRESS, macBytes(link.mac)],
     [k.IFLA.MTU, u32(link.mtu)],
     [k.IFLA.LINK, u32(link.parent)],
-    [k.IFLA.NET_NS_FD, u32(netnsFd)],
+    ...inNetns(netnsFd),
     [
       k.IFLA.LINKINFO,
       [
@@ -212,6 +212,11 @@ export function createMacvlan(link: MacvlanCreate, netnsFd: number): Buffer {
     ],
   ];
   return encodeMessage(k.RTM.NEWLINK, CREATE, ifinfo(0), attributes);
+}
+
+/** null: the socket's. */
+function inNetns(fd: number | null): Attribute[] {
+  return fd === null ? [] : [[k.IFLA.NET_NS_FD, u32(fd)]];
 }
 
 function familySettings(settings: LinkSettings): Attribute[] {

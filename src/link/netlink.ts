@@ -63,18 +63,20 @@ export class Netlink {
     return this.#create(bridge.name, l.createBridge(bridge.name, bridge.mac, bridge.mtu));
   }
 
-  /** One request makes both ends, the peer in `peer.netns` at once; answers ours. */
+  /** One request makes both ends, the peer in `peer.netns` at once, null: beside ours; answers ours. */
   async createVeth(veth: {
     name: string;
     mtu: number;
-    peer: l.VethCreate['peer'] & { netns: string };
+    peer: l.VethCreate['peer'] & { netns: string | null };
   }): Promise<l.LinkInfo> {
-    return withNetns(veth.peer.netns, (fd) => this.#create(veth.name, l.createVeth(veth, fd)));
+    const create = (fd: number | null) => this.#create(veth.name, l.createVeth(veth, fd));
+    return veth.peer.netns === null ? create(null) : withNetns(veth.peer.netns, create);
   }
 
-  /** In the namespace at `netns` from the start; down, as the kernel makes it. */
-  createMacvlan({ netns, ...link }: l.MacvlanCreate & { netns: string }): Promise<void> {
-    return withNetns(netns, (fd) => this.#change('RTM_NEWLINK', l.createMacvlan(link, fd)));
+  /** In the namespace at `netns` from the start, null: beside its parent; down, as the kernel makes it. */
+  createMacvlan({ netns, ...link }: l.MacvlanCreate & { netns: string | null }): Promise<void> {
+    const create = (fd: number | null) => this.#change('RTM_NEWLINK', l.createMacvlan(link, fd));
+    return netns === null ? create(null) : withNetns(netns, create);
   }
 
   /** Made and looked at in one exchange. */

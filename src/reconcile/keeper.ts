@@ -103,5 +103,6 @@ export class Keeper {
 
 function refersTo(row: Row, name: string): boolean {
   if (row.kind === 'macvlan') return row.parent === name;
-  return ('link' in row && row.link === name) || (row.kind === 'port' && row.bridge === name);
+  if (row.kind === 'lent-macvlan') return false;
+  return ('link' in row && row.link === name) || ('bridge' in row && row.bridge === name);
 }

@@ -19,6 +19,8 @@ import { DataplaneNetworkOps } from './ops/dp-network.js';
 import { FdbOps } from './ops/fdb.js';
 import { GuardedPublishOps } from './ops/guarded-publish.js';
 import { HostAddressOps } from './ops/host-address.js';
+import { LentMacvlanOps } from './ops/lent-macvlan.js';
+import { LentPortOps } from './ops/lent-port.js';
 import { MacvlanOps } from './ops/macvlan.js';
 import { NeighbourOps } from './ops/neighbour.js';
 import { NetnsOps } from './ops/netns.js';
@@ -94,7 +96,9 @@ function linkOps(kernel: LinkKernel) {
     'sandbox-files': new SandboxFilesOps(identity),
     bridge: new BridgeOps(kernel),
     port: new PortOps(kernel),
+    'lent-port': new LentPortOps(kernel),
     macvlan: new MacvlanOps(kernel),
+    'lent-macvlan': new LentMacvlanOps(kernel),
     neighbour: new NeighbourOps(netlink, links, tables),
     fdb: new FdbOps(netlink, links, tables),
     attachment: new AttachmentOps(kernel),

@@ -57,7 +57,7 @@ type Stage = 'raise' | readonly RowKind[];
 export const UP: readonly Stage[] = [
   ['netns'],
   ['sandbox-files', 'bridge', 'reassembly'],
-  ['dp-network', 'port', 'macvlan'],
+  ['dp-network', 'port', 'lent-port', 'macvlan', 'lent-macvlan'],
   ['neighbour', 'fdb', 'dp-endpoint', 'uplink', 'host-address'],
   ['attachment', 'socket-hook'],
   'raise',
@@ -71,7 +71,7 @@ export const UP: readonly Stage[] = [
 export const DOWN: readonly (readonly RowKind[])[] = [
   ['publish'],
   ['host-address', 'uplink', 'dp-endpoint', 'fdb', 'neighbour'],
-  ['port', 'macvlan', 'reassembly'],
+  ['port', 'lent-port', 'macvlan', 'lent-macvlan', 'reassembly'],
   ['dp-network'],
   ['bridge'],
   ['attachment', 'socket-hook'],

@@ -23,7 +23,13 @@ function value(text: string, name: string, labels: Record<string, string> = {}):
 }
 
 beforeAll(async () => {
-  bed = await Testbed.start({ daemonFlags: ['--metrics', '127.0.0.1:9477'] });
+  bed = await Testbed.start({
+    // An Engine that is not there has metrics, too.
+    daemonFlags: (directory) => [
+      ...['--metrics', '127.0.0.1:9477'],
+      ...['--docker-host', `unix://${directory}/docker.sock`],
+    ],
+  });
   bed.ok('network', 'create', 'web');
   box = bed.container('box', 'web', '-p', '8080:80', '-p', '9000-9009:9000-9009');
   await bed.web(box.ns, 80);
@@ -64,6 +70,8 @@ it('tells objects, tables, rows, requests and the build', () => {
   expect(value(text, 'sluice_reconcile_duration_seconds_count', { operation: 'apply' })).toBeGreaterThan(1);
   expect(value(text, 'sluice_api_request_duration_seconds_count')).toBeGreaterThan(2);
   expect(value(text, 'sluice_build_info')).toBe(1);
+  expect(value(text, 'sluice_engine_connected')).toBe(0);
+  expect(text).toMatch(/^sluice_engine_connected 0$/m);
 });
 
 it('has a bounded number of series', () => {

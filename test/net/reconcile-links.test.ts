@@ -17,6 +17,7 @@ import { NeighbourOps } from '../../src/reconcile/ops/neighbour.js';
 import { NetnsOps } from '../../src/reconcile/ops/netns.js';
 import { PortOps } from '../../src/reconcile/ops/port.js';
 import { Tables } from '../../src/reconcile/tables.js';
+import { until } from '../support/process.js';
 
 const netns = new Netns(netNative());
 
@@ -110,6 +111,16 @@ async function both(outer: BridgeRow = bridge(), inner: PortRow = port()): Promi
   await ports.update(inner);
   await ports.raise(inner);
   await bridges.raise(outer);
+}
+
+/**
+ * The kernel gives a device its link-local address when it has seen that the
+ * carrier is there, which its own worker tells it some time after both ends are
+ * up. Nothing of ours waits for that.
+ */
+async function linkLocal(where: string, link: string): Promise<void> {
+  const there = () => run(where, 'ip', '-6', 'addr', 'show', 'dev', link, 'scope', 'link') !== '';
+  await until(there, `${link} has its link-local address`);
 }
 
 /** `DEVICE ADDRESS` of every IPv6 address but loopback's. */
@@ -287,6 +298,7 @@ describe('IPv6', () => {
     expect((await bridges.read()).holds(bridge6())).toBe(true);
     expect((await ports.read()).holds(port6())).toBe(true);
     expect(ipv6(host)).toEqual(['slb1 fd00:64::1/64']);
+    await linkLocal(box, 'eth0');
     // The link-local address is by the MAC.
     expect(ipv6(box)).toEqual(['eth0 fd00:64::2/64', 'eth0 fe80::42:aff:fe40:2/64']);
     for (const where of [host, box]) expect(run(where, 'ip', '-6', 'addr', 'show', 'tentative')).toBe('');
@@ -314,6 +326,7 @@ describe('IPv6', () => {
     await netns.createNetns(other);
     try {
       await both(bridge6(), port6({ netns: other }));
+      await linkLocal(other, 'eth0');
       expect(ipv6(other)).toEqual(['eth0 fd00:64::2/64', 'eth0 fe80::42:aff:fe40:2/64']);
       expect(
         run(other, 'sysctl', '-n', 'net.ipv6.conf.default.accept_ra', 'net.ipv6.conf.all.accept_dad'),

@@ -18,6 +18,7 @@ interface Shown {
   /** Of a link. */
   readonly prog_id?: number;
   /** Of a program. */
+  readonly type?: string;
   readonly map_ids?: readonly number[];
 }
 
@@ -26,6 +27,9 @@ export interface Own {
   readonly bpffs: string;
   readonly daemon: { readonly pid: number } | null;
 }
+
+/** What container runtimes put on each container's cgroup (v2), unpinned; nothing of ours is of that type. */
+const OF_RUNTIMES = 'cgroup_device';
 
 const show = (kind: Kind): Shown[] =>
   JSON.parse(must(null, ['bpftool', '-j', '-f', kind, 'show']) || '[]') as Shown[];
@@ -62,8 +66,9 @@ function look(own: Own): BpfIds {
   const shown = { link: show('link'), prog: show('prog'), map: show('map') };
   const others = heldByOthers(own.daemon?.pid);
   for (const kind of KINDS)
-    for (const { id, pinned = [] } of shown[kind])
-      if (pinned.some((pin) => !pin.startsWith(`${own.bpffs}/`))) others[kind].add(id);
+    for (const { id, type, pinned = [] } of shown[kind])
+      if (type === OF_RUNTIMES || pinned.some((pin) => !pin.startsWith(`${own.bpffs}/`)))
+        others[kind].add(id);
   // A link has its program with it, a program its maps; and whoever uses a map of others is one of them.
   for (const { id, prog_id } of shown.link) if (others.link.has(id)) others.prog.add(prog_id ?? 0);
   for (const { id, map_ids = [] } of shown.prog)

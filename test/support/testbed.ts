@@ -52,14 +52,21 @@ export class Testbed {
   #daemonFlags: string[];
   readonly #daemonUnder: string[];
 
-  private constructor(daemonFlags: string[], daemonUnder: string[]) {
-    this.#daemonFlags = daemonFlags;
+  private constructor(daemonFlags: string[] | ((directory: string) => string[]), daemonUnder: string[]) {
+    this.#daemonFlags = typeof daemonFlags === 'function' ? daemonFlags(this.directory) : daemonFlags;
     this.#daemonUnder = daemonUnder;
   }
 
-  /** `daemonUnder`: a command that the daemon is given to, such as setpriv. */
+  /**
+   * `daemonFlags`: fixed, or made from the testbed's directory; `daemonUnder`:
+   * a command that the daemon is given to, such as setpriv.
+   */
   static async start(
-    options: { daemonFlags?: string[]; daemon?: boolean; daemonUnder?: string[] } = {},
+    options: {
+      daemonFlags?: string[] | ((directory: string) => string[]);
+      daemon?: boolean;
+      daemonUnder?: string[];
+    } = {},
   ): Promise<Testbed> {
     const bed = new Testbed(options.daemonFlags ?? [], options.daemonUnder ?? []);
     try {
@@ -137,7 +144,7 @@ export class Testbed {
       join(this.directory, 'state'),
       '--bpffs',
       this.bpffs,
-      '--no-docker',
+      ...(this.#daemonFlags.includes('--docker-plugin') ? [] : ['--no-docker']),
       ...(this.#daemonFlags.some((f) => f.startsWith('--metrics')) ? [] : ['--no-metrics']),
       ...this.#daemonFlags,
     ];

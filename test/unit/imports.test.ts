@@ -16,6 +16,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   cnm: ['base', 'store'],
   config: ['base'],
   reconcile: ['base', 'cnm', 'maps', 'link', 'loader', 'native'],
+  docker: ['base', 'cnm', 'reconcile'],
   api: ['base', 'cnm', 'reconcile'],
   cli: ['base', 'api/schemas'],
   metrics: ['base', 'reconcile', 'maps'],

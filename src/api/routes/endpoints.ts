@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Cnm } from '../../cnm/types.js';
+import type { Cnm, Endpoint } from '../../cnm/types.js';
 import { EndpointSchema } from '../schemas/objects.js';
 import {
   ChangeQuery,
@@ -11,15 +11,23 @@ import {
   UnpublishSchema,
 } from '../schemas/requests.js';
 import type { Api } from '../server.js';
+import type { DockerSource } from '../sources.js';
 import { changed, created, found, listed, REMOVED } from './answers.js';
 
 const tags = ['endpoints'];
 
-export function endpointRoutes(api: Api, cnm: Cnm): void {
+export function endpointRoutes(api: Api, cnm: Cnm, docker: DockerSource | null): void {
+  const withContainer = (endpoint: Endpoint) => {
+    const found = docker?.containers.ofEndpoint(endpoint) ?? null;
+    if (!found) return endpoint;
+    const { id, name, network } = found;
+    return { ...endpoint, container: { id, name, network } };
+  };
+
   api.get(
     '/endpoints',
     { schema: { tags, summary: 'List endpoints', querystring: NoQuery, response: listed(EndpointSchema) } },
-    async () => cnm.endpoints(),
+    async () => cnm.endpoints().map(withContainer),
   );
 
   api.post(
@@ -50,7 +58,7 @@ export function endpointRoutes(api: Api, cnm: Cnm): void {
         response: found(EndpointSchema),
       },
     },
-    async ({ params }) => cnm.endpoint(params.id),
+    async ({ params }) => withContainer(cnm.endpoint(params.id)),
   );
 
   api.delete(

@@ -1,19 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Type } from 'typebox';
-import type { Cnm } from '../../cnm/types.js';
+import type { Cnm, Network } from '../../cnm/types.js';
 import { ref } from '../schemas/common.js';
 import { NetworkSchema, PrunedSchema, PrunePlanSchema } from '../schemas/objects.js';
-import { ChangeQuery, IdParams, NetworkCreateSchema, NoQuery } from '../schemas/requests.js';
+import {
+  ChangeQuery,
+  IdParams,
+  NetworkCreateSchema,
+  NoQuery,
+  RemoveNetworkQuery,
+} from '../schemas/requests.js';
 import type { Api } from '../server.js';
+import type { DockerSource } from '../sources.js';
 import { created, FAILURES, found, listed, REMOVED } from './answers.js';
 
 const tags = ['networks'];
 
-export function networkRoutes(api: Api, cnm: Cnm): void {
+export function networkRoutes(api: Api, cnm: Cnm, docker: DockerSource | null): void {
+  const withName = (network: Network) => {
+    const dockerName = docker?.networks.of(network) ?? null;
+    return dockerName === null ? network : { ...network, dockerName };
+  };
+
   api.get(
     '/networks',
     { schema: { tags, summary: 'List networks', querystring: NoQuery, response: listed(NetworkSchema) } },
-    async () => cnm.networks(),
+    async () => cnm.networks().map(withName),
   );
 
   api.post(
@@ -44,7 +56,7 @@ export function networkRoutes(api: Api, cnm: Cnm): void {
         response: found(NetworkSchema),
       },
     },
-    async ({ params }) => cnm.network(params.id),
+    async ({ params }) => withName(cnm.network(params.id)),
   );
 
   api.delete(
@@ -54,12 +66,12 @@ export function networkRoutes(api: Api, cnm: Cnm): void {
         tags,
         summary: 'Remove a network',
         params: IdParams,
-        querystring: ChangeQuery,
+        querystring: RemoveNetworkQuery,
         response: REMOVED,
       },
     },
     async ({ params, query }, reply) => {
-      const plan = await cnm.removeNetwork(params.id, query.dryRun ?? false);
+      const plan = await cnm.removeNetwork(params.id, query.dryRun ?? false, query.force ?? false);
       return plan ?? reply.code(204).send(null);
     },
   );

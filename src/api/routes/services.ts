@@ -1,20 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 import { SluiceError } from '../../base/errors.js';
+import type { Cnm } from '../../cnm/types.js';
+import { ServiceSchema } from '../schemas/objects.js';
+import { IdParams, NoQuery } from '../schemas/requests.js';
 import type { Api } from '../server.js';
+import { found, listed } from './answers.js';
 
-/** The place is taken: clients learn that services are a matter of the version. */
-export function serviceRoutes(api: Api): void {
+const tags = ['services'];
+
+/** Services are declared by containers' labels; what this version cannot do is refused as a matter of the version. */
+export function serviceRoutes(api: Api, cnm: Cnm): void {
+  api.get(
+    '/services',
+    { schema: { tags, summary: 'List services', querystring: NoQuery, response: listed(ServiceSchema) } },
+    async () => cnm.services(),
+  );
+
+  api.get(
+    '/services/:id',
+    {
+      schema: {
+        tags,
+        summary: 'Show a service',
+        params: IdParams,
+        querystring: NoQuery,
+        response: found(ServiceSchema),
+      },
+    },
+    async ({ params }) => cnm.service(params.id),
+  );
+
   const refuse = async (): Promise<never> => {
-    throw new SluiceError('unsupported', 'this version has no services yet', {
-      hint: 'publish a port of an endpoint instead: sluice publish ENDPOINT PORTSPEC',
+    throw new SluiceError('unsupported', 'this version has no services but those that labels declare', {
+      hint: 'label the containers with sluice.service and sluice.port, or publish a port of an endpoint instead',
     });
   };
   for (const url of ['/services', '/services/*']) {
-    api.route({
-      method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
-      url,
-      schema: { hide: true },
-      handler: refuse,
-    });
+    api.route({ method: ['POST', 'PUT', 'PATCH', 'DELETE'], url, schema: { hide: true }, handler: refuse });
   }
 }

@@ -3,10 +3,10 @@ import type { Cnm } from '../../cnm/types.js';
 import { NoQuery } from '../schemas/requests.js';
 import { StatusSchema } from '../schemas/status.js';
 import type { Api } from '../server.js';
-import type { StatusSource } from '../sources.js';
+import type { DockerSource, StatusSource } from '../sources.js';
 import { found } from './answers.js';
 
-export function statusRoutes(api: Api, cnm: Cnm, source: StatusSource): void {
+export function statusRoutes(api: Api, cnm: Cnm, source: StatusSource, docker: DockerSource | null): void {
   api.get(
     '/status',
     {
@@ -30,6 +30,7 @@ export function statusRoutes(api: Api, cnm: Cnm, source: StatusSource): void {
           name: names.get(problem.owner.id) ?? null,
         })),
         objects: { networks: networks.length, sandboxes: sandboxes.length, endpoints: endpoints.length },
+        docker: docker?.status() ?? null,
       };
     },
   );

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Every schema that has a name in the OpenAPI document. */
 import { ConntrackStatsSchema, FlowSchema, FlushedSchema, FlushPlanSchema } from './conntrack.js';
+import { AdoptionSchema, DockerStatusSchema, OrphanSchema, OrphansPrunedSchema } from './docker.js';
 import {
   EndpointSchema,
   ErrorSchema,
@@ -12,6 +13,7 @@ import {
   PrunePlanSchema,
   RowSchema,
   SandboxSchema,
+  ServiceSchema,
 } from './objects.js';
 import { StatusSchema, TableSchema } from './status.js';
 
@@ -20,6 +22,7 @@ export const COMPONENTS = [
   SandboxSchema,
   PortMappingSchema,
   EndpointSchema,
+  ServiceSchema,
   RowSchema,
   PlanSchema,
   PrunePlanSchema,
@@ -32,4 +35,8 @@ export const COMPONENTS = [
   FlushedSchema,
   FlushPlanSchema,
   ConntrackStatsSchema,
+  DockerStatusSchema,
+  OrphanSchema,
+  OrphansPrunedSchema,
+  AdoptionSchema,
 ];

@@ -5,6 +5,7 @@ import { closed, nullable, ref, stringMap, words } from './common.js';
 
 const id = Type.String({ pattern: '^[0-9a-f]{64}$', description: '64 hexadecimal characters' });
 const created = Type.String({ description: 'ISO 8601' });
+const origin = words(['sluice', 'docker'], { description: 'who made it, and may remove it' });
 const port = Type.Integer({ minimum: 0, maximum: 65535 });
 
 export const SubnetSchema = Type.Object(
@@ -29,7 +30,9 @@ export const NetworkSchema = Type.Object(
     options: stringMap('options of the driver'),
     labels: stringMap('labels'),
     interface: nullable(Type.String({ description: "the host's link for it" })),
+    origin,
     created,
+    dockerName: Type.Optional(Type.String({ description: 'what Docker calls it, as last seen' })),
   },
   { ...closed, $id: 'Network' },
 );
@@ -44,6 +47,7 @@ export const SandboxSchema = Type.Object(
     dnsSearch: Type.Array(Type.String()),
     hostname: Type.String(),
     endpoints: Type.Array(Type.String(), { description: 'names, in the order they joined' }),
+    origin,
     created,
   },
   { ...closed, $id: 'Sandbox' },
@@ -80,9 +84,60 @@ export const EndpointSchema = Type.Object(
     labels: stringMap('labels'),
     state: words(['created', 'joined', 'error']),
     error: nullable(Type.String()),
+    origin,
     created,
+    container: Type.Optional(
+      Type.Object(
+        {
+          id: Type.String(),
+          name: Type.String(),
+          network: Type.String({ description: "Docker's name of the network" }),
+        },
+        { ...closed, description: "Docker's container that it belongs to, as last seen" },
+      ),
+    ),
   },
   { ...closed, $id: 'Endpoint' },
+);
+
+const protocol = words(['tcp', 'udp', 'sctp']);
+const containerRef = Type.Object({ id: Type.String(), name: Type.String() }, closed);
+
+export const ServiceSchema = Type.Object(
+  {
+    id,
+    name: Type.String(),
+    network: nullable(
+      Type.String({ description: 'name; null: its backends are on none of ours, or several' }),
+    ),
+    vip: nullable(Type.String({ description: 'null: this version gives it no address' })),
+    vip6: nullable(Type.String()),
+    ports: Type.Array(Type.Object({ port, backendPort: port, protocol }, closed)),
+    algorithm: words(['random', 'maglev']),
+    affinity: nullable(Type.Integer({ description: 'seconds; null: off' })),
+    publish: Type.Array(Type.Object({ hostPort: port, port, protocol }, closed)),
+    allow: Type.Array(Type.String(), { description: 'sources that may use it, CIDR; empty: all' }),
+    declaredBy: Type.Object(containerRef.properties, {
+      ...closed,
+      description: 'the container whose labels it has',
+    }),
+    backends: Type.Array(
+      Type.Object(
+        {
+          endpoint: nullable(Type.String({ description: 'name; null: on none of our networks' })),
+          container: containerRef,
+          weight: Type.Integer({ minimum: 0 }),
+          state: words(['starting', 'active', 'draining', 'gone'], {
+            description: 'active: gets new flows; draining: keeps its flows; gone: does not run',
+          }),
+          healthy: nullable(Type.Boolean({ description: 'null: it has no HEALTHCHECK' })),
+        },
+        closed,
+      ),
+    ),
+    created,
+  },
+  { ...closed, $id: 'Service' },
 );
 
 /** Row kinds grow with the features: readers should pass over what they do not know. */
@@ -121,7 +176,7 @@ export const ErrorSchema = Type.Object(
 export const EventSchema = Type.Object(
   {
     time: Type.Number({ description: 'milliseconds since the epoch' }),
-    type: words(['network', 'sandbox', 'endpoint', 'link', 'reconcile']),
+    type: words(['network', 'sandbox', 'endpoint', 'service', 'container', 'engine', 'link', 'reconcile']),
     action: words([
       'create',
       'remove',
@@ -129,6 +184,7 @@ export const EventSchema = Type.Object(
       'leave',
       'publish',
       'unpublish',
+      'update',
       'up',
       'down',
       'repair',
@@ -144,6 +200,7 @@ export const EventSchema = Type.Object(
 export type NetworkObject = Static<typeof NetworkSchema>;
 export type SandboxObject = Static<typeof SandboxSchema>;
 export type EndpointObject = Static<typeof EndpointSchema>;
+export type ServiceObject = Static<typeof ServiceSchema>;
 export type PortMappingObject = Static<typeof PortMappingSchema>;
 export type RowObject = Static<typeof RowSchema> & Record<string, unknown>;
 export type PlanObject = Static<typeof PlanSchema>;

@@ -87,6 +87,10 @@ export const IdParams = Type.Object(
   closed,
 );
 export const ChangeQuery = Type.Object({ dryRun: flag('answer the plan and change nothing') }, closed);
+export const RemoveNetworkQuery = Type.Object(
+  { ...ChangeQuery.properties, force: flag("of Docker's too, which may have forgotten it") },
+  closed,
+);
 export const NoQuery = Type.Object({}, closed);
 
 export type NetworkCreateRequest = Static<typeof NetworkCreateSchema>;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Static, Type } from 'typebox';
 import { closed, mapOf, nullable, ref, words } from './common.js';
+import { DockerStatusSchema } from './docker.js';
 
 const count = Type.Integer({ minimum: 0 });
 
@@ -66,6 +67,7 @@ export const StatusSchema = Type.Object(
       { description: 'rows that are not done, and why' },
     ),
     objects: Type.Object({ networks: count, sandboxes: count, endpoints: count }, closed),
+    docker: nullable(ref(DockerStatusSchema)),
   },
   { ...closed, $id: 'Status' },
 );

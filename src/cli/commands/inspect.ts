@@ -4,7 +4,7 @@ import type { Handler } from '../spec.js';
 import { forEach } from './shared/each.js';
 
 /** What was found is printed also where something was not. */
-export function inspect(path: 'networks' | 'sandboxes' | 'endpoints'): Handler {
+export function inspect(path: 'networks' | 'sandboxes' | 'endpoints' | 'services'): Handler {
   return async (call) => {
     const items: object[] = [];
     const exit = await forEach(call, async (name) => {

@@ -6,6 +6,7 @@ const PATHS: Readonly<Record<string, string>> = {
   network: 'networks',
   sandbox: 'sandboxes',
   endpoint: 'endpoints',
+  service: 'services',
 };
 
 /** For completion scripts: says nothing where there is nothing to say, the daemon's absence included. */

@@ -6,12 +6,13 @@ import { forEach } from './shared/each.js';
 
 export function rm(path: 'networks' | 'sandboxes' | 'endpoints'): Handler {
   return async (call) => {
-    const { client, out, json, dryRun } = call;
+    const { client, out, json, dryRun, options } = call;
     const rows: RowObject[] = [];
     const removed: string[] = [];
     const exit = await forEach(call, async (name) => {
       const plan = await client.delete<PlanObject | undefined>(`${path}/${part(name)}`, undefined, {
         dryRun: dryRun || undefined,
+        force: (path === 'networks' && options.flag('force')) || undefined,
       });
       rows.push(...(plan?.rows ?? []));
       removed.push(name);

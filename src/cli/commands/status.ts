@@ -23,6 +23,7 @@ function print(out: Output, status: Status): void {
       'Objects',
       `${objects.networks} networks, ${objects.sandboxes} sandboxes, ${objects.endpoints} endpoints`,
     ],
+    ['Docker', docker(status.docker)],
     ['Rows', `${rows.done} done, ${rows.pending} pending, ${rows.error} in error`],
   ];
   for (const [name = '', value = ''] of facts) out.line(`${`${name}:`.padEnd(9)}${value}`);
@@ -36,6 +37,11 @@ function print(out: Output, status: Status): void {
       state,
       error ?? '-',
     ]),
+  );
+  section(
+    out,
+    ['CONTAINER', 'LABEL', 'COUNTS FOR NOTHING BECAUSE'],
+    (status.docker?.problems ?? []).map(({ container, label, message }) => [container.name, label, message]),
   );
   section(
     out,
@@ -58,6 +64,15 @@ function print(out: Output, status: Status): void {
       String(bytes),
     ]),
   );
+}
+
+function docker(engine: Status['docker']): string {
+  if (engine === null) return 'not followed';
+  const { url, connected, seconds, version, error, containers, running, services } = engine;
+  const time = formatDuration(Math.floor(seconds) * 1000);
+  if (connected)
+    return `${version} at ${url} for ${time}, ${running} of ${containers} containers run, ${services} services`;
+  return `not connected to ${url}${error === null ? '' : `: ${error}`}`;
 }
 
 function uplink({ link, layer, addresses }: Status['uplinks'][number]): string {

@@ -86,7 +86,7 @@ export const bridgeDriver: Driver = {
     ];
   },
 
-  planEndpoint({ network, endpoint, join, sandbox, defaultRoutes }: EndpointContext) {
+  planEndpoint({ network, endpoint, join, sandbox, defaultRoutes, joining }: EndpointContext) {
     const bridge = bridgeLink(network);
     const link = portLink(endpoint.id);
     const { mac, ipv6 } = endpoint;
@@ -95,19 +95,22 @@ export const bridgeDriver: Driver = {
     const { generation } = join;
     const { mtu, maxFlows, newFlowsPerSecond } = parseBridgeOptions(network.options);
     const addresses = ipv6 === null ? [ipv4] : [ipv4, ipv6];
+    const port: Row = endpoint.remote
+      ? { kind: 'lent-port', link, bridge, peer: peerLink(endpoint.id), mac, mtu, make: joining }
+      : {
+          kind: 'port',
+          link,
+          bridge,
+          netns: sandbox.netns,
+          interface: known(join.interface),
+          mac,
+          mtu,
+          addresses: addresses.map((address) => `${address}/${subnetLength(network, address)}`),
+          gateways: defaultRoutes.flatMap((family) => gatewayOf(network, family) ?? []),
+          ipv6: network.ipv6,
+        };
     const rows: Row[] = [
-      {
-        kind: 'port',
-        link,
-        bridge,
-        netns: sandbox.netns,
-        interface: known(join.interface),
-        mac,
-        mtu,
-        addresses: addresses.map((address) => `${address}/${subnetLength(network, address)}`),
-        gateways: defaultRoutes.flatMap((family) => gatewayOf(network, family) ?? []),
-        ipv6: network.ipv6,
-      },
+      port,
       ...addresses.map((address) => ({ kind: 'neighbour', link: bridge, address, mac }) as const),
       { kind: 'fdb', link, mac },
       {
@@ -126,6 +129,7 @@ export const bridgeDriver: Driver = {
       },
       { kind: 'attachment', link, hook: 'endpoint_ingress' },
     ];
+    if (endpoint.remote?.published === false) return rows;
     for (const { id, protocol, hostIp, hostPort, hostPortEnd, port, allow } of endpoint.ports) {
       rows.push({
         kind: 'publish',
@@ -156,6 +160,11 @@ function gatewayOf(network: NetworkRecord, family: Family): string | null {
 /** Prefix length of the subnet that an address of the network lies in. */
 function subnetLength(network: NetworkRecord, address: string): number {
   return prefixLength(known(network.subnets.find(({ cidr }) => familyOf(cidr) === familyOf(address))).cidr);
+}
+
+/** The other side, while it is in the host's namespace to be taken away. */
+export function peerLink(endpointId: string): string {
+  return `slp${endpointId.slice(0, 11)}`;
 }
 
 /** Host side of an endpoint's veth pair. */

@@ -23,6 +23,8 @@ export interface EndpointContext {
   readonly sandbox: SandboxRecord;
   /** The families of which the sandbox's default route goes through it. */
   readonly defaultRoutes: readonly Family[];
+  /** What is handed over to another engine is made only while it joins. */
+  readonly joining: boolean;
 }
 
 export interface Driver {

@@ -5,6 +5,7 @@
  * packets do not pass the dataplane, so what it would do is refused here.
  */
 import { SluiceError } from '../../base/errors.js';
+import { peerLink } from './bridge.js';
 import type { Driver } from './driver.js';
 import { parseMacvlanOptions } from './macvlan-options.js';
 
@@ -60,8 +61,10 @@ export const macvlanDriver: Driver = {
 
   planNetwork: () => [],
 
-  planEndpoint({ network, endpoint, join, sandbox, defaultRoutes }) {
+  planEndpoint({ network, endpoint, join, sandbox, defaultRoutes, joining }) {
     const { parent, mode, mtu } = parseMacvlanOptions(network.options);
+    const { id, mac, remote } = endpoint;
+    if (remote) return [{ kind: 'lent-macvlan', link: peerLink(id), parent, mode, mac, mtu, make: joining }];
     const [subnet] = network.subnets;
     if (subnet === undefined || endpoint.ipv4 === null || join.interface === null) {
       throw new SluiceError('internal', 'an endpoint of a macvlan network lacks an address or interface');
@@ -74,7 +77,7 @@ export const macvlanDriver: Driver = {
         mode,
         netns: sandbox.netns,
         interface: join.interface,
-        mac: endpoint.mac,
+        mac,
         mtu,
         addresses: [`${endpoint.ipv4}${cidr.slice(cidr.indexOf('/'))}`],
         gateways: defaultRoutes.includes(4) && gateway !== null ? [gateway] : [],

@@ -69,6 +69,11 @@ export class AddressPool {
     });
   }
 
+  /** The owner of an address; undefined: nobody. */
+  holder(address: Address): string | undefined {
+    return this.#taken.get(address.value);
+  }
+
   /** Takes this very address. `nameOf` tells the name of an owner; `field` is the request's. */
   claim(address: Address, owner: string, nameOf: (owner: string) => string, field: string): void {
     const text = formatAddress(address);

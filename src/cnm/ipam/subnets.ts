@@ -179,10 +179,16 @@ export interface Neighbours {
   readonly networks: readonly { readonly name: string; readonly prefixes: readonly Prefix[] }[];
   /** What the host routes, and its own addresses as prefixes of one address. */
   readonly routes: readonly Prefix[];
+  /** Pools of another engine. */
+  readonly leased?: readonly Prefix[];
 }
 
 /** Refuses a subnet that meets another network's or what the host routes, by name. */
-export function checkOverlap(subnet: Prefix, { networks, routes }: Neighbours, field: string): void {
+export function checkOverlap(
+  subnet: Prefix,
+  { networks, routes, leased = [] }: Neighbours,
+  field: string,
+): void {
   const text = formatPrefix(subnet);
   const refuse = (what: string): never => {
     throw new SluiceError('overlap', `subnet ${text} overlaps ${what}`, {
@@ -194,6 +200,8 @@ export function checkOverlap(subnet: Prefix, { networks, routes }: Neighbours, f
     const met = prefixes.find((prefix) => overlaps(subnet, prefix));
     if (met) refuse(`${formatPrefix(met)} of network '${name}'`);
   }
+  const pool = leased.find((prefix) => overlaps(subnet, prefix));
+  if (pool) refuse(`${formatPrefix(pool)}, which is a pool of Docker's`);
   const route = routes.find((prefix) => overlaps(subnet, prefix));
   if (route) refuse(`${formatPrefix(route)}, which this host routes`);
 }

@@ -35,7 +35,8 @@ export class FdbOps implements Ops<FdbRow> {
       holds: (row) => present.has(`${this.#links.byName(row.link)?.ifindex} ${row.mac}`),
       // A port's own MAC is in the table too, as permanent; only static entries were added by somebody.
       strays: (wanted) => {
-        const ports = new Set([...this.#tables.rows('port')].map((row) => row.link));
+        const rows = [...this.#tables.rows('port'), ...this.#tables.rows('lent-port')];
+        const ports = new Set(rows.map((row) => row.link));
         return have
           .map((f) => ({ ...f, link: this.#links.byIndex(f.ifindex)?.name ?? '' }))
           .filter((f) => ports.has(f.link) && !wanted(`${f.link}/${f.mac}`))

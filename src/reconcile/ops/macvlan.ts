@@ -8,6 +8,7 @@ import type { Actual, Ops } from '../ops.js';
 import type { Tables } from '../tables.js';
 import { ifPresent } from './absent.js';
 import { configureInside, readInsides, settledInside } from './inside.js';
+import { usableParent } from './parent.js';
 
 export interface MacvlanOptions {
   netlink: NetlinkApi;
@@ -32,7 +33,7 @@ export class MacvlanOps implements Ops<MacvlanRow> {
   }
 
   async update(row: MacvlanRow): Promise<void> {
-    const parent = await this.#parent(row);
+    const parent = await usableParent(this.#o, row);
     const mtu = row.mtu ?? parent.mtu;
     const { ifindex, fresh } = await this.#inside(row, (inner) => this.#obtain(inner, row, parent, mtu));
     const ours = this.#o.tables.row('netns', row.netns) !== undefined;
@@ -80,23 +81,6 @@ export class MacvlanOps implements Ops<MacvlanRow> {
   }
 
   /** The link below, if it can carry this one. */
-  async #parent(row: MacvlanRow): Promise<LinkInfo> {
-    const { links, identity } = this.#o;
-    const parent = await links.need(row.parent);
-    const refuse = (why: string, hint: string): never => {
-      throw new SluiceError('conflict', `link ${row.parent} ${why}`, { hint });
-    };
-    if (identity.owns(parent)) refuse('is a link of ours, not of the physical network', 'use another parent');
-    if (parent.master !== 0) {
-      const master = links.byIndex(parent.master)?.name ?? `interface ${parent.master}`;
-      refuse(`is a port of ${master} and carries no macvlan links`, `release it from ${master}`);
-    }
-    if (row.mtu !== null && row.mtu > parent.mtu) {
-      refuse(`has an MTU of ${parent.mtu}, less than the ${row.mtu} asked for`, 'raise it, or ask for less');
-    }
-    return parent;
-  }
-
   async #obtain(
     inner: NetlinkApi,
     row: MacvlanRow,

@@ -84,6 +84,7 @@ export class PortOps implements Ops<PortRow> {
         links
           .all()
           .filter((link) => link.kind === 'veth' && this.#isPort(link) && !wanted(link.name))
+          .filter((link) => !tables.wants('lent-port', link.name))
           .map(({ name }) => ({ what: `veth ${name}`, remove: () => this.delete({ link: name }) })),
     };
   }

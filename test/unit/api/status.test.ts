@@ -31,13 +31,13 @@ it('reports what the daemon says, the number of objects and the names of owners'
     kernel: '6.18.0',
     drops: { SPOOFED_MAC: { packets: 3 } },
     objects: { networks: 1, sandboxes: 0, endpoints: 0 },
+    docker: null,
   });
   expect(body.problems.map((p: { name: string | null }) => p.name)).toEqual(['net', null]);
 });
 
-it('refuses services as a matter of the version', async () => {
+it('refuses to make services as a matter of the version', async () => {
   for (const [method, path] of [
-    ['GET', '/services'],
     ['POST', '/services'],
     ['DELETE', '/services/web'],
     ['POST', '/services/web/backends'],

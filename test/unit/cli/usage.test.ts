@@ -38,7 +38,7 @@ describe('wrong usage', () => {
     if (command !== null) expect(err).toContain(`see sluice ${command} --help)`);
   });
 
-  it.each(['', 'network', 'sandbox', 'endpoint', 'conntrack'])(
+  it.each(['', 'network', 'sandbox', 'endpoint', 'service', 'docker', 'conntrack'])(
     'is answered with help: sluice %s',
     async (line) => {
       const { code, out, err } = await sluice({}, ...line.split(' ').filter(Boolean));
@@ -49,9 +49,7 @@ describe('wrong usage', () => {
 });
 
 it('helps everywhere, without a daemon', async () => {
-  const paths = COMMANDS.filter(({ hidden, path }) => !hidden && path[0] !== 'service').map(
-    ({ path }) => path,
-  );
+  const paths = COMMANDS.filter(({ hidden }) => !hidden).map(({ path }) => path);
   for (const path of [[], ['network'], ...paths]) {
     const { code, out, err } = await sluice({}, ...path, '--help');
     expect([code, err], path.join(' ')).toEqual([0, '']);

@@ -36,6 +36,7 @@ describe('an endpoint', () => {
       labels: { x: 'y' },
       state: 'created',
       error: null,
+      origin: 'sluice',
       created: '2026-01-01T00:00:00.000Z',
     });
     expect(rowsOf(endpoint.id)).toBeUndefined();

@@ -23,6 +23,7 @@ describe('a bridge network', () => {
       options: {},
       labels: {},
       interface: `slb${network.id.slice(0, 11)}`,
+      origin: 'sluice',
       created: '2026-01-01T00:00:00.000Z',
     });
   });

@@ -22,6 +22,7 @@ describe('a sandbox', () => {
       dnsSearch: [],
       hostname: 'box',
       endpoints: [],
+      origin: 'sluice',
       created: '2026-01-01T00:00:00.000Z',
     });
     expect([...bench.realizer.owners.values()]).toEqual([

@@ -31,6 +31,12 @@ describe('command line', () => {
     });
   });
 
+  it('has a Docker plugin unless told otherwise', () => {
+    expect(run().dockerPlugin).toBe('/run/docker/plugins/sluice.sock');
+    expect(run('--docker-plugin', '/x/net.sock').dockerPlugin).toBe('/x/net.sock');
+    expect(run('--no-docker').dockerPlugin).toBeNull();
+  });
+
   it('lets flows live as long as RFC 4787, 5382 and 5508 ask for', () => {
     expect(run().timeouts).toMatchObject({
       tcp_established: 7440,
