@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lib import chart, connect, control, drop, full, paths, readme
+from lib import chart, connect, control, docker, drop, full, paths, readme
 from lib.shell import CPU, ROOT, Lab
 
 LATENCY = ("tcp_rr", "tcp_crr", "udp_rr")
@@ -90,6 +90,8 @@ def show(results):
             print(f"\n{title} (median, min, max, interquartile range)")
         for name, s in table.items():
             print(f"  {name:16}" + "".join(f"{s[k]:12,.0f}" for k in ("median", "min", "max", "iqr")))
+    if "docker" in results:
+        show_docker(results["docker"])
     if "programs" in results:
         print("\nprograms (ns a packet, net of an empty one; min, median)")
         for row in results["programs"]:
@@ -98,6 +100,20 @@ def show(results):
         print("\ncontrol plane")
         for key, value in results["control"].items():
             print(f"  {key:24}{value if not isinstance(value, float) else round(value, 1)}")
+
+
+def show_docker(results):
+    for workload, table in results["latency"].items():
+        print(f"\n{workload} through a port that docker published, p50 in ns (median, min, max, interquartile range)")
+        for name, s in table.items():
+            print(f"  {name:16}" + "".join(f"{s[k]:12,.0f}" for k in ("median", "min", "max", "iqr")))
+    print("\ndocker run -d, ms (until it returns, until the server answers; median)")
+    for ports, table in results["starts"].items():
+        for name, s in table.items():
+            print(f"  {name:16}{ports:4} ports{s['run']:10,.0f}{s['answer']:10,.0f}")
+    for name, s in results["weights"].items():
+        print(f"\n{s['ports']} published ports on {name}: {s['processes']} processes with {s['proxyBytes'] / 1e6:,.1f} MB of their own; "
+              f"dockerd {s['dockerdBytes'] / 1e6:+,.1f} MB, sluiced {s['sluicedBytes'] / 1e6:+,.1f} MB")
 
 
 def draw(results):
@@ -123,6 +139,21 @@ def host_traffic(samples):
     return out
 
 
+def measure_docker(lab, args):
+    engine, daemon, client_ns, address, measured = docker.prepare(lab, args.rr)
+    bare = paths.floor(lab)
+    lab.start("taskset", "-c", CPU, args.rr, "server", str(paths.SERVER_PORT), ns=bare.server)
+    samples = rounds(args, [bare, *measured], list(LATENCY))
+    # starts take seconds, and spread little
+    started = docker.starts(engine, client_ns, address, min(args.rounds, 7))
+    return {
+        "latency": {w: {name: summary(values) for name, values in table.items()} for w, table in samples.items()},
+        "starts": {ports: {name: {"run": statistics.median(v[0] for v in each), "answer": statistics.median(v[1] for v in each)}
+                           for name, each in table.items()} for ports, table in started.items()},
+        "weights": docker.weights(engine, daemon),
+    }
+
+
 def program_cost(quick):
     command = [os.path.join(ROOT, "bench/progcost/run.sh"), os.path.join(ROOT, "dist/bpf")]
     command += ["7", "100000"] if quick else ["21", "300000"]
@@ -139,7 +170,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three rounds, few samples: a smoke test")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--ports", default="1,1000,10000", help="published ports, comma separated")
-    parser.add_argument("--only", default="ipv6,rr,crr,udp,stream,flood,host,connect,cost,control,drop,full")
+    parser.add_argument("--only", default="ipv6,rr,crr,udp,stream,flood,host,connect,cost,control,drop,full,docker")
     parser.add_argument("--output", default=os.path.join(ROOT, "bench/results"))
     args = parser.parse_args()
     if args.quick:
@@ -187,6 +218,8 @@ def main():
                 lab.start("taskset", "-c", CPU, args.rr, "server", str(paths.SERVER_PORT), ns=path.server)
             samples = rounds(args, fills, list(LATENCY))
             results["full"] = {w: {name: summary(values) for name, values in table.items()} for w, table in samples.items()}
+        if "docker" in only:
+            results["docker"] = measure_docker(lab, args)
         if "control" in only:
             results["control"] = control.measure(lab, args.quick)
     finally:

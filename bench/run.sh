@@ -3,10 +3,11 @@
 # npm run bench [-- OPTION...]; see bench/README.md and --help
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bash scripts/setup.sh
+bash scripts/setup.sh --tests
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cc -O2 -o "$work/rr" bench/rr.c
+# static: it runs in containers that have nothing else
+cc -O2 -static -o "$work/rr" bench/rr.c
 cc -O2 -o "$work/connect" bench/connect.c
 cc -O2 -fms-extensions -o "$work/fill" bench/fill.c -lbpf
 /usr/bin/python3 bench/bench.py --rr "$work/rr" --work "$work" "$@"

@@ -39,6 +39,7 @@ class Lab:
         self.namespaces = []
         self.processes = []
         self.daemons = []
+        self.closers = []
 
     def namespace(self, name):
         name = f"{name}-{self.suffix}"
@@ -76,6 +77,8 @@ class Lab:
         return daemon
 
     def close(self):
+        for close in self.closers:
+            close()
         for process in self.processes:
             process.kill()
             process.wait()
@@ -99,7 +102,7 @@ class Daemon:
         return [
             os.path.join(ROOT, "bin/sluiced"), *extra,
             "--socket", self.socket, "--state-dir", os.path.join(self.directory, "state"),
-            "--bpffs", self.pins, "--no-docker", "--no-metrics", *self.flags,
+            "--bpffs", self.pins, "--no-metrics", *([] if "--docker-plugin" in self.flags else ["--no-docker"]), *self.flags,
         ]
 
     @property
