@@ -57,8 +57,9 @@ enum order { ORDER_ONE, ORDER_NEXT, ORDER_RANDOM };
 enum program { EMPTY, UPLINK_IN, UPLINK_OUT, ENDPOINT, PROGRAMS };
 static const char *program_name[PROGRAMS] = {"empty", "uplink_ingress", "uplink_egress",
 					     "endpoint_ingress"};
-static int program_fd[PROGRAMS], wrapper_fd, target_fd, run_fd, map_fd[32];
-static const char *map_name[32];
+#define MOST_MAPS 64
+static int program_fd[PROGRAMS], wrapper_fd, target_fd, run_fd, map_fd[MOST_MAPS];
+static const char *map_name[MOST_MAPS];
 static int maps_known;
 static u32 new_entries = 1 << 18;
 
@@ -117,6 +118,10 @@ static void load(const char *path, enum program p)
 
 		for (i = 0; i < maps_known && strcmp(map_name[i], name); i++)
 			;
+		if (i == MOST_MAPS) {
+			errno = E2BIG;
+			die(name);
+		}
 		if (i == maps_known) {
 			map_name[maps_known] = name;
 			map_fd[maps_known++] = bpf_map__fd(map);
