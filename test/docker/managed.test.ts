@@ -110,6 +110,9 @@ describe('in a swarm', () => {
     await until(() => networks().length === 0, 'the node has let go', 30_000);
     await until(() => docker.docker('network', 'rm', 'span').code === 0, 'the network can go', 20_000);
     expect(endpoints()).toEqual([]);
+    // Nobody holds its addresses.
+    bed.ok('network', 'create', '--subnet', '10.77.0.0/24', 'free');
+    bed.ok('network', 'rm', 'free');
     docker.ok('swarm', 'leave', '--force');
     docker.ok('plugin', 'disable', '-f', NAME);
     docker.ok('plugin', 'rm', NAME);

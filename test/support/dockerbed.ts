@@ -211,6 +211,16 @@ export class DockerBed {
     return r.out.trim();
   }
 
+  /** Compose, of the package: the plugin of docker's that it also is need not be there. */
+  compose(file: string, environment: Record<string, string>, ...args: string[]): string {
+    const set = Object.entries({ DOCKER_HOST: `unix://${this.#directory}/docker.sock`, ...environment });
+    const command = [
+      ...['env', ...set.map(([key, value]) => `${key}=${value}`)],
+      ...['docker-compose', '-p', 'example', '-f', file, ...args],
+    ];
+    return must(null, OTHER_ROOT === null ? command : this.#ofDocker(command));
+  }
+
   /** What docker says when it refuses. */
   refused(...args: string[]): string {
     const r = this.docker(...args);
