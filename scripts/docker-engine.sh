@@ -51,6 +51,9 @@ apt-get -qq install --yes --download-only "${packages[@]}"
 # what base-files would bring
 mkdir -p "$root"/{usr/{bin,sbin,lib,lib64},etc,var/lib,proc,sys,dev,tmp,run,root}
 for name in bin sbin lib lib64; do ln -s "usr/$name" "$root/$name"; done
+# what a managed plugin on the host's network is given of its host
+echo "127.0.0.1 localhost" >"$root/etc/hosts"
+: >"$root/etc/resolv.conf"
 for package in "$apt"/cache/archives/*.deb; do
   # as tar extracts it, through the links above
   dpkg-deb --fsys-tarfile "$package" |
