@@ -11,6 +11,8 @@ export default defineConfig({
       { test: { name: 'bpf', include: ['test/bpf/**/*.test.ts'], ...privileged } },
       { test: { name: 'net', include: ['test/net/**/*.test.ts'], ...privileged } },
       { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], ...privileged } },
+      // not of `npm test`: see scripts/test-docker.sh
+      { test: { name: 'docker', include: ['test/docker/**/*.test.ts'], ...privileged } },
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], ...privileged } },
     ],
   },

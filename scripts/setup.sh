@@ -28,6 +28,7 @@ if $tests; then
   packages+=(busybox-static)
   # a Docker of the user's own, of whatever origin, is left as it is; else there will be one, which is not started
   command -v dockerd >/dev/null || packages+=(docker.io)
+  command -v docker-compose >/dev/null || packages+=(docker-compose)
 fi
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n' 2>/dev/null | awk '$2 ~ /^ii/ {print $1}' || true)
 missing=()

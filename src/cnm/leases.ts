@@ -27,6 +27,12 @@ export interface PoolRequest {
   /** Addresses are chosen from this part. */
   readonly range: string | null;
   readonly ipv6: boolean;
+  /**
+   * Its holder has a record of its own and says everything again when it
+   * starts: the pool has one holder, and an address that is asked for by name
+   * is its own.
+   */
+  readonly replayed?: boolean;
 }
 
 /** What another engine's address management needs of the model. */
@@ -56,7 +62,7 @@ export class Leases {
       const id = poolId(request.space, prefix, range);
       const known = state.leased.get(id);
       if (known) {
-        this.#hold(change, known, known.record.holders + 1);
+        if (!known.record.replayed) this.#hold(change, known, known.record.holders + 1);
         return { id, cidr: formatPrefix(prefix) };
       }
       const other = state.leased.overlapping(request.space, prefix);
@@ -68,6 +74,7 @@ export class Leases {
         cidr: formatPrefix(prefix),
         range: range && formatPrefix(range),
         holders: 1,
+        ...(request.replayed && { replayed: true as const }),
         created: now(this.#context),
       };
       change.store(poolKey(id), record, null);
@@ -99,6 +106,8 @@ export class Leases {
     return this.#change('shared', (change) => {
       const pool = state.leased.get(id);
       if (!pool) throw unknownPool(id);
+      const again = pool.record.replayed && asked !== null ? pool.taken.get(canonical(asked)) : undefined;
+      if (again) return `${again.address}/${pool.prefix.length}`;
       change.mark(pool.addresses.mark());
       const address = change.allocated(
         () => (asked === null ? this.#choice(pool, use) : this.#claim(pool, asked, use)),
@@ -252,6 +261,11 @@ function askedPool({ cidr, range, ipv6 }: PoolRequest): { prefix: Prefix; range:
   // Which gateway there will be is not known yet; the network address is none.
   const gateway = { family: prefix.family, value: prefix.network };
   return { prefix, range: range === null ? null : parseIpRange(range, prefix, gateway, 'pool') };
+}
+
+function canonical(text: string): string {
+  const address = parseAddress(text);
+  return address ? formatAddress(address) : text;
 }
 
 function unknownPool(id: string): SluiceError {

@@ -115,6 +115,8 @@ export const LeasedPoolRecord = Type.Object({
   range: nullable(text),
   /** How often it was asked for. */
   holders: number,
+  /** See PoolRequest. */
+  replayed: Type.Optional(Type.Literal(true)),
   created: text,
 });
 export type LeasedPoolRecord = Static<typeof LeasedPoolRecord>;

@@ -30,6 +30,8 @@ export interface Config {
   tls: { cert: string; key: string; ca: string } | null;
   /** Socket of the Docker plugin; null: none. */
   dockerPlugin: string | null;
+  /** What the plugin's networks are for: this host, or Swarm, which takes global ones of managed plugins alone. */
+  dockerScope: 'local' | 'global';
   stateDir: string;
   bpffs: string;
   metrics: Listen | null;
@@ -73,6 +75,7 @@ export function defaults(): Config {
     listen: null,
     tls: null,
     dockerPlugin: '/run/docker/plugins/sluice.sock',
+    dockerScope: 'local',
     stateDir: '/var/lib/sluice',
     bpffs: '/sys/fs/bpf/sluice',
     metrics: { host: '127.0.0.1', port: 9477 },
@@ -319,6 +322,16 @@ export const OPTIONS: readonly Option[] = [
     set: (config) => {
       config.dockerPlugin = null;
       config.dockerHost = null;
+    },
+  },
+  {
+    name: 'docker-scope',
+    value: 'SCOPE',
+    help: 'scope of the Docker plugin: local, or global for networks of a Swarm (default: local)',
+    set: (config, values) => {
+      const scope = last(values);
+      if (scope !== 'local' && scope !== 'global') throw new Error(`'${scope}' is neither local nor global`);
+      config.dockerScope = scope;
     },
   },
   {

@@ -250,7 +250,13 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     closers.add(() => metrics.close());
   }
   if (config.dockerPlugin !== null) {
-    const plugin = buildPlugin({ remote: model.remote, leases: model.leases, log, observeRequest });
+    const plugin = buildPlugin({
+      remote: model.remote,
+      leases: model.leases,
+      scope: config.dockerScope,
+      log,
+      observeRequest,
+    });
     closers.add(await listenPlugin(plugin, config.dockerPlugin));
   }
   const listener = await listen(app, {

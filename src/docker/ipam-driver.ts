@@ -41,6 +41,7 @@ export function ipamDriver(leases: AddressLeases): Methods {
         cidr: Pool || null,
         range: SubPool || null,
         ipv6: V6 ?? false,
+        replayed: space === GLOBAL,
       });
       return { PoolID: id, Pool: cidr, Data: {} };
     },

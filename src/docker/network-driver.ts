@@ -8,8 +8,9 @@ import { SluiceError } from '../base/errors.js';
 import { remoteId } from '../cnm/remote/types.js';
 import type { RemoteObjects } from '../cnm/remote.js';
 import type { NetworkCreate } from '../cnm/types.js';
-import { checkEndpointOptions, networkOptions, wantedPorts } from './options.js';
+import { checkEndpointOptions, GENERIC, networkOptions, wantedPorts } from './options.js';
 import {
+  AllocateNetwork,
   CreateEndpoint,
   CreateNetwork,
   type IpamData,
@@ -23,6 +24,7 @@ import type { Methods } from './server.js';
 
 const read = {
   createNetwork: reader(CreateNetwork),
+  allocateNetwork: reader(AllocateNetwork),
   network: reader(OfNetwork),
   createEndpoint: reader(CreateEndpoint),
   endpoint: reader(OfEndpoint),
@@ -30,10 +32,14 @@ const read = {
   program: reader(ProgramExternalConnectivity),
 };
 
-export function networkDriver(objects: RemoteObjects): Methods {
+/** Who decides about networks: this host's Docker, or the manager of a Swarm. */
+export type Scope = 'local' | 'global';
+
+export function networkDriver(objects: RemoteObjects, scope: Scope): Methods {
   const endpointId = (body: unknown): string => remoteId(read.endpoint(body).EndpointID);
   return {
-    GetCapabilities: async () => ({ Scope: 'local', ConnectivityScope: 'local' }),
+    // A swarm has names of containers on networks of global connectivity only.
+    GetCapabilities: async () => ({ Scope: scope, ConnectivityScope: scope }),
     CreateNetwork: async (body) => {
       const { NetworkID, Options, IPv4Data, IPv6Data } = read.createNetwork(body);
       const subnets = [...addresses(IPv4Data, 4), ...addresses(IPv6Data, 6)];
@@ -70,6 +76,12 @@ export function networkDriver(objects: RemoteObjects): Methods {
     },
     DiscoverNew: async () => ({}),
     DiscoverDelete: async () => ({}),
+    // What a manager is answered are the options that nodes are told at CreateNetwork.
+    AllocateNetwork: async (body) => {
+      const { Options } = read.allocateNetwork(body);
+      networkOptions({ [GENERIC]: Options });
+      return { Options: Options ?? {} };
+    },
     FreeNetwork: async () => ({}),
   };
 }

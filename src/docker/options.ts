@@ -4,7 +4,7 @@ import { SluiceError } from '../base/errors.js';
 import type { WantedPort } from '../cnm/records.js';
 import { PortMap, reader } from './protocol.js';
 
-const GENERIC = 'com.docker.network.generic';
+export const GENERIC = 'com.docker.network.generic';
 const INTERNAL = 'com.docker.network.internal';
 const PORTS = 'com.docker.network.portmap';
 /** Docker's own keys, of whichever version; only these may be passed over. */

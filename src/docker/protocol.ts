@@ -25,6 +25,9 @@ export const CreateNetwork = Type.Object({
 });
 export type CreateNetwork = Static<typeof CreateNetwork>;
 
+/** Of a Swarm's manager. */
+export const AllocateNetwork = Type.Object({ NetworkID: id, Options: maybe(Type.Record(text, text)) });
+
 export const OfNetwork = Type.Object({ NetworkID: id });
 export const OfEndpoint = Type.Object({ NetworkID: id, EndpointID: id });
 

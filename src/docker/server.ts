@@ -13,25 +13,27 @@ import { bindUnix, makeWay } from '../base/unix-socket.js';
 import type { AddressLeases } from '../cnm/leases.js';
 import type { RemoteObjects } from '../cnm/remote.js';
 import { ipamDriver } from './ipam-driver.js';
-import { networkDriver } from './network-driver.js';
+import { networkDriver, type Scope } from './network-driver.js';
 
 export type Methods = Readonly<Record<string, (body: unknown) => Promise<object>>>;
 
 export interface PluginOptions {
   readonly remote: RemoteObjects;
   readonly leases: AddressLeases;
+  readonly scope?: Scope;
   readonly log: Log;
   readonly observeRequest?: (route: string, method: string, status: number, seconds: number) => void;
 }
 
 /** Listens nowhere yet; see listenPlugin(). */
-export function buildPlugin({ remote, leases, log, observeRequest }: PluginOptions): FastifyInstance {
+export function buildPlugin(options: PluginOptions): FastifyInstance {
+  const { remote, leases, scope = 'local', log, observeRequest } = options;
   const app = fastify({ logger: false, bodyLimit: 16 * 1024 * 1024, exposeHeadRoutes: false });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => done(null, body));
   const interfaces: Readonly<Record<string, Methods>> = {
     Plugin: { Activate: async () => ({ Implements: ['NetworkDriver', 'IpamDriver'] }) },
-    NetworkDriver: networkDriver(remote),
+    NetworkDriver: networkDriver(remote, scope),
     IpamDriver: ipamDriver(leases),
   };
   for (const [name, methods] of Object.entries(interfaces)) {

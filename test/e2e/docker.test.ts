@@ -20,6 +20,7 @@ interface EndpointView {
   state: string;
   error: string | null;
   origin: string;
+  container?: { name: string };
   hostInterface: string | null;
   ports: { hostIp: string; hostPort: number; hostPortEnd: number; port: number; protocol: string }[];
 }
@@ -337,6 +338,43 @@ describe('several networks', () => {
   });
 });
 
+describe('what Docker knows since version 28', () => {
+  const since28 = (): boolean => Number.parseInt(docker.ok('version', '-f', '{{.Server.Version}}'), 10) >= 28;
+
+  it('a network without IPv4 is refused, and leaves no pool', () => {
+    const why = docker.refused(
+      ...['network', 'create', '-d', 'sluice', '--ipam-driver', 'sluice', '--ipv4=false', '--ipv6'],
+      ...['--subnet', 'fd94::/64', 'x'],
+    );
+    expect(why).toMatch(since28() ? /a network without IPv4 is not supported/ : /unknown flag: --ipv4/);
+    docker.ok(
+      ...['network', 'create', '-d', 'sluice', '--ipam-driver', 'sluice', '--ipv6'],
+      ...['--subnet', 'fd94::/63', 'wider'],
+    );
+    docker.ok('network', 'rm', 'wider');
+  });
+
+  it('ports follow the network of the highest --gw-priority', () => {
+    if (!since28()) {
+      expect(docker.refused('network', 'connect', '--gw-priority', '1', 'web', 'x')).toMatch(/unknown flag/);
+      return;
+    }
+    docker.ok('network', 'create', '-d', 'sluice', '--ipam-driver', 'sluice', 'another');
+    docker.web('multi', '--network', 'name=web,gw-priority=1', '-p', '8410:80');
+    docker.ok('network', 'connect', 'another', 'multi');
+    const [web, another] = [docker.settings('multi', 'web').ip, docker.settings('multi', 'another').ip];
+    expect([of(web)?.ports.length, of(another)?.ports.length]).toEqual([1, 0]);
+    expect(seen(`http://${HOST}:8410`)).toBe(EXT1);
+    docker.ok('network', 'disconnect', 'another', 'multi');
+    docker.ok('network', 'connect', '--gw-priority', '2', 'another', 'multi');
+    const moved = docker.settings('multi', 'another').ip;
+    expect([of(web)?.ports.length, of(moved)?.ports.length]).toEqual([0, 1]);
+    expect(seen(`http://${HOST}:8410`)).toBe(EXT1);
+    docker.ok('rm', '-f', 'multi');
+    docker.ok('network', 'rm', 'another');
+  });
+});
+
 describe('restarts', () => {
   const SERVERS = join(import.meta.dirname, '../support/servers.py');
 
@@ -390,6 +428,8 @@ describe('restarts', () => {
     await docker.stopDockerd('SIGTERM');
     await docker.startDockerd('--live-restore');
     await until(() => seen(`http://${HOST}:8080`) === EXT1, 'c1 serves');
+    const named = () => until(() => endpoints()[0]?.container !== undefined, 'the Engine has named it');
+    await named();
     const [before] = endpoints();
     await docker.stopDockerd('SIGTERM');
     expect(seen(`http://${HOST}:8080`)).toBe(EXT1);
@@ -397,6 +437,7 @@ describe('restarts', () => {
     await bed.startDaemon();
     await docker.startDockerd('--live-restore');
     expect(seen(`http://${HOST}:8080`)).toBe(EXT1);
+    await named();
     expect(endpoints()).toEqual([before]);
   });
 

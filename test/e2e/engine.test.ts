@@ -22,10 +22,12 @@ afterAll(async () => docker?.stop(), 60_000);
 
 const sluice = <T>(...args: string[]): T => JSON.parse(bed.ok(...args, '--format', 'json')) as T;
 const engine = (): Status['docker'] => sluice<Status>('status').docker;
+/** Sorted: of containers of the same second the ids decide who is first. */
 const backends = (): string[] =>
   sluice<ServiceObject[]>('service', 'ls')
     .flatMap((service) => service.backends)
-    .map(({ container, state, healthy }) => `${container.name} ${state} ${healthy}`);
+    .map(({ container, state, healthy }) => `${container.name} ${state} ${healthy}`)
+    .sort();
 const backendsAre = (...wanted: string[]): Promise<void> =>
   until(() => backends().join() === wanted.join(), `backends are ${wanted}, not ${backends()}`);
 

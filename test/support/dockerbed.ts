@@ -7,7 +7,7 @@
  *   holder (process 1 of its namespace): /run is its own, with the plugins'
  *   directory in it; dockerd, containerd, shims and containers run beside it.
  *
- * sluiced is its plugin, and follows its Engine.
+ * sluiced is its plugin, and follows its Engine. Which Docker it is, engine.ts tells.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -22,12 +22,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { CLIENT, OTHER_ROOT, onThisRoot, takeRoot } from './engine.js';
 import { Background, must, type Result, run, until } from './process.js';
 import { Testbed } from './testbed.js';
 
 const SERVERS = join(import.meta.dirname, 'servers.py');
-/** Of the package: of the same version as dockerd, whichever else is installed. */
-const DOCKER = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
 /** The image that containers are made from: busybox, and nothing else. */
 export const IMAGE = 'box';
 const APPLETS = [
@@ -96,9 +95,9 @@ export class DockerBed {
       'mkdir -p /run/docker/plugins',
       'echo {} > /run/dockerd.json',
       `mount --bind ${this.#directory}/plugins /run/docker/plugins`,
-      'echo ready',
+      ...takeRoot(this.#directory),
       // Ends with whoever holds the other end, also where that is killed; and reaps what is left to it.
-      '{ cat; exit 0; }',
+      `exec ${onThisRoot} bash -c 'echo ready; cat; exit 0'`,
     ].join(' && ');
     this.#holder = new Background(this.bed.host, [
       'unshare',
@@ -117,7 +116,13 @@ export class DockerBed {
     this.#pid = Number(must(null, ['pgrep', '-P', String(this.#holder.pid)]).trim());
   }
 
+  /** A command of this machine's, whichever root Docker has. */
   #inside(command: string[]): string[] {
+    return ['nsenter', '-t', String(this.#pid), '--root', '--mount', '--net', '--pid', '--', ...command];
+  }
+
+  /** A command of Docker's. */
+  #ofDocker(command: string[]): string[] {
     return ['nsenter', '-t', String(this.#pid), '--mount', '--net', '--pid', '--', ...command];
   }
 
@@ -134,7 +139,7 @@ export class DockerBed {
   async startDockerd(...flags: string[]): Promise<void> {
     this.dockerd = new Background(
       null,
-      this.#inside([
+      this.#ofDocker([
         'dockerd',
         `--host=unix://${this.#directory}/docker.sock`,
         `--data-root=${this.#directory}/docker`,
@@ -186,7 +191,8 @@ export class DockerBed {
 
   /** The client and what leads it here. */
   get client(): string[] {
-    return [DOCKER, '-H', `unix://${this.#directory}/docker.sock`];
+    const command = [CLIENT, '-H', `unix://${this.#directory}/docker.sock`];
+    return OTHER_ROOT === null ? command : this.#ofDocker(command);
   }
 
   docker(...args: string[]): Result {
@@ -203,6 +209,16 @@ export class DockerBed {
     const r = this.docker(...args);
     if (r.code !== 0) throw new Error(`docker ${args.join(' ')}: exit ${r.code}: ${r.err}`);
     return r.out.trim();
+  }
+
+  /** Compose, of the package: the plugin of docker's that it also is need not be there. */
+  compose(file: string, environment: Record<string, string>, ...args: string[]): string {
+    const set = Object.entries({ DOCKER_HOST: `unix://${this.#directory}/docker.sock`, ...environment });
+    const command = [
+      ...['env', ...set.map(([key, value]) => `${key}=${value}`)],
+      ...['docker-compose', '-p', 'example', '-f', file, ...args],
+    ];
+    return must(null, OTHER_ROOT === null ? command : this.#ofDocker(command));
   }
 
   /** What docker says when it refuses. */

@@ -128,3 +128,31 @@ describe('an address', () => {
     expect(await address(id)).toBe('10.50.0.3/29');
   });
 });
+
+describe('the global address space', () => {
+  const request = pool({ AddressSpace: 'SluiceGlobal', Pool: '10.77.0.0/24' });
+
+  it('is of a manager that says everything again when it starts, and means the same', async () => {
+    const { PoolID } = await plugin.ok('IpamDriver.RequestPool', request);
+    const serial = { 'com.docker.network.ipam.serial': 'true' };
+    expect(await address(PoolID, '10.77.0.1', { ...GATEWAY, ...serial })).toBe('10.77.0.1/24');
+    expect(await address(PoolID, '', serial)).toBe('10.77.0.2/24');
+    plugin = await startPlugin({ store: plugin.store });
+    expect(await plugin.ok('IpamDriver.RequestPool', request)).toMatchObject({ PoolID });
+    expect(await address(PoolID, '10.77.0.1', { ...GATEWAY, ...serial })).toBe('10.77.0.1/24');
+    expect(await address(PoolID, '10.77.0.2', serial)).toBe('10.77.0.2/24');
+    expect(await address(PoolID, '', serial)).toBe('10.77.0.3/24');
+    await plugin.ok('IpamDriver.ReleasePool', { PoolID });
+    expect(await plugin.store.list('pools/')).toEqual([]);
+    expect(await plugin.store.list('leases/')).toEqual([]);
+  });
+
+  it('may have the same range as the local one, of which a node makes the network', async () => {
+    await plugin.ok('IpamDriver.RequestPool', request);
+    await plugin.ok('IpamDriver.RequestPool', pool({ Pool: '10.77.0.0/24' }));
+    await plugin.ok('NetworkDriver.CreateNetwork', {
+      ...network('ilmzd20mu6v7jgc2yw9r050bt'),
+      IPv4Data: [{ AddressSpace: 'SluiceLocal', Pool: '10.77.0.0/24', Gateway: '10.77.0.1/24' }],
+    });
+  });
+});

@@ -57,6 +57,22 @@ describe('a network', () => {
     expect(plugin.realizer.rows('bridge')).toMatchObject([{ link: 'web0', mtu: 1400 }]);
   });
 
+  it('of a swarm has the options that its manager was answered, which are its own', async () => {
+    plugin = await startPlugin({ scope: 'global' });
+    expect(await plugin.ok('NetworkDriver.GetCapabilities')).toMatchObject({ Scope: 'global' });
+    const NetworkID = 'ilmzd20mu6v7jgc2yw9r050bt';
+    const IPv4Data = [{ AddressSpace: '', Gateway: '10.77.0.1/24', Pool: '10.77.0.0/24' }];
+    const allocate = (Options: object | null) => ({ NetworkID, Options, IPv4Data, IPv6Data: null });
+    const allocated = await plugin.ok('NetworkDriver.AllocateNetwork', allocate({ mtu: '1400' }));
+    expect(allocated).toEqual({ Options: { mtu: '1400' } });
+    expect(await plugin.ok('NetworkDriver.AllocateNetwork', allocate(null))).toEqual({ Options: {} });
+    expect(await plugin.refused('NetworkDriver.AllocateNetwork', allocate({ driver: 'ring' }))).toMatch(
+      /'ring' is not a driver/,
+    );
+    expect(await plugin.ok('NetworkDriver.FreeNetwork', { NetworkID })).toEqual({});
+    expect(plugin.model.networks()).toEqual([]);
+  });
+
   it('with an id of swarm’s has one of ours that stays the same', async () => {
     await plugin.ok('NetworkDriver.CreateNetwork', network('x0q8iy7fzzhj4bmqxq3hnsx6l'));
     const id = plugin.model.networks()[0]?.id;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The plugin over a model whose kernel and store are pretended. */
 import { silentLog } from '../../../src/base/log.js';
+import type { Scope } from '../../../src/docker/network-driver.js';
 import { buildPlugin } from '../../../src/docker/server.js';
 import { type Bench, FakeHost, type FakeRealizer, startModel } from '../support/model.js';
 
@@ -25,11 +26,19 @@ class PluginHost extends FakeHost {
   }
 }
 
-export async function startPlugin(parts: Parameters<typeof startModel>[0] = {}): Promise<Plugin> {
+export async function startPlugin({
+  scope = 'local',
+  ...parts
+}: Parameters<typeof startModel>[0] & { scope?: Scope } = {}): Promise<Plugin> {
   const host = parts.host ?? new PluginHost();
   const bench = await startModel({ ...parts, host });
   if (host instanceof PluginHost) host.realizer = bench.realizer;
-  const app = buildPlugin({ remote: bench.model.remote, leases: bench.model.leases, log: silentLog() });
+  const app = buildPlugin({
+    remote: bench.model.remote,
+    leases: bench.model.leases,
+    scope,
+    log: silentLog(),
+  });
   const call = async (method: string, request?: unknown): Promise<Record<string, unknown>> => {
     const reply = await app.inject({
       method: 'POST',
