@@ -14,6 +14,7 @@
 #include "metrics.h"
 #include "publish.h"
 #include "reject.h"
+#include "service.h"
 #include "share.h"
 #include "socket.h"
 
@@ -32,3 +33,6 @@ enum port_slot *abi_port_slot;
 enum publish_flag *abi_publish_flag;
 enum socket_event *abi_socket_event;
 enum port_use_of *abi_port_use_of;
+enum service_flag *abi_service_flag;
+enum backend_state *abi_backend_state;
+enum service_refusal *abi_service_refusal;

@@ -68,6 +68,7 @@ enum flow_flag {
 	FLOW_PUBLISHED = 4,   /* opened through a published port */
 	FLOW_AT_ENDPOINT = 8, /* its packets enter by an endpoint's hook, and only there */
 	FLOW_AT_HOST = 16,    /* its packets are the host's own, translated on their way out */
+	FLOW_SERVICE = 32,    /* opened through a service: `publish` is its backend's id */
 	/*
 	 * Both: no packet is this half's. The mapping is over and its port rests:
 	 * only the flow that had it gets it back before the rest is over.
@@ -97,9 +98,10 @@ struct flow {
 	u8 flags;	/* enum flow_flag */
 	u32 seen;	/* tick of the last packet, see lib/clock.h */
 	u32 opened;	/* tick of the first packet */
-	u32 publish;	/* id of the publish that it came through, or 0 */
-	u16 state;	/* enum flow_state */
-	u16 mtu;	/* of the way out, as of the last look at the route; 0: not checked */
+	u32 publish; /* id of the publish that it came through, of the backend (FLOW_SERVICE), or 0
+		      */
+	u16 state;   /* enum flow_state */
+	u16 mtu;     /* of the way out, as of the last look at the route; 0: not checked */
 };
 
 struct flow4 {

@@ -52,6 +52,8 @@ enum drop_reason {
 	DROP_MARTIAN = 20,     /* a source that cannot be */
 	DROP_LIMIT = 21,       /* the container's limit on flows */
 	DROP_TOO_BIG = 22,     /* larger than the way out takes; the sender was told */
+	DROP_NO_BACKEND = 23,  /* a service without a backend; the client was told */
+	DROP_NO_SERVICE = 24,  /* a port that the VIP does not have; the client was told */
 	DROP_REASONS = 32,
 };
 

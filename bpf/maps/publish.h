@@ -70,6 +70,11 @@ struct {
 
 enum publish_flag {
 	PUBLISH_LIMITED = 1, /* only for sources in publish_allow */
+	/*
+	 * Leads to a service: addr4 and addr6 are its VIPs, port is the VIP's,
+	 * endpoint and generation are 0. Whom the service is limited to binds.
+	 */
+	PUBLISH_SERVICE = 2,
 };
 
 /* host port p maps to container port p - host_port + port. */
@@ -97,9 +102,11 @@ struct {
  * Who may use a limited publish. IPv4 sources as ::ffff:a.b.c.d; read for the
  * first packet of a flow only.
  */
+#define PUBLISH_ALLOW_SERVICE 0x80000000
+
 struct publish_allow_key {
 	u32 prefix_length; /* bits: 32 of the id, then those of the prefix */
-	be32 publish;	   /* the trie compares bytes */
+	be32 publish; /* the trie compares bytes; of a service: PUBLISH_ALLOW_SERVICE + number */
 	ipv6_addr source;
 };
 

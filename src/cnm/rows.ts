@@ -11,7 +11,7 @@
 
 /** The object a row belongs to. A change of the object replaces exactly its rows. */
 export interface Owner {
-  readonly kind: 'node' | 'network' | 'sandbox' | 'endpoint';
+  readonly kind: 'node' | 'network' | 'sandbox' | 'endpoint' | 'service';
   readonly id: string;
 }
 
@@ -175,12 +175,53 @@ export interface DataplaneEndpointRow {
   readonly newFlowsPerSecond: number | null;
 }
 
+/** A backend of a service, as the programs know it. */
+export interface BackendRow {
+  /** 1…131071; not that of another backend before all others have been given. */
+  readonly id: number;
+  /** What tells it from the others on every node and after every restart. */
+  readonly name: string;
+  /** Its endpoint's slot and generation. */
+  readonly slot: number;
+  readonly generation: number;
+  /** 0: as draining. */
+  readonly weight: number;
+  /** `draining`: keeps its flows and gets no new ones. */
+  readonly state: 'active' | 'draining';
+}
+
+/** A service with an address, all its ports and backends. */
+export interface ServiceRow {
+  readonly kind: 'service';
+  /** 1…65535. */
+  readonly number: number;
+  /** The network that its address is of; only its members and the host use it. */
+  readonly net: number;
+  readonly vip4: string;
+  readonly vip6: string | null;
+  readonly ports: readonly {
+    readonly port: number;
+    readonly backendPort: number;
+    readonly protocol: 'tcp' | 'udp' | 'sctp';
+  }[];
+  readonly algorithm: 'random' | 'maglev';
+  /** Seconds after its last new connection for which a client keeps its backend; null: it does not. */
+  readonly affinity: number | null;
+  /** Seconds without a packet until an established flow ends; null: as without services. */
+  readonly idleTimeout: number | null;
+  /** Sources that may use it, CIDR; empty: all. */
+  readonly allow: readonly string[];
+  readonly backends: readonly BackendRow[];
+}
+
 /** A published port or range; one row however long the range is. */
 export interface PublishRow {
   readonly kind: 'publish';
   /** 1…2^31-1. */
   readonly id: number;
-  /** The endpoint's slot and generation. */
+  /** True: leads to a service. `port` is that of its address, `ipv4` and `ipv6` are that address, `allow` is empty. */
+  readonly service: boolean;
+  /** The endpoint's slot and generation; of a service 0. */
   readonly slot: number;
   readonly generation: number;
   readonly protocol: 'tcp' | 'udp' | 'sctp';
@@ -191,7 +232,7 @@ export interface PublishRow {
   readonly hostPortEnd: number;
   /** Container port that hostPort maps to; the offset is constant over the range. */
   readonly port: number;
-  /** Addresses of the endpoint. */
+  /** Addresses of the endpoint, or of the service. */
   readonly ipv4: string;
   readonly ipv6: string | null;
   /** Sources that may use it, CIDR; empty: all. */
@@ -272,6 +313,7 @@ export type Row =
   | AttachmentRow
   | SocketHookRow
   | ReassemblyRow
+  | ServiceRow
   | PublishRow;
 export type RowKind = Row['kind'];
 
@@ -305,6 +347,8 @@ export function rowKey(row: Row): string {
       return `${row.link}/${row.hook}`;
     case 'socket-hook':
       return row.hook;
+    case 'service':
+      return String(row.number);
     case 'publish':
       return String(row.id);
   }
@@ -332,6 +376,7 @@ export const ROW_ORDER: readonly RowKind[] = [
   'host-address',
   'attachment',
   'socket-hook',
+  'service',
   'publish',
 ];
 

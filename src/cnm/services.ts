@@ -131,6 +131,7 @@ function serviceView(state: State, record: ServiceRecord): Service {
     id: record.id,
     name: record.name,
     network: network === undefined || others.length > 0 ? null : state.networks.of(network).name,
+    mode: 'vip',
     vip: null,
     vip6: null,
     ports: record.ports.map((port) => ({ ...port })),
@@ -138,6 +139,8 @@ function serviceView(state: State, record: ServiceRecord): Service {
     affinity: record.affinity,
     publish: record.publish.map((publish) => ({ ...publish })),
     allow: [...record.allow],
+    idleTimeout: null,
+    selector: {},
     declaredBy: { ...record.declaredBy },
     backends: record.backends.map(
       ({ endpoint, container, weight, state: backendState, healthy }): Backend => ({

@@ -108,18 +108,26 @@ export type BackendState = 'starting' | 'active' | 'draining' | 'gone';
 export interface Backend {
   /** Name; null: none of our networks leads to it. */
   endpoint: string | null;
-  container: { id: string; name: string };
+  /** Whose labels made it one; null: it was added, or a selector chose it. */
+  container: { id: string; name: string } | null;
   weight: number;
   state: BackendState;
   /** null: nobody checks it. */
   healthy: boolean | null;
 }
 
+/** A backend by its container's labels. */
+export type DeclaredBackend = Backend & { container: { id: string; name: string } };
+
+/** `vip`: its name resolves to an address of its own; `dnsrr`: to those of its backends. */
+export type ServiceMode = 'vip' | 'dnsrr';
+
 export interface Service {
   id: string;
   name: string;
   /** Name; null: its backends are on none of ours, or on several. */
   network: string | null;
+  mode: ServiceMode;
   /** null: it has no address. */
   vip: string | null;
   vip6: string | null;
@@ -127,11 +135,15 @@ export interface Service {
   algorithm: Algorithm;
   /** Seconds for which a client keeps its backend; null: off. */
   affinity: number | null;
+  /** Seconds without a packet until an established flow ends; null: the usual. */
+  idleTimeout: number | null;
   publish: ServicePublish[];
   /** Sources that may use it, CIDR; empty: all. */
   allow: string[];
-  /** Whose labels it has: the container's id and name. */
-  declaredBy: { id: string; name: string };
+  /** Endpoints of the network with all of these labels are backends; empty: none is by its labels. */
+  selector: Record<string, string>;
+  /** Whose labels it has: the container's id and name; null: it was made by command. */
+  declaredBy: { id: string; name: string } | null;
   backends: Backend[];
   created: string;
 }
@@ -145,7 +157,7 @@ export interface ServiceIntent {
   publish: ServicePublish[];
   allow: string[];
   declaredBy: { id: string; name: string };
-  backends: Backend[];
+  backends: DeclaredBackend[];
 }
 
 /** Requests. Absent fields take Docker's defaults. */

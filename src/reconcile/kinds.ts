@@ -28,6 +28,7 @@ import { PortOps } from './ops/port.js';
 import { PublishOps } from './ops/publish.js';
 import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
+import { ServiceOps } from './ops/service.js';
 import { SocketHookOps } from './ops/socket-hook.js';
 import { UplinkOps } from './ops/uplink.js';
 import type { Ops, OpsByKind } from './ops.js';
@@ -67,6 +68,7 @@ export function allOps(kernel: LinkKernel, maps: KernelMaps, ports: PortKernel):
     'dp-endpoint': new DataplaneEndpointOps(maps, links, tables),
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
+    service: new ServiceOps(maps),
     publish: new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
   };
 }
@@ -85,6 +87,7 @@ export function opsWithoutMaps(kernel: LinkKernel): OpsByKind {
     'dp-endpoint': nothing,
     uplink: nothing,
     'host-address': nothing,
+    service: nothing,
     publish: nothing,
   };
 }

@@ -61,6 +61,7 @@ export const UP: readonly Stage[] = [
   ['neighbour', 'fdb', 'dp-endpoint', 'uplink', 'host-address'],
   ['attachment', 'socket-hook'],
   'raise',
+  ['service'],
   ['publish'],
 ];
 
@@ -70,6 +71,7 @@ export const UP: readonly Stage[] = [
  */
 export const DOWN: readonly (readonly RowKind[])[] = [
   ['publish'],
+  ['service'],
   ['host-address', 'uplink', 'dp-endpoint', 'fdb', 'neighbour'],
   ['port', 'lent-port', 'macvlan', 'lent-macvlan', 'reassembly'],
   ['dp-network'],

@@ -41,8 +41,8 @@ export interface ReconcilerOptions {
 const PASS_WIDTH = 16;
 const BACKOFF_FIRST_MS = 1_000;
 const BACKOFF_MAX_MS = 60_000;
-/** Endpoints stand in sandboxes and on networks, networks use uplinks. */
-const OWNER_ORDER: readonly Owner['kind'][] = ['node', 'network', 'sandbox', 'endpoint'];
+/** Endpoints stand in sandboxes and on networks, networks use uplinks, services lead to endpoints. */
+const OWNER_ORDER: readonly Owner['kind'][] = ['node', 'network', 'sandbox', 'endpoint', 'service'];
 
 /**
  * Brings the kernel to what the tables want. Changes of one owner run one

@@ -110,22 +110,33 @@ export const ServiceSchema = Type.Object(
     network: nullable(
       Type.String({ description: 'name; null: its backends are on none of ours, or several' }),
     ),
-    vip: nullable(Type.String({ description: 'null: this version gives it no address' })),
+    mode: words(['vip', 'dnsrr'], {
+      description: 'what its name resolves to: an address of its own, or those of its backends',
+    }),
+    vip: nullable(Type.String({ description: 'null: it has no address' })),
     vip6: nullable(Type.String()),
     ports: Type.Array(Type.Object({ port, backendPort: port, protocol }, closed)),
     algorithm: words(['random', 'maglev']),
     affinity: nullable(Type.Integer({ description: 'seconds; null: off' })),
+    idleTimeout: nullable(
+      Type.Integer({
+        description: 'seconds without a packet until an established flow ends; null: the usual',
+      }),
+    ),
     publish: Type.Array(Type.Object({ hostPort: port, port, protocol }, closed)),
     allow: Type.Array(Type.String(), { description: 'sources that may use it, CIDR; empty: all' }),
-    declaredBy: Type.Object(containerRef.properties, {
-      ...closed,
-      description: 'the container whose labels it has',
-    }),
+    selector: stringMap('endpoints of the network with all of these labels are backends'),
+    declaredBy: nullable(
+      Type.Object(containerRef.properties, {
+        ...closed,
+        description: 'the container whose labels it has; null: it was made by command',
+      }),
+    ),
     backends: Type.Array(
       Type.Object(
         {
           endpoint: nullable(Type.String({ description: 'name; null: on none of our networks' })),
-          container: containerRef,
+          container: nullable(containerRef),
           weight: Type.Integer({ minimum: 0 }),
           state: words(['starting', 'active', 'draining', 'gone'], {
             description: 'active: gets new flows; draining: keeps its flows; gone: does not run',

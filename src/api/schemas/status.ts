@@ -53,7 +53,7 @@ export const StatusSchema = Type.Object(
       Type.Object(
         {
           owner: Type.Object(
-            { kind: words(['node', 'network', 'sandbox', 'endpoint']), id: Type.String() },
+            { kind: words(['node', 'network', 'sandbox', 'endpoint', 'service']), id: Type.String() },
             closed,
           ),
           name: nullable(Type.String({ description: "the owner's; null: gone, or the node" })),

@@ -133,6 +133,7 @@ export const bridgeDriver: Driver = {
     for (const { id, protocol, hostIp, hostPort, hostPortEnd, port, allow } of endpoint.ports) {
       rows.push({
         kind: 'publish',
+        service: false,
         id,
         slot,
         generation,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** From all containers to the services that their labels declare. Pure: the same containers make the same services. */
-import type { Backend, BackendState, ServiceIntent } from '../../cnm/types.js';
+import type { BackendState, DeclaredBackend, ServiceIntent } from '../../cnm/types.js';
 import { type Declaration, LABEL_OF, readLabels, SERVICE, type Settings } from './labels.js';
 import { type Container, isRunning } from './picture.js';
 
@@ -44,7 +44,7 @@ export function declaredBy(
   }
   const services = [...members].map(([name, group]): ServiceIntent => {
     const first = holderOf(group, holders.get(name));
-    const backends: Backend[] = [];
+    const backends: DeclaredBackend[] = [];
     for (const member of [...group].sort(older)) {
       const conflict = member === first ? null : conflictOf(first, member);
       if (conflict) problems.push({ container: identity(member.container), service: name, ...conflict });
@@ -87,7 +87,10 @@ function text(value: Settings[keyof Settings]): string {
   return Array.isArray(value) ? JSON.stringify(value.map((v) => JSON.stringify(v)).sort()) : String(value);
 }
 
-function backendOf({ container, declaration }: Member, endpointOf: (c: Container) => string | null): Backend {
+function backendOf(
+  { container, declaration }: Member,
+  endpointOf: (c: Container) => string | null,
+): DeclaredBackend {
   const runs = isRunning(container);
   return {
     endpoint: runs ? endpointOf(container) : null,

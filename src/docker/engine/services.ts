@@ -65,7 +65,9 @@ export class ServiceFollower {
     const containers = this.#o.containers();
     if (containers === null || this.#stopped) return;
     const ours = new Set(model.endpoints().map(({ id }) => id));
-    const holders = new Map(model.services().map(({ name, declaredBy: by }) => [name, by.id]));
+    const holders = new Map(
+      model.services().flatMap(({ name, declaredBy: by }) => (by === null ? [] : [[name, by.id] as const])),
+    );
     const { services, problems } = declaredBy(containers, holders, ({ networks }) => {
       const ids = networks.flatMap(({ endpointId }) => (endpointId === '' ? [] : [remoteId(endpointId)]));
       return ids.find((id) => ours.has(id)) ?? null;

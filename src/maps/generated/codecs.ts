@@ -3,6 +3,74 @@
 import { type Codec, getIpv4, getIpv6, getMac, putIpv4, putIpv6, putMac } from '../codec.js';
 import type * as t from './types.js';
 
+export const affinityCodec: Codec<t.Affinity> = {
+  size: 8,
+  encode(value, to, at) {
+    to.fill(0, at, at + 8);
+    to.writeUInt32LE(value.backend, at);
+    to.writeUInt32LE(value.seen, at + 4);
+  },
+  decode(from, at) {
+    return {
+      backend: from.readUInt32LE(at),
+      seen: from.readUInt32LE(at + 4),
+    };
+  },
+};
+
+export const affinityKeyCodec: Codec<t.AffinityKey> = {
+  size: 24,
+  encode(value, to, at) {
+    to.fill(0, at, at + 24);
+    to.writeUInt32LE(value.service, at);
+    to.writeUInt32LE(value.endpoint, at + 4);
+    putIpv6(value.client, to, at + 8);
+  },
+  decode(from, at) {
+    return {
+      service: from.readUInt32LE(at),
+      endpoint: from.readUInt32LE(at + 4),
+      client: getIpv6(from, at + 8),
+    };
+  },
+};
+
+export const backendLoadCodec: Codec<t.BackendLoad> = {
+  size: 32,
+  encode(value, to, at) {
+    to.fill(0, at, at + 32);
+    to.writeBigUInt64LE(value.picks, at);
+    to.writeBigUInt64LE(value.flows, at + 8);
+    to.writeBigUInt64LE(value.sockets, at + 16);
+    to.writeUInt32LE(value.active, at + 24);
+    to.writeUInt32LE(value.counted, at + 28);
+  },
+  decode(from, at) {
+    return {
+      picks: from.readBigUInt64LE(at),
+      flows: from.readBigUInt64LE(at + 8),
+      sockets: from.readBigUInt64LE(at + 16),
+      active: from.readUInt32LE(at + 24),
+      counted: from.readUInt32LE(at + 28),
+    };
+  },
+};
+
+export const backendTrafficCodec: Codec<t.BackendTraffic> = {
+  size: 16,
+  encode(value, to, at) {
+    to.fill(0, at, at + 16);
+    to.writeBigUInt64LE(value.packets, at);
+    to.writeBigUInt64LE(value.bytes, at + 8);
+  },
+  decode(from, at) {
+    return {
+      packets: from.readBigUInt64LE(at),
+      bytes: from.readBigUInt64LE(at + 8),
+    };
+  },
+};
+
 export const collectorStateCodec: Codec<t.CollectorState> = {
   size: 88,
   encode(value, to, at) {
@@ -569,6 +637,140 @@ export const rejectRateCodec: Codec<t.RejectRate> = {
     return {
       tick: from.readUInt32LE(at),
       sent: from.readUInt32LE(at + 4),
+    };
+  },
+};
+
+export const service4KeyCodec: Codec<t.Service4Key> = {
+  size: 8,
+  encode(value, to, at) {
+    to.fill(0, at, at + 8);
+    putIpv4(value.addr, to, at);
+    to.writeUInt16BE(value.port, at + 4);
+    to.writeUInt8(value.protocol, at + 6);
+  },
+  decode(from, at) {
+    return {
+      addr: getIpv4(from, at),
+      port: from.readUInt16BE(at + 4),
+      protocol: from.readUInt8(at + 6),
+    };
+  },
+};
+
+export const service6KeyCodec: Codec<t.Service6Key> = {
+  size: 20,
+  encode(value, to, at) {
+    to.fill(0, at, at + 20);
+    putIpv6(value.addr, to, at);
+    to.writeUInt16BE(value.port, at + 16);
+    to.writeUInt8(value.protocol, at + 18);
+  },
+  decode(from, at) {
+    return {
+      addr: getIpv6(from, at),
+      port: from.readUInt16BE(at + 16),
+      protocol: from.readUInt8(at + 18),
+    };
+  },
+};
+
+export const serviceBackendCodec: Codec<t.ServiceBackend> = {
+  size: 20,
+  encode(value, to, at) {
+    to.fill(0, at, at + 20);
+    to.writeUInt32LE(value.endpoint, at);
+    to.writeUInt32LE(value.generation, at + 4);
+    to.writeUInt32LE(value.service, at + 8);
+    to.writeUInt32LE(value.idle, at + 12);
+    to.writeUInt32LE(value.state, at + 16);
+  },
+  decode(from, at) {
+    return {
+      endpoint: from.readUInt32LE(at),
+      generation: from.readUInt32LE(at + 4),
+      service: from.readUInt32LE(at + 8),
+      idle: from.readUInt32LE(at + 12),
+      state: from.readUInt32LE(at + 16),
+    };
+  },
+};
+
+export const servicePlacesCodec: Codec<t.ServicePlaces> = {
+  size: 8,
+  encode(value, to, at) {
+    to.fill(0, at, at + 8);
+    to.writeUInt16LE(value.slot[0] as number, at + 0);
+    to.writeUInt16LE(value.slot[1] as number, at + 2);
+    to.writeUInt16LE(value.slot[2] as number, at + 4);
+    to.writeUInt16LE(value.slot[3] as number, at + 6);
+  },
+  decode(from, at) {
+    return {
+      slot: [from.readUInt16LE(at + 0), from.readUInt16LE(at + 2), from.readUInt16LE(at + 4), from.readUInt16LE(at + 6)],
+    };
+  },
+};
+
+export const servicePortCodec: Codec<t.ServicePort> = {
+  size: 36,
+  encode(value, to, at) {
+    to.fill(0, at, at + 36);
+    to.writeUInt32LE(value.service, at);
+    to.writeUInt32LE(value.net, at + 4);
+    to.writeUInt32LE(value.slots, at + 8);
+    to.writeUInt32LE(value.count, at + 12);
+    to.writeUInt32LE(value.weights, at + 16);
+    to.writeUInt32LE(value.table, at + 20);
+    to.writeUInt32LE(value.places, at + 24);
+    to.writeUInt32LE(value.affinity, at + 28);
+    to.writeUInt16BE(value.port, at + 32);
+    to.writeUInt8(value.flags, at + 34);
+  },
+  decode(from, at) {
+    return {
+      service: from.readUInt32LE(at),
+      net: from.readUInt32LE(at + 4),
+      slots: from.readUInt32LE(at + 8),
+      count: from.readUInt32LE(at + 12),
+      weights: from.readUInt32LE(at + 16),
+      table: from.readUInt32LE(at + 20),
+      places: from.readUInt32LE(at + 24),
+      affinity: from.readUInt32LE(at + 28),
+      port: from.readUInt16BE(at + 32),
+      flags: from.readUInt8(at + 34),
+    };
+  },
+};
+
+export const serviceRefusalsCodec: Codec<t.ServiceRefusals> = {
+  size: 24,
+  encode(value, to, at) {
+    to.fill(0, at, at + 24);
+    to.writeBigUInt64LE(value.count[0] as bigint, at + 0);
+    to.writeBigUInt64LE(value.count[1] as bigint, at + 8);
+    to.writeBigUInt64LE(value.count[2] as bigint, at + 16);
+  },
+  decode(from, at) {
+    return {
+      count: [from.readBigUInt64LE(at + 0), from.readBigUInt64LE(at + 8), from.readBigUInt64LE(at + 16)],
+    };
+  },
+};
+
+export const serviceSlotCodec: Codec<t.ServiceSlot> = {
+  size: 16,
+  encode(value, to, at) {
+    to.fill(0, at, at + 16);
+    to.writeUInt32LE(value.backend, at);
+    to.writeUInt32LE(value.seed, at + 4);
+    to.writeUInt32LE(value.weight, at + 8);
+  },
+  decode(from, at) {
+    return {
+      backend: from.readUInt32LE(at),
+      seed: from.readUInt32LE(at + 4),
+      weight: from.readUInt32LE(at + 8),
     };
   },
 };

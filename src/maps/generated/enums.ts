@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generated from bpf/maps by src/maps/gen (npm run gen). Not to be edited.
 
+export const backend_state = {
+  BACKEND_NONE: 0,
+  BACKEND_ACTIVE: 1,
+  BACKEND_DRAINING: 2,
+} as const;
+
 export const device_flag = {
   DEVICE_L3: 1,
 } as const;
@@ -35,6 +41,8 @@ export const drop_reason = {
   DROP_MARTIAN: 20,
   DROP_LIMIT: 21,
   DROP_TOO_BIG: 22,
+  DROP_NO_BACKEND: 23,
+  DROP_NO_SERVICE: 24,
   DROP_REASONS: 32,
 } as const;
 
@@ -53,6 +61,7 @@ export const flow_flag = {
   FLOW_PUBLISHED: 4,
   FLOW_AT_ENDPOINT: 8,
   FLOW_AT_HOST: 16,
+  FLOW_SERVICE: 32,
   FLOW_RESTS: 24,
 } as const;
 
@@ -119,6 +128,19 @@ export const port_use_of = {
 
 export const publish_flag = {
   PUBLISH_LIMITED: 1,
+  PUBLISH_SERVICE: 2,
+} as const;
+
+export const service_flag = {
+  SERVICE_LIMITED: 1,
+  SERVICE_BY_FLOW: 2,
+} as const;
+
+export const service_refusal = {
+  SERVICE_REFUSED_NO_BACKEND: 0,
+  SERVICE_REFUSED_PORT: 1,
+  SERVICE_REFUSED_SOURCE: 2,
+  SERVICE_REFUSALS: 3,
 } as const;
 
 export const socket_event = {

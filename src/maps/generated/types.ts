@@ -1,6 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generated from bpf/maps by src/maps/gen (npm run gen). Not to be edited.
 
+export interface Affinity {
+  backend: number;
+  seen: number;
+}
+
+export interface AffinityKey {
+  service: number;
+  endpoint: number;
+  client: string;
+}
+
+export interface BackendLoad {
+  picks: bigint;
+  flows: bigint;
+  sockets: bigint;
+  active: number;
+  counted: number;
+}
+
+export interface BackendTraffic {
+  packets: bigint;
+  bytes: bigint;
+}
+
 export interface CollectorState {
   passes: bigint;
   duration_ns: bigint;
@@ -213,6 +237,53 @@ export interface Reassembly {
 export interface RejectRate {
   tick: number;
   sent: number;
+}
+
+export interface Service4Key {
+  addr: string;
+  port: number;
+  protocol: number;
+}
+
+export interface Service6Key {
+  addr: string;
+  port: number;
+  protocol: number;
+}
+
+export interface ServiceBackend {
+  endpoint: number;
+  generation: number;
+  service: number;
+  idle: number;
+  state: number;
+}
+
+export interface ServicePlaces {
+  slot: number[];
+}
+
+export interface ServicePort {
+  service: number;
+  net: number;
+  slots: number;
+  count: number;
+  weights: number;
+  table: number;
+  places: number;
+  affinity: number;
+  port: number;
+  flags: number;
+}
+
+export interface ServiceRefusals {
+  count: bigint[];
+}
+
+export interface ServiceSlot {
+  backend: number;
+  seed: number;
+  weight: number;
 }
 
 export interface ShareState {

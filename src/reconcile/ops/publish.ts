@@ -307,7 +307,9 @@ function value(row: PublishRow): PublishValue {
     host_port_end: row.hostPortEnd,
     port: row.port,
     protocol: PROTOCOL[row.protocol],
-    flags: row.allow.length > 0 ? publish_flag.PUBLISH_LIMITED : 0,
+    flags:
+      (row.allow.length > 0 ? publish_flag.PUBLISH_LIMITED : 0) |
+      (row.service ? publish_flag.PUBLISH_SERVICE : 0),
     addr6: row.ipv6 ?? NO_ADDRESS6,
   };
 }

@@ -81,6 +81,7 @@ describe('an endpoint', () => {
       { kind: 'attachment', link, hook: 'endpoint_ingress' },
       {
         kind: 'publish',
+        service: false,
         id: 1,
         ...place,
         protocol: 'tcp',
@@ -94,6 +95,7 @@ describe('an endpoint', () => {
       },
       {
         kind: 'publish',
+        service: false,
         id: 2,
         ...place,
         protocol: 'udp',

@@ -7,6 +7,7 @@ import type { Ops } from '../../../src/reconcile/ops.js';
 
 const ROW: PublishRow = {
   kind: 'publish',
+  service: false,
   id: 1,
   slot: 1,
   generation: 1,

@@ -22,6 +22,7 @@ function maps() {
 function row(id: number, hostPort: number, more: Partial<PublishRow> = {}): PublishRow {
   return {
     kind: 'publish',
+    service: false,
     id,
     slot: 1,
     generation: 1,

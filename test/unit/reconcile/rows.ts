@@ -36,6 +36,7 @@ export function endpointRows(n: number, publishes = 1): Row[] {
       { length: publishes },
       (_, i): Row => ({
         kind: 'publish',
+        service: false,
         id: n * 100 + i + 1,
         slot: n,
         generation: n,
