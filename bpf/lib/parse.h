@@ -143,7 +143,7 @@ enum {
  * -1 where they do not end. Behind a fragment that is not the first there is
  * no header; the answer then only says that it is one.
  */
-static __noinline int skip_extensions(struct __sk_buff *skb, u32 offset, u32 next)
+__noinline int skip_extensions(struct __sk_buff *skb, u32 offset, u32 next)
 {
 	u32 start = offset;
 	u32 flags = 0;

@@ -65,24 +65,31 @@ static __always_inline u32 quote_length(u32 length, bool v6)
 	return length < most ? length : most;
 }
 
-/* The sum over a quote of this length at `offset`. */
+/* The sum over a quote of this length at `offset`: by lines, then by words, then the rest. */
 static __always_inline u32 quote_sum(struct __sk_buff *skb, u32 offset, u32 length, bool v6)
 {
-	const u32 words = (v6 ? QUOTE6_MOST : QUOTE4_MOST) / 4;
+	const u32 lines = (v6 ? QUOTE6_MOST : QUOTE4_MOST) / sizeof(u32[16]);
+	u32 end = offset + length;
+	u32 line[16];
 	u32 rest = length & 3;
-	u32 word = 0;
 	u32 sum = 0;
 	u32 i;
 
-	for (i = 0; i < words && i < length / 4; i++) {
-		if (bpf_skb_load_bytes(skb, offset + i * 4, &word, sizeof(word)))
+	for (i = 0; i < lines && i < length / sizeof(line); i++) {
+		if (bpf_skb_load_bytes(skb, offset + i * sizeof(line), line, sizeof(line)))
 			return sum;
-		sum = csum_more(sum, &word, sizeof(word));
+		sum = csum_more(sum, line, sizeof(line));
 	}
-	word = 0;
-	if (!rest || bpf_skb_load_bytes(skb, offset + length - rest, &word, rest))
+	offset += i * sizeof(line);
+	for (i = 0; i < 15 && offset + i * 4 + 4 <= end; i++) {
+		if (bpf_skb_load_bytes(skb, offset + i * 4, line, 4))
+			return sum;
+		sum = csum_more(sum, line, 4);
+	}
+	line[0] = 0;
+	if (!rest || bpf_skb_load_bytes(skb, end - rest, line, rest))
 		return sum;
-	return csum_more(sum, &word, sizeof(word));
+	return csum_more(sum, line, 4);
 }
 
 static __always_inline void icmp_set(struct icmp_message *icmp, enum rejection why, u32 mtu,

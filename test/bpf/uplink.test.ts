@@ -243,6 +243,26 @@ describe.each([
       if (length >= header + 20 || first.protocol === 'udp') expect(inner.sumsOk).toBe(true);
     });
 
+    // by lines, by words and by bytes, below and above what is quoted at most
+    it.each([0, 1, 2, 3, 35, 36, 37, 38, 64, 99, 520, 521, 522, 900, 1200, 1201, 1400])(
+      'are right about a hop count that ends with %i bytes of payload',
+      async (length) => {
+        const first: Partial<Frame> = {
+          protocol: 'udp',
+          dport: 5300,
+          ttl: 1,
+          payload: Buffer.alloc(length, 0xa7),
+        };
+        const sent = toHost(first);
+        const { verdict, data } = await d.run('uplink_ingress', sent);
+        expect(verdict).toBe(REDIRECT);
+        expect(parse(data)).toMatchObject({ src: HOST, dst: CLIENT, sumsOk: true, headerOk: true });
+        const quote = data.subarray(14 + header + 8);
+        const most = (v6 ? 1280 : 576) - header - 8;
+        expect(quote.equals(sent.subarray(14, 14 + Math.min(sent.length - 14, most)))).toBe(true);
+      },
+    );
+
     it('from the client itself come from the client', async () => {
       await d.run('uplink_ingress', toHost({}));
       const { data } = await d.run('uplink_ingress', error(answered({}), header + 8, { src: CLIENT }));
