@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lib import chart, connect, control, docker, drop, full, paths, readme
+from lib import chart, connect, control, docker, drop, full, paths, readme, services
 from lib.shell import CPU, ROOT, Lab
 
 LATENCY = ("tcp_rr", "tcp_crr", "udp_rr")
@@ -62,18 +62,29 @@ def tax(samples, path):
 
 
 def show(results):
-    for workload, table in results["paths"].items():
+    show_paths(results["paths"], results["tax"], "port")
+    if "services" in results:
+        print("\nfrom one container to another by a service's address; the number is that of the services")
+        show_paths(results["services"], results["servicesTax"], "service")
+    show_rest(results)
+
+
+def show_paths(workloads, taxes, what):
+    for workload, table in workloads.items():
         unit = "ns" if workload in LATENCY else ("Gbit/s" if workload == "tcp_stream" else "packets/s")
         print(f"\n{workload} ({unit}; median, min, max, interquartile range" +
-              (f"; tax against iptables at 1 port: of medians, median of rounds)" if workload in LATENCY else ")"))
+              (f"; tax against iptables at 1 {what}: of medians, median of rounds)" if workload in LATENCY else ")"))
         for name, s in table.items():
             scale = 8e-9 if workload == "tcp_stream" else 1
             digits = 2 if workload == "tcp_stream" else 0
-            line = f"  {name:20}" + "".join(f"{s[k] * scale:12,.{digits}f}" for k in ("median", "min", "max", "iqr"))
-            t = results["tax"].get(workload, {}).get(name)
+            line = f"  {name:24}" + "".join(f"{s[k] * scale:12,.{digits}f}" for k in ("median", "min", "max", "iqr"))
+            t = taxes.get(workload, {}).get(name)
             if t:
                 line += f"   tax {t['ns']:8,.0f} ns  {t['ofMedians']:.2f}  {t['medianOfRounds']:.2f} ({t['min']:.2f}–{t['max']:.2f})"
             print(line)
+
+
+def show_rest(results):
     for name, host in results.get("host", {}).items():
         print(f"\nhost's own {name}: alone {host['alone']:,.0f} ns, beside Sluice {host['beside']:,.0f} ns "
               f"({host['percent']:+.1f} %, median of rounds {host['medianOfRounds']:+.1f} %)")
@@ -154,6 +165,28 @@ def measure_docker(lab, args):
     }
 
 
+def measure_services(lab, args, counts):
+    """{workload: {path: summary}} and, by workload, each path's tax over the bare pair."""
+    measured = [paths.floor(lab)]
+    for make in (services.iptables, services.nftables):
+        measured += [make(lab, n) for n in counts]
+    for n in counts:
+        measured.append(services.sluice(lab, n, "--no-socket-services", label="packets")[0])
+    for n in sorted({counts[0], counts[-1]}):
+        path, direct = services.sluice(lab, n, label="socket")
+        # beside the same rows, so that nothing but the way differs
+        direct.name += f" {n}"
+        measured += [path, direct]
+    served = set()
+    for path in measured:
+        if path.server not in served:
+            lab.start("taskset", "-c", CPU, args.rr, "server", str(paths.SERVER_PORT), ns=path.server)
+        served.add(path.server)
+    samples = rounds(args, measured, list(LATENCY))
+    taxes = {w: {p.name: tax(table, p.name) for p in measured[1:]} for w, table in samples.items()}
+    return {w: {name: summary(values) for name, values in table.items()} for w, table in samples.items()}, taxes
+
+
 def program_cost(quick):
     command = [os.path.join(ROOT, "bench/progcost/run.sh"), os.path.join(ROOT, "dist/bpf")]
     command += ["7", "100000"] if quick else ["21", "300000"]
@@ -170,7 +203,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three rounds, few samples: a smoke test")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--ports", default="1,1000,10000", help="published ports, comma separated")
-    parser.add_argument("--only", default="ipv6,rr,crr,udp,stream,flood,host,connect,cost,control,drop,full,docker")
+    parser.add_argument("--only", default="ipv6,rr,crr,udp,stream,flood,host,connect,cost,control,drop,full,docker,services")
     parser.add_argument("--output", default=os.path.join(ROOT, "bench/results"))
     args = parser.parse_args()
     if args.quick:
@@ -220,6 +253,8 @@ def main():
             results["full"] = {w: {name: summary(values) for name, values in table.items()} for w, table in samples.items()}
         if "docker" in only:
             results["docker"] = measure_docker(lab, args)
+        if "services" in only:
+            results["services"], results["servicesTax"] = measure_services(lab, args, ports)
         if "control" in only:
             results["control"] = control.measure(lab, args.quick)
     finally:
