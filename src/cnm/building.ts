@@ -18,6 +18,7 @@ import { type Context, claim, now } from './context.js';
 import { findDriver } from './drivers/registry.js';
 import { allocatePorts, type PortRequests, releasePorts } from './publishing.js';
 import type { EndpointRecord, NetworkRecord } from './records.js';
+import { selectEndpoint } from './services/building.js';
 import { endpointClaims, macClaim } from './state.js';
 import type { EndpointCreate } from './types.js';
 
@@ -37,11 +38,11 @@ export function buildEndpoint(
   for (const [i, alias] of aliases.entries()) checkHostname(alias, `aliases[${i}]`);
 
   change.allocated(
-    () => state.setPending(id, name),
+    () => state.setPending(id, `endpoint '${name}'`),
     () => state.setPending(id, null),
   );
   change.onDone(() => state.setPending(id, null));
-  const refuse = (text: string, holder: string): SluiceError => taken(text, state.nameOfEndpoint(holder));
+  const refuse = (text: string, holder: string): SluiceError => taken(text, state.holderOf(holder));
   claim(context, change, endpointClaims({ name, network: network.id, mac: '' }, network), id, refuse);
   let ipv4: string | null = null;
   let ipv6: string | null = null;
@@ -53,6 +54,7 @@ export function buildEndpoint(
     claim(context, change, [macClaim(network.id, mac)], id, refuse);
   }
   const defaultHostIp = driver.defaultHostIp(network);
+  selectEndpoint(context, change, { id, network: network.id, labels });
   const ports = allocatePorts(context, change, { id, name, ipv6 }, { ...published, defaultHostIp }, []);
   return {
     id,
@@ -98,7 +100,7 @@ function takeAddress(
   const address = change.allocated(
     () => {
       if (!wanted) return addresses.allocate(id);
-      addresses.claim(wanted, id, (holder) => state.nameOfEndpoint(holder), field);
+      addresses.claim(wanted, id, (holder) => state.holderOf(holder), field);
       return wanted;
     },
     (given) => addresses.release(given),
@@ -141,7 +143,7 @@ export function forgetEndpoint(context: Context, record: EndpointRecord): void {
   releasePorts(context, record.id, record.ports);
 }
 
-/** `holder` is the endpoint's name, null for the network itself. */
+/** `holder` tells who has it, null: the network itself. */
 function taken(text: string, holder: string | null): SluiceError {
   const words = text.split(' ');
   if (words[0] === 'name') {
@@ -151,12 +153,12 @@ function taken(text: string, holder: string | null): SluiceError {
     });
   }
   if (words[0] === 'parent') {
-    return new SluiceError('conflict', `endpoint '${holder}' has this network's parent for itself`, {
+    return new SluiceError('conflict', `${holder} has this network's parent for itself`, {
       field: 'network',
       hint: 'a macvlan network of mode passthru takes one endpoint: remove that one, or use another mode',
     });
   }
-  const who = holder === null ? "the network's bridge" : `endpoint '${holder}'`;
+  const who = holder ?? "the network's bridge";
   return new SluiceError('address_taken', `${words[2]} belongs to ${who}`, {
     field: 'mac',
     hint: 'choose another MAC address, or none for an automatic one',

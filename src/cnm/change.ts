@@ -13,14 +13,28 @@ export interface Step {
   readonly previous: readonly Row[];
 }
 
+/** Rows that are an owner's from now on. */
+export interface Assignment {
+  readonly owner: Owner;
+  readonly rows: readonly Row[];
+}
+
+/** Assignments that are independent of each other; made out when they are applied. */
+export interface Stage {
+  readonly next: () => readonly Assignment[];
+  readonly previous: () => readonly Assignment[];
+  /** What cannot be done is left to the reconciler, and does not fail the change. */
+  readonly lenient: boolean;
+}
+
 export class Change {
   /** Begins the message of a failure without a better one. */
   readonly what: string;
   readonly operations: Operation[] = [];
   /** Takes `operations` back. */
   readonly inverse: Operation[] = [];
-  /** Applied one stage after another; the steps of a stage are independent. */
-  readonly stages: Step[][] = [];
+  /** Applied one after another. */
+  readonly stages: Stage[] = [];
   /**
    * A removal of what is gone elsewhere already, which there is no way back
    * from: rows that cannot be taken away now are left to the reconciler.
@@ -46,7 +60,16 @@ export class Change {
   }
 
   stage(...steps: Step[]): void {
-    this.stages.push(steps);
+    this.later({
+      next: () => steps.map(({ owner, next }) => ({ owner, rows: next })),
+      previous: () => steps.map(({ owner, previous }) => ({ owner, rows: previous })),
+      lenient: false,
+    });
+  }
+
+  /** A stage of rows that depend on what other changes have done by then. */
+  later(stage: Stage): void {
+    this.stages.push(stage);
   }
 
   /** Runs `allocate`, to be taken back by `release` unless the change succeeds. */
@@ -54,6 +77,20 @@ export class Change {
     const result = allocate();
     this.#undo.push(() => release(result));
     return result;
+  }
+
+  /** Runs `build`; if it throws, the change is as if it had not run. */
+  attempt<T>(build: () => T): T {
+    const lists: unknown[][] = [this.operations, this.inverse, this.stages, this.#done];
+    const lengths = lists.map(({ length }) => length);
+    const undo = this.#undo.length;
+    try {
+      return build();
+    } catch (e) {
+      for (const task of this.#undo.splice(undo).reverse()) task();
+      for (const [i, list] of lists.entries()) list.length = lengths[i] as number;
+      throw e;
+    }
   }
 
   /** Put back if the change was only looked at; see the pools' mark(). */
@@ -68,7 +105,9 @@ export class Change {
 
   /** The rows that would be wanted. */
   rows(): Row[] {
-    return this.stages.flat().flatMap(({ next }) => next);
+    const rows = this.stages.flatMap(({ next }) => next().flatMap((assignment) => [...assignment.rows]));
+    for (const { previous } of [...this.stages].reverse()) previous();
+    return rows;
   }
 
   succeed(): void {

@@ -3,7 +3,7 @@
 import type { Clock } from '../base/clock.js';
 import { SluiceError, toSluiceError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import { Change, type Step } from './change.js';
+import { type Assignment, Change, type Stage, type Step } from './change.js';
 import type { HostView } from './host.js';
 import type { Ledger } from './ledger.js';
 import type { Locks } from './locks.js';
@@ -44,52 +44,57 @@ export async function makeChange<T>(
   dryRun: boolean,
   build: (change: Change) => () => T,
 ): Promise<T | Plan> {
-  const change = new Change(what);
-  let answer: () => T;
-  try {
-    answer = build(change);
-  } catch (e) {
-    change.discard();
-    throw e;
-  }
+  const { change, answer } = prepareChange(what, build);
   if (dryRun) {
     const rows = change.rows();
     change.discard();
     return { dryRun: true, rows };
   }
-  await perform(context, change);
+  await performChange(context, change);
   return answer();
 }
 
-async function perform({ ledger, realizer, log }: Context, change: Change): Promise<void> {
+/** The first half of makeChange(): either performChange() or discard() must follow. */
+export function prepareChange<T>(
+  what: string,
+  build: (change: Change) => () => T,
+): { change: Change; answer: () => T } {
+  const change = new Change(what);
+  try {
+    return { change, answer: build(change) };
+  } catch (e) {
+    change.discard();
+    throw e;
+  }
+}
+
+export async function performChange({ ledger, realizer, log }: Context, change: Change): Promise<void> {
   try {
     await ledger.write(change.operations);
   } catch (e) {
     change.fail();
     throw toSluiceError(e, change.what);
   }
-  const started: Step[][] = [];
+  const applyAll = (assignments: readonly Assignment[]) =>
+    Promise.allSettled(assignments.map(({ owner, rows }) => realizer.apply(owner, rows)));
+  const started: Stage[] = [];
   try {
     for (const stage of change.stages) {
       started.unshift(stage);
-      const results = await Promise.allSettled(stage.map(({ owner, next }) => realizer.apply(owner, next)));
-      for (const result of results) {
+      for (const result of await applyAll(stage.next())) {
         if (result.status === 'fulfilled') continue;
-        if (!change.forward) throw result.reason;
-        log.warn('rows could not be taken away yet', { what: change.what, err: result.reason });
+        if (!change.forward && !stage.lenient) throw result.reason;
+        log.warn('rows could not be brought about yet', { what: change.what, err: result.reason });
       }
     }
   } catch (e) {
     for (const stage of started) {
-      const results = await Promise.allSettled(
-        stage.map(({ owner, previous }) => realizer.apply(owner, previous)),
-      );
-      for (const [i, result] of results.entries()) {
+      const assignments = stage.previous();
+      for (const [i, result] of (await applyAll(assignments)).entries()) {
         if (result.status === 'fulfilled') continue;
-        const { owner } = stage[i] as Step;
         log.error('rows could not be put back after a failed change', {
           what: change.what,
-          owner,
+          owner: assignments[i]?.owner,
           err: result.reason,
         });
       }

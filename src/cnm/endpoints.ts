@@ -12,14 +12,18 @@ import { reserveHostAddresses } from './parents.js';
 import { formatPortMapping } from './portspec.js';
 import { allocatePorts, lookAtSockets, matchPorts, parsePorts, releasePorts } from './publishing.js';
 import type { EndpointRecord, SandboxRecord } from './records.js';
+import { deselectEndpoint } from './services/building.js';
+import type { Services } from './services.js';
 import type { Endpoint, EndpointCreate, Plan } from './types.js';
 import { endpointErrors, endpointView } from './views.js';
 
 export class Endpoints {
   readonly #context: Context;
+  readonly #services: Pick<Services, 'endpointGone'>;
 
-  constructor(context: Context) {
+  constructor(context: Context, services: Pick<Services, 'endpointGone'>) {
     this.#context = context;
+    this.#services = services;
   }
 
   async create(request: EndpointCreate, dryRun: boolean): Promise<Endpoint | Plan> {
@@ -119,11 +123,19 @@ export class Endpoints {
           hint: 'let it leave first',
         });
       }
-      return makeChange(this.#context, `endpoint '${name}' could not be removed`, dryRun, (change) => {
-        change.store(`endpoints/${id}`, null, record);
-        change.onDone(() => forgetEndpoint(this.#context, record));
-        return () => emit('endpoint', 'remove', record);
-      });
+      const plan = await makeChange(
+        this.#context,
+        `endpoint '${name}' could not be removed`,
+        dryRun,
+        (change) => {
+          change.store(`endpoints/${id}`, null, record);
+          deselectEndpoint(this.#context, change, id);
+          change.onDone(() => forgetEndpoint(this.#context, record));
+          return () => emit('endpoint', 'remove', record);
+        },
+      );
+      if (!dryRun) await this.#services.endpointGone(id);
+      return plan;
     });
   }
 
@@ -177,14 +189,17 @@ export class Endpoints {
     return this.#exclusively(found.id, null, async (endpoint, sandbox) => {
       const facts = await lookAtSandbox(this.#context, sandbox, false);
       const what = `sandbox '${name}' could not be disconnected from network '${network.name}'`;
-      return makeChange(this.#context, what, dryRun, (change) => {
+      const plan = await makeChange(this.#context, what, dryRun, (change) => {
         addLeave(this.#context, change, endpoint, null, facts);
+        deselectEndpoint(this.#context, change, endpoint.id);
         change.onDone(() => forgetEndpoint(this.#context, endpoint));
         return () => {
           emit('endpoint', 'leave', endpoint, { sandbox: sandbox.name });
           emit('endpoint', 'remove', endpoint);
         };
       });
+      if (!dryRun) await this.#services.endpointGone(endpoint.id);
+      return plan;
     });
   }
 

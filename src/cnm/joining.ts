@@ -8,6 +8,7 @@ import { findDriver } from './drivers/registry.js';
 import { type EndpointRecord, GENERATION_KEY, type JoinRecord, type SandboxRecord } from './records.js';
 import type { Row } from './rows.js';
 import { planSandbox } from './sandboxes.js';
+import { stageBacked } from './services/planning.js';
 import type { State } from './state.js';
 
 /** What the host says about a sandbox, asked before a change is put together. */
@@ -61,6 +62,7 @@ export function addJoin(
     const made = planEndpoint(state, record, after, true);
     change.stage(step(ownerOf('endpoint', record), made, planEndpoint(state, record, after)));
   }
+  stageBacked(state, change, record.id, previous, record);
   return record;
 }
 
@@ -77,6 +79,7 @@ export function addLeave(
   const inside = state.inside(sandbox.id);
   const after = inside.filter(({ id }) => id !== endpoint.id);
   change.store(`endpoints/${endpoint.id}`, next, endpoint);
+  stageBacked(state, change, endpoint.id, endpoint, next);
   change.stage(
     step(ownerOf('endpoint', endpoint), planEndpoint(state, endpoint, inside), []),
     filesStep(sandbox, facts, inside, after),

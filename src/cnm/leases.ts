@@ -200,7 +200,7 @@ export class Leases {
     if (!address) throw new SluiceError('invalid_argument', `'${text}' is not an IP address`);
     const holder = pool.addresses.holder(address);
     if (holder !== undefined) {
-      const who = holder === 'gateway' ? "a network's gateway" : this.#nameOf(formatAddress(address));
+      const who = holder === 'gateway' ? "a network's gateway" : this.#holderOf(formatAddress(address));
       throw new SluiceError('address_taken', `${text} belongs to ${who}`, {
         field: 'address',
         hint: 'choose another address, or none for an automatic one',
@@ -210,8 +210,11 @@ export class Leases {
     return address;
   }
 
-  #nameOf(address: string): string {
-    const found = this.#context.state.endpoints
+  #holderOf(address: string): string {
+    const { endpoints, services } = this.#context.state;
+    const service = services.all().find(({ vip, vip6 }) => vip === address || vip6 === address);
+    if (service) return `service '${service.name}'`;
+    const found = endpoints
       .all()
       .find(({ remote, ipv4, ipv6 }) => remote && (ipv4 === address || ipv6 === address));
     return found ? `endpoint '${found.name}'` : 'somebody else: Docker has reserved it';

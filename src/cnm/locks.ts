@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Locks on objects, held while the kernel catches up with a change. Whoever
- * needs several takes them in the order endpoint, sandbox, network, and never
- * two of a kind, so that nobody waits in a circle. First come, first served.
+ * needs several takes them in the order endpoint, sandbox, network, service,
+ * and two of a kind, which only networks ever are, in the order of their ids,
+ * so that nobody waits in a circle. First come, first served.
  */
 
 export type LockMode = 'shared' | 'exclusive';

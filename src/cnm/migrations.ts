@@ -23,4 +23,33 @@ export const MIGRATIONS: readonly Migration[] = [
       });
     },
   },
+  {
+    schema: 3,
+    what: 'services with an address, backends with a number',
+    async run(store) {
+      const entries = await store.list('services/');
+      return entries.flatMap(({ key, value }): Operation[] => {
+        if (!isObject(value) || !Array.isArray(value.backends) || !Array.isArray(value.publish)) return [];
+        const backends = (value.backends as readonly Json[]).map((backend) => {
+          if (!isObject(backend)) return backend;
+          const { endpoint = null, weight = 1, ...declared } = backend;
+          return { id: null, endpoint, weight, declared };
+        });
+        const publish = (value.publish as readonly Json[]).map((port) =>
+          isObject(port) ? { id: null, hostIp: '', ...port } : port,
+        );
+        const fresh = {
+          network: null,
+          mode: 'vip',
+          number: null,
+          vip: null,
+          vip6: null,
+          idleTimeout: null,
+          selector: {},
+          health: null,
+        };
+        return [{ op: 'put', key, value: { ...fresh, ...value, publish, backends } }];
+      });
+    },
+  },
 ];

@@ -30,6 +30,7 @@ import {
   LeaseRecord,
   NetworkRecord,
   SandboxRecord,
+  SelectedRecord,
   ServiceRecord,
   ULA_KEY,
   Ula,
@@ -37,11 +38,15 @@ import {
 import { Remote, type RemoteObjects } from './remote.js';
 import type { Owner, Realizer, Row } from './rows.js';
 import { planSandbox, Sandboxes } from './sandboxes.js';
+import { planService, serviceOwner } from './services/planning.js';
 import { Services } from './services.js';
 import { State } from './state.js';
 import type {
+  BackendAdd,
+  BackendSet,
   ChangeEvent,
   Cnm,
+  DeclarationProblem,
   Endpoint,
   EndpointCreate,
   Network,
@@ -50,6 +55,7 @@ import type {
   Sandbox,
   SandboxCreate,
   Service,
+  ServiceCreate,
   ServiceIntent,
 } from './types.js';
 
@@ -98,10 +104,11 @@ export class CnmModel implements Cnm {
       emit: (type, action, { id, name }, attributes = {}) =>
         this.emit({ time: clock.now(), type, action, id, name, attributes }),
     };
+    this.#services = new Services(this.#context);
     this.#networks = new Networks(this.#context);
     this.#sandboxes = new Sandboxes(this.#context);
-    this.#endpoints = new Endpoints(this.#context);
-    const remote = new Remote(this.#context, this.#networks);
+    this.#endpoints = new Endpoints(this.#context, this.#services);
+    const remote = new Remote(this.#context, this.#networks, this.#services);
     this.#remote = remote;
     this.remote = {
       createNetwork: (request) => this.#change('network create', () => remote.createNetwork(request)),
@@ -124,7 +131,6 @@ export class CnmModel implements Cnm {
       reclaimPool: (held) => this.#change('pool', () => leases.reclaimPool(held)),
       reclaimAddress: (held) => this.#change('address', () => leases.reclaimAddress(held)),
     };
-    this.#services = new Services(this.#context);
   }
 
   /** Loads what the store holds and answers the rows wanted for it, by owner. Once, before anything else. */
@@ -133,16 +139,18 @@ export class CnmModel implements Cnm {
     for (const { schema, what } of await migrate(this.#store, MIGRATIONS)) {
       log.info('state brought to a newer schema', { schema, what });
     }
-    const [networks, sandboxes, endpoints, pools, leases, services, [generation], [ula]] = await Promise.all([
-      ledger.load('networks/'),
-      ledger.load('sandboxes/'),
-      ledger.load('endpoints/'),
-      ledger.load('pools/'),
-      ledger.load('leases/'),
-      ledger.load('services/'),
-      ledger.load(GENERATION_KEY),
-      ledger.load(ULA_KEY),
-    ]);
+    const [networks, sandboxes, endpoints, pools, leases, services, selected, [generation], [ula]] =
+      await Promise.all([
+        ledger.load('networks/'),
+        ledger.load('sandboxes/'),
+        ledger.load('endpoints/'),
+        ledger.load('pools/'),
+        ledger.load('leases/'),
+        ledger.load('services/'),
+        ledger.load('selected/'),
+        ledger.load(GENERATION_KEY),
+        ledger.load(ULA_KEY),
+      ]);
     if (generation) state.generations.restore(decoder(Generation)(generation));
     if (ula && !state.pools.restoreUla(decoder(Ula)(ula))) throw damaged(ULA_KEY);
     state.leased.restore(pools.map(decoder(LeasedPoolRecord)), leases.map(decoder(LeaseRecord)));
@@ -151,6 +159,7 @@ export class CnmModel implements Cnm {
       sandboxes.map(decoder(SandboxRecord)),
       endpoints.map(decoder(EndpointRecord)),
       services.map(decoder(ServiceRecord)),
+      selected.map(decoder(SelectedRecord)),
     );
     const plan = this.#plan(await host.resolvConf());
     this.#phase = 'running';
@@ -263,18 +272,51 @@ export class CnmModel implements Cnm {
     return this.#services.get(ref);
   }
 
-  /** These are the services that containers declare now; all others go. */
-  declareServices(intents: readonly ServiceIntent[]): Promise<void> {
+  createService(request: ServiceCreate, dryRun = false): Promise<Service | Plan> {
+    return this.#change('service create', () => this.#services.create(request, dryRun));
+  }
+
+  createServices(requests: readonly ServiceCreate[], dryRun = false): Promise<Service[] | Plan> {
+    return this.#change('service create', () => this.#services.createMany(requests, dryRun));
+  }
+
+  removeService(ref: string, dryRun = false): Promise<void | Plan> {
+    return this.#change('service rm', () => this.#services.remove(ref, dryRun));
+  }
+
+  addBackend(ref: string, request: BackendAdd, dryRun = false): Promise<Service | Plan> {
+    return this.#change('service add-backend', () => this.#services.addBackend(ref, request, dryRun));
+  }
+
+  removeBackend(ref: string, endpointRef: string, dryRun = false): Promise<Service | Plan> {
+    return this.#change('service rm-backend', () => this.#services.removeBackend(ref, endpointRef, dryRun));
+  }
+
+  setBackend(ref: string, endpointRef: string, request: BackendSet, dryRun = false): Promise<Service | Plan> {
+    return this.#change('service set-backend', () =>
+      this.#services.setBackend(ref, endpointRef, request, dryRun),
+    );
+  }
+
+  /** What a check of a backend has found, by ids; null: nothing yet. */
+  setBackendHealth(service: string, endpoint: string, healthy: boolean | null): Promise<void> {
+    return this.#change('health', () => this.#services.setHealth(service, endpoint, healthy));
+  }
+
+  /** These are the services that containers declare now; answers what stands in the way of some. */
+  declareServices(intents: readonly ServiceIntent[]): Promise<DeclarationProblem[]> {
     return this.#change('services', () => this.#services.declare(intents));
   }
 
   /** How full the kernel's tables of our objects are, by what we hold of them. */
   usage(): Usage[] {
-    const { netNumbers, slots, sandboxNumbers, publishIds } = this.#context.state;
+    const { netNumbers, slots, sandboxNumbers, serviceNumbers, backendIds, publishIds } = this.#context.state;
     return Object.entries({
       networks: netNumbers,
       endpoints: slots,
       sandboxes: sandboxNumbers,
+      services: serviceNumbers,
+      backends: backendIds,
       publishes: publishIds,
     }).map(([table, { size, capacity }]) => ({ table, used: size, capacity }));
   }
@@ -308,6 +350,7 @@ export class CnmModel implements Cnm {
       for (const endpoint of inside)
         add(ownerOf('endpoint', endpoint), planEndpoint(state, endpoint, inside));
     }
+    for (const { id } of state.services.all()) add(serviceOwner(id), planService(state, id));
     return plan;
   }
 

@@ -118,6 +118,13 @@ export class Networks {
           hint: 'remove them first',
         });
       }
+      const services = state.balancing.on(id).map((service) => `'${service.name}'`);
+      if (services.length > 0) {
+        const shown = services.slice(0, 4).join(', ') + (services.length > 4 ? ', …' : '');
+        throw new SluiceError('in_use', `network '${name}' has ${services.length} service(s): ${shown}`, {
+          hint: 'remove them first: sluice service rm',
+        });
+      }
       return makeChange(this.#context, `network '${name}' could not be removed`, dryRun, (change) => {
         change.forward = forward;
         change.store(`networks/${id}`, null, record);
@@ -137,7 +144,7 @@ export class Networks {
     const { state } = this.#context;
     const removed: string[] = [];
     for (const { id, name, origin } of state.networks.all()) {
-      if (origin || state.hasEndpoints(id)) continue;
+      if (origin || state.hasEndpoints(id) || state.balancing.on(id).length > 0) continue;
       try {
         await this.remove(id, dryRun);
         removed.push(name);

@@ -12,6 +12,8 @@ export const LIMITS = {
   members: 1023,
   sandboxes: 2 ** 32 - 1,
   publishes: 2 ** 31 - 1,
+  services: 65535,
+  backends: 131071,
   generations: 2 ** 32 - 1,
 } as const;
 

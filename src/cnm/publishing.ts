@@ -88,7 +88,7 @@ export function allocatePorts(
         state.ports.claim(
           { protocol, hostIp, first: hostPort, count: length(spec), owner: endpoint.id },
           sockets[protocol],
-          (id) => state.nameOfEndpoint(id),
+          (id) => state.holderOf(id),
         ),
       (taken) => state.ports.release(taken),
     );

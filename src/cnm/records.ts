@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Intent as it is stored, under `networks/ID`, `sandboxes/ID`, `endpoints/ID`,
- * `services/ID`. References are ids.
+ * `services/ID`, `selected/SERVICE/ENDPOINT`. References are ids.
  */
 import Type, { type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -128,20 +128,21 @@ export type LeaseRecord = Static<typeof LeaseRecord>;
 const protocol = Type.Union([Type.Literal('tcp'), Type.Literal('udp'), Type.Literal('sctp')]);
 const container = Type.Object({ id: text, name: text });
 
-export const ServiceRecord = Type.Object({
-  id: text,
-  name: text,
-  ports: Type.Array(Type.Object({ port, backendPort: port, protocol })),
-  algorithm: Type.Union([Type.Literal('random'), Type.Literal('maglev')]),
-  affinity: nullable(number),
-  publish: Type.Array(Type.Object({ hostPort: port, port, protocol })),
-  allow: Type.Array(text),
-  declaredBy: container,
-  backends: Type.Array(
+const weight = Type.Integer({ minimum: 0 });
+/** Absent unless true, as there may be very many backends. */
+const drain = Type.Optional(Type.Literal(true));
+
+export const BackendRecord = Type.Object({
+  /** Its number in the dataplane; null: nothing leads to it. */
+  id: nullable(number),
+  /** null: none of our networks leads to it. It may be gone. */
+  endpoint: nullable(text),
+  weight,
+  drain,
+  /** By its container's labels, and as that was seen last. */
+  declared: Type.Optional(
     Type.Object({
-      endpoint: nullable(text),
       container,
-      weight: Type.Integer({ minimum: 0 }),
       state: Type.Union([
         Type.Literal('starting'),
         Type.Literal('active'),
@@ -151,9 +152,60 @@ export const ServiceRecord = Type.Object({
       healthy: nullable(Type.Boolean()),
     }),
   ),
+});
+export type BackendRecord = Static<typeof BackendRecord>;
+
+/** How a service's backends are checked; times in seconds. */
+export const HealthRecord = Type.Object({
+  kind: Type.Union([Type.Literal('tcp'), Type.Literal('http')]),
+  /** null: that of the service's first port. */
+  port: nullable(port),
+  path: text,
+  interval: Type.Number({ exclusiveMinimum: 0 }),
+  timeout: Type.Number({ exclusiveMinimum: 0 }),
+  retries: number,
+});
+export type HealthRecord = Static<typeof HealthRecord>;
+
+export const ServiceRecord = Type.Object({
+  id: text,
+  name: text,
+  /** null: not known yet, which only a declared service's can be. */
+  network: nullable(text),
+  mode: Type.Union([Type.Literal('vip'), Type.Literal('dnsrr')]),
+  /** Its number in the dataplane; null: it has no address. */
+  number: nullable(number),
+  vip: nullable(text),
+  vip6: nullable(text),
+  ports: Type.Array(Type.Object({ port, backendPort: port, protocol })),
+  algorithm: Type.Union([Type.Literal('random'), Type.Literal('maglev')]),
+  affinity: nullable(number),
+  idleTimeout: nullable(number),
+  /** `id` as that of a PublishRecord; null: wanted, but not to be had so far. */
+  publish: Type.Array(Type.Object({ id: nullable(number), hostIp: text, hostPort: port, port, protocol })),
+  allow: Type.Array(text),
+  selector: labels,
+  health: nullable(HealthRecord),
+  /** null: made by command. */
+  declaredBy: nullable(container),
+  /** But those that the selector chose. */
+  backends: Type.Array(BackendRecord),
   created: text,
 });
 export type ServiceRecord = Static<typeof ServiceRecord>;
+
+/**
+ * A backend that its service's selector chose, stored apart: it comes and goes
+ * with its endpoint, and changes of endpoints run side by side.
+ */
+export const SelectedRecord = Type.Object({
+  service: text,
+  endpoint: text,
+  id: nullable(number),
+  weight,
+  drain,
+});
+export type SelectedRecord = Static<typeof SelectedRecord>;
 
 /** The highest generation given out. */
 export const GENERATION_KEY = 'generation';

@@ -21,10 +21,14 @@ import { publishes, RemotePorts } from './remote/ports.js';
 import { Room } from './remote/room.js';
 import { dropSandbox, remoteName, sandboxOf } from './remote/sandboxes.js';
 import { type RemoteEndpoint, type RemoteInterface, type RemoteNetwork, remoteId } from './remote/types.js';
+import { deselectEndpoint } from './services/building.js';
+import type { Services } from './services.js';
 import { lookAtSocketsOf, normalizePorts, samePorts } from './wanted-ports.js';
 
 /** What another engine's network driver needs of the model. */
 export type RemoteObjects = Pick<Remote, keyof Remote>;
+
+type RemoteServices = Pick<Services, 'endpointGone' | 'giveWay' | 'networkGoes'>;
 
 const NO_FACTS: SandboxFacts = { resolvConf: '', links: [] };
 const NO_SOCKETS: HostSockets = { tcp: [], udp: [], sctp: [] };
@@ -34,10 +38,12 @@ export class Remote {
   readonly #networks: Networks;
   readonly #ports: RemotePorts;
   readonly #room: Room;
+  readonly #services: RemoteServices;
 
-  constructor(context: Context, networks: Networks) {
+  constructor(context: Context, networks: Networks, services: RemoteServices) {
     this.#context = context;
     this.#networks = networks;
+    this.#services = services;
     this.#ports = new RemotePorts(context);
     this.#room = new Room(context, (id) => this.removeEndpoint(id));
   }
@@ -60,7 +66,9 @@ export class Remote {
     await locks.with(`remote ${id}`, 'exclusive', async () => {
       for (const endpoint of state.endpointsOf(id)) await this.removeEndpoint(endpoint.id);
       const network = state.networks.get(id);
-      if (network) await this.#networks.removeOwn(id, network.name, false, true);
+      if (!network) return;
+      await this.#services.networkGoes(network);
+      await this.#networks.removeOwn(id, network.name, false, true);
     });
   }
 
@@ -72,26 +80,31 @@ export class Remote {
       const present = state.endpoints.get(request.id);
       if (present) return this.#same(present, request);
       return this.#room.withRoom(network, request, () =>
-        locks.with(network.id, 'shared', () => this.#create(request)),
+        locks.with(network.id, 'shared', async () => {
+          await this.#services.giveWay(network, [request.ipv4, request.ipv6]);
+          return this.#create(request);
+        }),
       );
     });
   }
 
   async removeEndpoint(id: string): Promise<void> {
     const { state, emit } = this.#context;
-    await this.#alone(id, (endpoint) =>
-      this.#change(`endpoint '${endpoint.name}' could not be removed`, true, (change) => {
+    await this.#alone(id, async (endpoint) => {
+      await this.#change(`endpoint '${endpoint.name}' could not be removed`, true, (change) => {
         const sandbox = endpoint.join && state.sandboxes.of(endpoint.join.sandbox);
         if (endpoint.join) addLeave(this.#context, change, endpoint, null, NO_FACTS);
         else change.store(`endpoints/${id}`, null, endpoint);
+        deselectEndpoint(this.#context, change, id);
         change.onDone(() => forgetEndpoint(this.#context, endpoint));
         if (sandbox) dropSandbox(this.#context, change, sandbox, id);
         return () => {
           if (sandbox) emit('endpoint', 'leave', endpoint, { sandbox: sandbox.name });
           emit('endpoint', 'remove', endpoint);
         };
-      }),
-    );
+      });
+      await this.#services.endpointGone(id);
+    });
   }
 
   /** `netns` names the sandbox; there need be nothing yet. */

@@ -1,27 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Services as containers declare them. They are kept and shown; nothing in the kernel serves them yet. */
+/** Operations on services. */
+import { SluiceError, toSluiceError } from '../base/errors.js';
 import { newId } from '../base/ids.js';
-import { type Context, makeChange, now } from './context.js';
-import type { ServiceRecord } from './records.js';
-import type { State } from './state.js';
-import type { Backend, Service, ServiceIntent } from './types.js';
+import type { Change } from './change.js';
+import { type Context, gone, makeChange, performChange, prepareChange } from './context.js';
+import { lookAtSockets } from './publishing.js';
+import type {
+  BackendRecord,
+  EndpointRecord,
+  NetworkRecord,
+  SelectedRecord,
+  ServiceRecord,
+} from './records.js';
+import {
+  buildService,
+  checkBackend,
+  forgetService,
+  releaseBackendId,
+  storeSelected,
+  takeBackendId,
+  twice,
+} from './services/building.js';
+import { Declaring } from './services/declaring.js';
+import { backendState, planService, serviceOwner, stageServices } from './services/planning.js';
+import { specsOf } from './services/publishing.js';
+import { DEFAULT_WEIGHT, readRequest, readWeight, type ServiceRequest } from './services/request.js';
+import { portsText, serviceView } from './services/views.js';
+import { releaseVip, takeVip } from './services/vips.js';
+import type {
+  BackendAdd,
+  BackendSet,
+  DeclarationProblem,
+  Plan,
+  Service,
+  ServiceCreate,
+  ServiceIntent,
+} from './types.js';
 
-/** The store's limit of operations in a transaction, with room for what it owes. */
+/** So many services of a request are stored in one transaction. */
 const CHUNK = 100;
-/** Of the lock that keeps two declarations apart. */
-const LOCK = 'services';
-
-type Attributes = Record<string, string>;
-interface Update {
-  readonly previous: ServiceRecord | null;
-  readonly next: ServiceRecord | null;
-}
 
 export class Services {
   readonly #context: Context;
+  readonly #declaring: Declaring;
 
   constructor(context: Context) {
     this.#context = context;
+    this.#declaring = new Declaring(context);
   }
 
   list(): Service[] {
@@ -34,123 +59,455 @@ export class Services {
     return serviceView(state, state.services.resolve(ref));
   }
 
-  /** These services are there, and no others. What is as it was is not written again. */
-  declare(intents: readonly ServiceIntent[]): Promise<void> {
-    return this.#context.locks.with(LOCK, 'exclusive', async () => {
-      const updates = this.#updates(intents);
-      for (let at = 0; at < updates.length; at += CHUNK) await this.#apply(updates.slice(at, at + CHUNK));
-    });
+  /** These are the services that containers declare now; answers what stands in the way of some. */
+  declare(intents: readonly ServiceIntent[]): Promise<DeclarationProblem[]> {
+    return this.#declaring.declare(intents);
   }
 
-  #updates(intents: readonly ServiceIntent[]): Update[] {
-    const { services } = this.#context.state;
-    const left = new Map(services.all().map((record) => [record.name, record]));
-    const updates: Update[] = [];
-    for (const intent of intents) {
-      const previous = left.get(intent.name) ?? null;
-      left.delete(intent.name);
-      const next: ServiceRecord = {
-        id: previous?.id ?? newId(),
-        created: previous?.created ?? now(this.#context),
-        ...intent,
-      };
-      if (previous === null || differs(previous, next)) updates.push({ previous, next });
-    }
-    return [...[...left.values()].map((previous) => ({ previous, next: null })), ...updates];
+  async create(request: ServiceCreate, dryRun: boolean): Promise<Service | Plan> {
+    const answer = await this.#create([readRequest(request)], dryRun, false);
+    return 'dryRun' in answer ? answer : (answer[0] as Service);
   }
 
-  async #apply(updates: readonly Update[]): Promise<void> {
+  async createMany(requests: readonly ServiceCreate[], dryRun: boolean): Promise<Service[] | Plan> {
+    const read = requests.map((request, i) => inElement(i, request.name, () => readRequest(request)));
+    return this.#create(read, dryRun, true);
+  }
+
+  async remove(ref: string, dryRun: boolean): Promise<void | Plan> {
     const { state, emit } = this.#context;
-    await makeChange(this.#context, 'services could not be stored', false, (change) => {
-      for (const { previous, next } of updates) {
-        const { id } = (next ?? previous) as ServiceRecord;
-        change.store(`services/${id}`, next, previous);
-      }
-      change.onDone(() => {
-        for (const { previous, next } of updates) {
-          if (next === null) state.services.delete(previous as ServiceRecord);
-          else state.services.set(next);
+    const { id, name, network, selector } = this.#own(ref);
+    const run = () =>
+      this.#exclusively(id, name, (record) =>
+        makeChange(this.#context, `service '${name}' could not be removed`, dryRun, (change) => {
+          stageServices(state, change, [{ id, previous: record, next: null }]);
+          forgetService(this.#context, change, record);
+          return () => emit('service', 'remove', record);
+        }),
+      );
+    // With a selector, no endpoint of the network comes or goes meanwhile.
+    if (network === null || Object.keys(selector).length === 0) return run();
+    return this.#context.locks.with(network, 'exclusive', run);
+  }
+
+  async addBackend(
+    ref: string,
+    { endpoint: endpointRef, weight: asked }: BackendAdd,
+    dryRun: boolean,
+  ): Promise<Service | Plan> {
+    const { state } = this.#context;
+    const { id, name } = this.#own(ref);
+    const weight = readWeight(asked ?? DEFAULT_WEIGHT, 'weight');
+    return this.#exclusively(id, name, (record) =>
+      makeChange(this.#context, `service '${name}' could not get a backend`, dryRun, (change) => {
+        const endpoint = state.endpoints.resolve(endpointRef, 'endpoint');
+        checkBackend(state, endpoint, state.networks.of(record.network as string), 'endpoint');
+        if (state.balancing.backendsOf(record).some((other) => other.endpoint === endpoint.id)) {
+          throw twice(endpoint.name, name, 'endpoint');
         }
-      });
-      return () => undefined;
-    });
-    for (const { previous, next } of updates) {
-      if (next === null) emit('service', 'remove', previous as ServiceRecord);
-      else if (previous === null) emit('service', 'create', next, { ports: ports(next) });
-      else if (differs(settings(previous), settings(next)))
-        emit('service', 'update', next, { ports: ports(next) });
-      for (const attributes of backendChanges(previous, next)) {
-        emit('service', 'update', (next ?? previous) as ServiceRecord, attributes);
-      }
+        const backend: BackendRecord = {
+          id: takeBackendId(this.#context, change, record.mode === 'vip'),
+          endpoint: endpoint.id,
+          weight,
+        };
+        const next = { ...record, backends: [...record.backends, backend] };
+        this.#replace(change, record, next);
+        return () => {
+          this.#tellBackend(next, endpoint, backend);
+          return serviceView(state, next);
+        };
+      }),
+    ).finally(() => this.#tidyIfGone(id));
+  }
+
+  async removeBackend(ref: string, endpointRef: string, dryRun: boolean): Promise<Service | Plan> {
+    const { state, emit } = this.#context;
+    const { id, name } = this.#own(ref);
+    return this.#exclusively(id, name, (record) =>
+      makeChange(this.#context, `service '${name}' could not lose a backend`, dryRun, (change) => {
+        const { endpoint, backend } = this.#backend(record, endpointRef);
+        if ('service' in backend) {
+          throw new SluiceError('conflict', `endpoint '${endpoint.name}' is a backend by its labels`, {
+            field: 'endpoint',
+            hint: `drain it with sluice service set-backend ${name} ${endpoint.name} --drain, or remove it`,
+          });
+        }
+        const next = { ...record, backends: record.backends.filter((other) => other !== backend) };
+        this.#replace(change, record, next);
+        change.onDone(() => releaseBackendId(this.#context, backend.id));
+        return () => {
+          emit('service', 'update', next, { endpoint: endpoint.name, backend: 'gone' });
+          return serviceView(state, next);
+        };
+      }),
+    );
+  }
+
+  async setBackend(
+    ref: string,
+    endpointRef: string,
+    { weight, drain }: BackendSet,
+    dryRun: boolean,
+  ): Promise<Service | Plan> {
+    const { state } = this.#context;
+    const { id, name } = this.#own(ref);
+    if (weight === undefined && drain === undefined) {
+      throw new SluiceError('invalid_argument', 'nothing is to be set', { hint: 'give a weight, or drain' });
     }
+    if (weight !== undefined) readWeight(weight, 'weight');
+    return this.#exclusively(id, name, (record) =>
+      makeChange(this.#context, `a backend of service '${name}' could not be set`, dryRun, (change) => {
+        const { endpoint, backend } = this.#backend(record, endpointRef);
+        const { drain: drains, ...rest } = { ...backend, ...(drain !== undefined && { drain }) };
+        const set = {
+          ...rest,
+          ...(weight !== undefined && { weight }),
+          ...(drains && { drain: true as const }),
+        };
+        let next = record;
+        if ('service' in set) this.#select(change, record, backend as SelectedRecord, set);
+        else {
+          const backends = record.backends.map((other) => (other === backend ? set : other));
+          next = { ...record, backends };
+          this.#replace(change, record, next);
+        }
+        return () => {
+          this.#tellBackend(next, endpoint, set);
+          return serviceView(state, next);
+        };
+      }),
+    );
+  }
+
+  /** An endpoint has gone: services that name it as a backend no longer do. */
+  async endpointGone(endpoint: string): Promise<void> {
+    await Promise.all(this.#context.state.balancing.backedBy(endpoint).map((id) => this.#tidy(id)));
+  }
+
+  /**
+   * An address that another engine gives to an endpoint of its own is not a
+   * service's any more, which gets another one.
+   */
+  async giveWay(network: NetworkRecord, addresses: readonly (string | null)[]): Promise<void> {
+    const { state, log, emit } = this.#context;
+    const inTheWay = state.balancing
+      .on(network.id)
+      .filter(({ vip, vip6 }) => [vip, vip6].some((vip) => vip !== null && addresses.includes(vip)));
+    for (const { id, name } of inTheWay) {
+      await this.#exclusively(id, name, async (record) => {
+        const families = ([4, 6] as const).filter((family) =>
+          addresses.includes(family === 4 ? record.vip : record.vip6),
+        );
+        if (families.length === 0) return;
+        await makeChange(
+          this.#context,
+          `service '${name}' could not get another address`,
+          false,
+          (change) => {
+            change.forward = true;
+            const next = { ...record };
+            for (const family of families) {
+              const key = family === 4 ? 'vip' : 'vip6';
+              releaseVip(this.#context, change, network, record[key] as string);
+              try {
+                next[key] = change.attempt(() => takeVip(this.#context, change, id, network, family));
+              } catch (e) {
+                log.error('a service has no address any more', { service: name, err: e });
+                next[key] = null;
+              }
+            }
+            this.#replace(change, record, next);
+            return () => {
+              log.warn('Docker gave the address of a service to a container; the service has another one', {
+                service: name,
+                was: record.vip,
+                vip: next.vip,
+              });
+              emit('service', 'update', next, addressesOf(next));
+            };
+          },
+        );
+      });
+    }
+  }
+
+  /** Another engine's network goes: what its containers declare waits for another one, the rest goes too. */
+  async networkGoes(network: NetworkRecord): Promise<void> {
+    const { state, emit, log } = this.#context;
+    for (const { id, name } of state.balancing.on(network.id)) {
+      await this.#exclusively(id, name, async (record) => {
+        await makeChange(this.#context, `service '${name}' could not leave its network`, false, (change) => {
+          change.forward = true;
+          if (record.declaredBy === null) {
+            stageServices(state, change, [{ id, previous: record, next: null }]);
+            forgetService(this.#context, change, record);
+            return () => {
+              log.warn('a service went with its network', { service: name, network: network.name });
+              emit('service', 'remove', record);
+            };
+          }
+          const next = this.#declaring.withoutNetwork(change, record);
+          this.#replace(change, record, next);
+          return () => emit('service', 'update', next, addressesOf(next));
+        });
+      });
+    }
+  }
+
+  /** What a check of a backend has found; null: nothing yet. */
+  async setHealth(ref: string, endpointId: string, healthy: boolean | null): Promise<void> {
+    const { state, realizer, emit } = this.#context;
+    const record = state.services.get(ref);
+    if (!record) return;
+    const backend = state.balancing.backendsOf(record).find(({ endpoint }) => endpoint === endpointId);
+    const endpoint = state.endpoints.get(endpointId);
+    if (!backend || backend.id === null || !endpoint) return;
+    if (state.balancing.health(backend.id) === healthy) return;
+    const before = backendState(state, record, backend);
+    state.balancing.setHealth(backend.id, healthy);
+    const after = backendState(state, record, backend);
+    if (before === after) return;
+    emit('service', 'update', record, { endpoint: endpoint.name, backend: after });
+    await realizer.apply(serviceOwner(record.id), planService(state, record.id));
+  }
+
+  async #create(
+    requests: readonly ServiceRequest[],
+    dryRun: boolean,
+    many: boolean,
+  ): Promise<Service[] | Plan> {
+    const { state, host } = this.#context;
+    const element = <T>(i: number, run: () => T): T =>
+      many ? inElement(i, (requests[i] as ServiceRequest).name, run) : run();
+    const networks = requests.map((request, i) =>
+      element(i, () => state.networks.resolve(request.network, 'network')),
+    );
+    const sockets = await lookAtSockets(
+      host,
+      requests.flatMap(({ publish }) => specsOf(publish)),
+    );
+    return this.#onNetworks(networks, requests, async () => {
+      const parts: { change: Change; answer: () => Service[] }[] = [];
+      try {
+        for (let at = 0; at < requests.length; at += CHUNK) {
+          const chunk = requests.slice(at, at + CHUNK);
+          const what = many
+            ? 'the services could not be created'
+            : `service '${chunk[0]?.name}' could not be created`;
+          parts.push(
+            prepareChange(what, (change) => {
+              const records = chunk.map((request, i) =>
+                element(at + i, () => {
+                  const { id, name } = networks[at + i] as NetworkRecord;
+                  const network = state.networks.get(id);
+                  if (!network) throw gone('network', name);
+                  return buildService(this.#context, change, newId(), request, network, sockets);
+                }),
+              );
+              return this.#introduce(change, records);
+            }),
+          );
+        }
+      } catch (e) {
+        for (const { change } of parts.reverse()) change.discard();
+        throw e;
+      }
+      if (dryRun) {
+        const rows = parts.flatMap(({ change }) => change.rows());
+        for (const { change } of parts.reverse()) change.discard();
+        return { dryRun: true, rows };
+      }
+      return this.#perform(parts);
+    });
+  }
+
+  /** All of them, or none. */
+  async #perform(parts: readonly { change: Change; answer: () => Service[] }[]): Promise<Service[]> {
+    const results = await Promise.allSettled(parts.map(({ change }) => performChange(this.#context, change)));
+    const done = parts.filter((_, i) => results[i]?.status === 'fulfilled');
+    const failed = results.find((result) => result.status === 'rejected');
+    if (!failed) return done.flatMap(({ answer }) => answer());
+    const { state } = this.#context;
+    await Promise.all(
+      done.map(async ({ answer }) => {
+        const records = answer().map(({ id }) => state.services.of(id));
+        await makeChange(this.#context, 'services could not be taken back', false, (change) => {
+          change.forward = true;
+          stageServices(
+            state,
+            change,
+            records.map((record) => ({ id: record.id, previous: record, next: null })),
+          );
+          for (const record of records) forgetService(this.#context, change, record);
+          return () => {
+            for (const record of records) this.#context.emit('service', 'remove', record);
+          };
+        });
+      }),
+    );
+    throw toSluiceError(failed.reason, 'services could not be created');
+  }
+
+  #introduce(change: Change, records: readonly ServiceRecord[]): () => Service[] {
+    const { state, emit } = this.#context;
+    stageServices(
+      state,
+      change,
+      records.map((next) => ({ id: next.id, previous: null, next })),
+    );
+    change.onDone(() => {
+      for (const record of records) state.services.set(record);
+    });
+    return () =>
+      records.map((record) => {
+        emit('service', 'create', record, { ports: portsText(record), ...addressesOf(record) });
+        // An endpoint that went meanwhile did not find the service yet.
+        void this.#tidyIfGone(record.id);
+        return serviceView(state, record);
+      });
+  }
+
+  /**
+   * With the networks held: against their removal, and where endpoints could
+   * become backends or take addresses by themselves, against those.
+   */
+  async #onNetworks<T>(
+    networks: readonly NetworkRecord[],
+    requests: readonly ServiceRequest[],
+    task: () => Promise<T>,
+  ): Promise<T> {
+    const modes = new Map<string, 'shared' | 'exclusive'>();
+    for (const [i, { id, origin }] of networks.entries()) {
+      const alone = origin || Object.keys(requests[i]?.selector ?? {}).length > 0;
+      if (alone) modes.set(id, 'exclusive');
+      else if (!modes.has(id)) modes.set(id, 'shared');
+    }
+    const locked = [...modes].sort(([a], [b]) => (a < b ? -1 : 1));
+    const next = (i: number): Promise<T> => {
+      const [id, mode] = locked[i] ?? [];
+      if (id === undefined || mode === undefined) return task();
+      return this.#context.locks.with(id, mode, () => next(i + 1));
+    };
+    return next(0);
+  }
+
+  #replace(change: Change, previous: ServiceRecord, next: ServiceRecord): void {
+    const { state } = this.#context;
+    change.store(`services/${next.id}`, next, previous);
+    stageServices(state, change, [{ id: next.id, previous, next }]);
+    change.onDone(() => state.services.set(next));
+  }
+
+  #select(change: Change, service: ServiceRecord, previous: SelectedRecord, next: SelectedRecord): void {
+    const { state } = this.#context;
+    storeSelected(change, next, previous);
+    const put = (record: SelectedRecord) => () => {
+      state.balancing.select(record);
+      return [{ owner: serviceOwner(service.id), rows: planService(state, service.id) }];
+    };
+    change.later({ next: put(next), previous: put(previous), lenient: false });
+  }
+
+  #tellBackend(
+    service: ServiceRecord,
+    endpoint: EndpointRecord,
+    backend: BackendRecord | SelectedRecord,
+  ): void {
+    const { state, emit } = this.#context;
+    emit('service', 'update', service, {
+      endpoint: endpoint.name,
+      backend: backendState(state, service, backend),
+      weight: String(backend.weight),
+    });
+  }
+
+  #backend(record: ServiceRecord, ref: string) {
+    const { state } = this.#context;
+    const endpoint = state.endpoints.resolve(ref);
+    const backend = state.balancing.backendsOf(record).find((other) => other.endpoint === endpoint.id);
+    if (backend) return { endpoint, backend };
+    throw new SluiceError(
+      'not_found',
+      `endpoint '${endpoint.name}' is no backend of service '${record.name}'`,
+      {
+        hint: `sluice service inspect ${record.name} shows them`,
+      },
+    );
+  }
+
+  /** One that was made by command. */
+  #own(ref: string): ServiceRecord {
+    const record = this.#context.state.services.resolve(ref);
+    if (record.declaredBy === null) return record;
+    throw new SluiceError(
+      'forbidden',
+      `service '${record.name}' is what the labels of container '${record.declaredBy.name}' say`,
+      { hint: 'change the labels of its containers, which means to create them again' },
+    );
+  }
+
+  async #exclusively<T>(id: string, name: string, task: (record: ServiceRecord) => Promise<T>): Promise<T> {
+    return this.#context.locks.with(id, 'exclusive', () => {
+      const record = this.#context.state.services.get(id);
+      if (!record) throw gone('service', name);
+      return task(record);
+    });
+  }
+
+  async #tidyIfGone(id: string): Promise<void> {
+    const { state } = this.#context;
+    const record = state.services.get(id);
+    if (record?.backends.some((backend) => dangles(state, backend))) await this.#tidy(id);
+  }
+
+  /** Lets go of backends whose endpoints are gone. Nothing leads to those any more, whatever becomes of it. */
+  async #tidy(id: string): Promise<void> {
+    const { state, log, locks } = this.#context;
+    await locks.with(id, 'exclusive', async () => {
+      const record = state.services.get(id);
+      const lost = record?.backends.filter((backend) => dangles(state, backend)) ?? [];
+      if (!record || lost.length === 0) return;
+      try {
+        await makeChange(
+          this.#context,
+          `service '${record.name}' could not lose a backend`,
+          false,
+          (change) => {
+            change.forward = true;
+            const backends = record.backends.filter((backend) => !lost.includes(backend));
+            this.#replace(change, record, { ...record, backends });
+            change.onDone(() => {
+              for (const backend of lost) releaseBackendId(this.#context, backend.id);
+            });
+            return () => undefined;
+          },
+        );
+      } catch (err) {
+        log.error('a service still names a backend that is gone', { service: record.name, err });
+      }
+    });
   }
 }
 
-function settings({ backends: _, ...rest }: ServiceRecord): Omit<ServiceRecord, 'backends'> {
-  return rest;
+/** What containers declare names endpoints that come and go, and is told anew when they do. */
+function dangles(state: Context['state'], { endpoint, declared }: BackendRecord): boolean {
+  return !declared && (endpoint === null || state.endpoints.get(endpoint) === undefined);
 }
 
-/** One for each backend that came, went, or is in another state. A backend's own words tell of its going. */
-function backendChanges(previous: ServiceRecord | null, next: ServiceRecord | null): Attributes[] {
-  const before = new Map(previous?.backends.map((b) => [b.container.id, b]));
-  const changes = (next?.backends ?? []).flatMap(({ container, state }) => {
-    const known = before.get(container.id);
-    before.delete(container.id);
-    return known?.state === state ? [] : [{ container: container.name, backend: state }];
-  });
-  const left = [...before.values()].filter(({ state }) => state !== 'gone');
-  return [...changes, ...left.map(({ container }) => ({ container: container.name, backend: 'gone' }))];
+export function addressesOf({ vip, vip6 }: Pick<ServiceRecord, 'vip' | 'vip6'>): Record<string, string> {
+  return { ...(vip !== null && { vip }), ...(vip6 !== null && { vip6 }) };
 }
 
-function ports(record: ServiceRecord): string {
-  return record.ports
-    .map(({ port, backendPort, protocol }) => `${port}:${backendPort}/${protocol}`)
-    .join(',');
-}
-
-/** Whatever the order of their members: a store may answer them in another one. */
-function differs(a: object, b: object): boolean {
-  return canonical(a) !== canonical(b);
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_, member: unknown) =>
-    typeof member === 'object' && member !== null && !Array.isArray(member)
-      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : member,
-  );
-}
-
-function serviceView(state: State, record: ServiceRecord): Service {
-  const endpoints = record.backends.flatMap(({ endpoint }) => {
-    const found = endpoint === null ? undefined : state.endpoints.get(endpoint);
-    return found ? [found] : [];
-  });
-  const [network, ...others] = new Set(endpoints.map((endpoint) => endpoint.network));
-  return {
-    id: record.id,
-    name: record.name,
-    network: network === undefined || others.length > 0 ? null : state.networks.of(network).name,
-    mode: 'vip',
-    vip: null,
-    vip6: null,
-    ports: record.ports.map((port) => ({ ...port })),
-    algorithm: record.algorithm,
-    affinity: record.affinity,
-    publish: record.publish.map((publish) => ({ ...publish })),
-    allow: [...record.allow],
-    idleTimeout: null,
-    selector: {},
-    declaredBy: { ...record.declaredBy },
-    backends: record.backends.map(
-      ({ endpoint, container, weight, state: backendState, healthy }): Backend => ({
-        endpoint: endpoint === null ? null : (state.endpoints.get(endpoint)?.name ?? null),
-        container: { ...container },
-        weight,
-        state: backendState,
-        healthy,
-      }),
-    ),
-    created: record.created,
-  };
+/** What is wrong with one of several requests says which. */
+function inElement<T>(i: number, name: string, run: () => T): T {
+  try {
+    return run();
+  } catch (e) {
+    if (!(e instanceof SluiceError)) throw e;
+    throw new SluiceError(e.code, `service '${name}': ${e.message}`, {
+      field: e.field === undefined ? `[${i}]` : `[${i}].${e.field}`,
+      ...(e.hint !== undefined && { hint: e.hint }),
+      cause: e,
+    });
+  }
 }

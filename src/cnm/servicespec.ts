@@ -7,7 +7,7 @@ import type { Algorithm, Protocol, ServicePort, ServicePublish } from './types.j
 export const MAX_WEIGHT = 1000;
 /** Of --affinity without a value, in seconds. */
 export const DEFAULT_AFFINITY = 10_800;
-const MAX_AFFINITY = 7 * 86_400;
+export const MAX_AFFINITY = 7 * 86_400;
 const MAX_PORTS = 32;
 
 function refuse(field: string, message: string, hint: string): never {
@@ -20,11 +20,13 @@ export function parseServicePorts(text: string, field: string): ServicePort[] {
   const ports = items(text, field, hint).map((item) => {
     const [, port, backendPort, protocol] = /^(\d+)(?::(\d+))?(?:\/(\w+))?$/.exec(item) ?? [];
     if (port === undefined) return refuse(field, `'${item}' is not a port of a service`, hint);
-    return {
+    const parsed = {
       port: parsePort(port, field, hint),
       backendPort: parsePort(backendPort ?? port, field, hint),
       protocol: parseProtocol(protocol, field),
     };
+    if (parsed.port !== parsed.backendPort) refuseSctp(item, parsed.protocol, field);
+    return parsed;
   });
   once(ports, ({ port, protocol }) => `${port}/${protocol}`, field, text);
   return ports;
@@ -50,11 +52,12 @@ export function parseServicePublish(
     const named = eligible.filter(({ port }) => port === wanted);
     const [found, ...others] = named.length > 0 || vip !== undefined ? named : eligible;
     if (found === undefined) {
-      return refuse(field, `'${item}' publishes no port of the service`, 'name one that sluice.port has');
+      return refuse(field, `'${item}' publishes no port of the service`, 'name a port that the service has');
     }
     if (others.length > 0) {
       return refuse(field, `'${item}' could be several ports of the service`, 'write HOSTPORT:VIPPORT/proto');
     }
+    if (hostPort !== found.port) refuseSctp(item, found.protocol, field);
     return { hostPort, port: found.port, protocol: found.protocol };
   });
   once(publishes, ({ hostPort, protocol }) => `${hostPort}/${protocol}`, field, text);
@@ -105,6 +108,16 @@ function parseProtocol(word: string | undefined, field: string): Protocol {
   if (word === undefined) return 'tcp';
   if (word === 'tcp' || word === 'udp' || word === 'sctp') return word;
   return refuse(field, `'${word}' is not a protocol`, 'use tcp, udp or sctp');
+}
+
+/** An SCTP checksum covers the ports and cannot be adjusted by difference. */
+function refuseSctp(item: string, protocol: Protocol, field: string): void {
+  if (protocol !== 'sctp') return;
+  refuse(
+    field,
+    `'${item}': an SCTP port leads to the port of the same number only`,
+    'give the same number twice',
+  );
 }
 
 function once<T>(values: readonly T[], keyOf: (value: T) => string, field: string, text: string): void {

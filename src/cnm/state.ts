@@ -16,9 +16,11 @@ import type {
   NetworkRecord,
   PublishRecord,
   SandboxRecord,
+  SelectedRecord,
   ServiceRecord,
 } from './records.js';
 import { Table } from './refs.js';
+import { Balancing } from './services/balancing.js';
 
 /** A network's part of the address space, and its list of members in the dataplane. */
 export interface NetworkSpace {
@@ -34,6 +36,7 @@ export class State {
   readonly sandboxes = new Table<SandboxRecord>('sandbox');
   readonly endpoints = new Table<EndpointRecord>('endpoint');
   readonly services = new Table<ServiceRecord>('service');
+  readonly balancing = new Balancing();
   readonly pools: Pools;
   readonly spaces = new Map<string, NetworkSpace>();
   readonly leased = new LeasedPools();
@@ -46,6 +49,12 @@ export class State {
     LIMITS.sandboxes,
     'remove sandboxes that are not needed',
   );
+  readonly serviceNumbers = new NumberPool('service', LIMITS.services, 'remove services that are not needed');
+  readonly backendIds = new NumberPool(
+    'backend',
+    LIMITS.backends,
+    'remove services or backends that are not needed',
+  );
   readonly publishIds = new NumberPool('port mapping', LIMITS.publishes, 'unpublish what is not needed');
   /** Whatever must be unique, such as names and MACs, to the id of its holder. */
   readonly claims = new Map<string, string>();
@@ -53,7 +62,7 @@ export class State {
   readonly #members = new Map<string, Set<string>>();
   /** Joined endpoints by sandbox. */
   readonly #inside = new Map<string, Set<string>>();
-  /** Names of endpoints whose creation is under way, for messages. */
+  /** Objects whose creation is under way, in words. */
   readonly #pending = new Map<string, string>();
 
   constructor(pools: Pools) {
@@ -93,13 +102,19 @@ export class State {
     this.endpoints.delete(record);
   }
 
-  setPending(id: string, name: string | null): void {
-    if (name === null) this.#pending.delete(id);
-    else this.#pending.set(id, name);
+  /** `words`: such as `endpoint 'web'`; null: no longer. */
+  setPending(id: string, words: string | null): void {
+    if (words === null) this.#pending.delete(id);
+    else this.#pending.set(id, words);
   }
 
-  nameOfEndpoint(id: string): string {
-    return this.endpoints.get(id)?.name ?? this.#pending.get(id) ?? id.slice(0, 12);
+  /** Who holds an address or a port, in words. */
+  holderOf(id: string): string {
+    const endpoint = this.endpoints.get(id);
+    if (endpoint) return `endpoint '${endpoint.name}'`;
+    const service = this.services.get(id);
+    if (service) return `service '${service.name}'`;
+    return this.#pending.get(id) ?? `something else (${id.slice(0, 12)})`;
   }
 
   space(network: string): NetworkSpace {
@@ -112,6 +127,7 @@ export class State {
     sandboxes: readonly SandboxRecord[],
     endpoints: readonly EndpointRecord[],
     services: readonly ServiceRecord[],
+    selected: readonly SelectedRecord[],
   ): void {
     for (const record of inOrder(networks)) {
       this.#claimAll(`networks/${record.id}`, record.id, networkClaims(record));
@@ -152,8 +168,48 @@ export class State {
         if (record.join.member !== null) space?.members.restore(record.join.member);
       }
       this.setEndpoint(record);
+      this.balancing.setJoined(record.id, record);
     }
-    for (const record of inOrder(services)) this.services.set(record);
+    for (const record of inOrder(services)) this.#restoreService(record);
+    for (const record of [...selected].sort((a, b) => (a.id ?? 0) - (b.id ?? 0))) {
+      // An entry may outlive its service or endpoint by a crash between two transactions.
+      if (!this.services.get(record.service) || !this.endpoints.get(record.endpoint)) continue;
+      if (record.id !== null) this.backendIds.restore(record.id);
+      this.balancing.select(record);
+    }
+  }
+
+  #restoreService(stored: ServiceRecord): void {
+    const key = `services/${stored.id}`;
+    this.#claimAll(key, stored.id, serviceClaims(stored));
+    // An endpoint may have gone without its services being written again.
+    const backends = stored.backends.filter(
+      ({ endpoint, declared }) => declared || (endpoint !== null && this.endpoints.get(endpoint)),
+    );
+    const record = { ...stored, backends };
+    const network = record.network === null ? null : this.networks.get(record.network);
+    if (network === undefined) throw damaged(key, 'its network is missing');
+    for (const text of [record.vip, record.vip6]) {
+      if (text === null) continue;
+      const address = parseAddress(text);
+      const pool = address && network && this.spaces.get(network.id)?.addresses[address.family];
+      if (!pool) throw damaged(key, `'${text}' is no address of its network`);
+      try {
+        pool.restore(address, record.id);
+      } catch (e) {
+        throw damaged(key, (e as Error).message);
+      }
+    }
+    if (record.number !== null) this.serviceNumbers.restore(record.number);
+    for (const { id } of backends) if (id !== null) this.backendIds.restore(id);
+    for (const publish of record.publish) {
+      if (publish.id === null) continue;
+      this.publishIds.restore(publish.id);
+      this.ports.restore(servicePortClaim(record.id, publish));
+    }
+    this.services.set(record);
+    this.balancing.setService(record.id, record);
+    this.balancing.addSelector(record);
   }
 
   #claimAll(key: string, id: string, claims: readonly string[]): void {
@@ -191,6 +247,10 @@ export function endpointClaims(
     ...(findDriver(driver).parent(options)?.exclusive ? [`parent ${network}`] : []),
     ...(mac === '' ? [] : [macClaim(network, mac)]),
   ];
+}
+
+export function serviceClaims({ name }: Pick<ServiceRecord, 'name'>): string[] {
+  return [`name service ${name}`];
 }
 
 export function macClaim(network: string, mac: string): string {
@@ -237,6 +297,13 @@ function restoredSpace(record: NetworkRecord): NetworkSpace {
 export function portClaim(owner: string, publish: Omit<PublishRecord, 'id'>): PortClaim {
   const { protocol, hostIp, hostPort, hostPortEnd } = publish;
   return { protocol, hostIp, first: hostPort, last: hostPortEnd, owner };
+}
+
+export function servicePortClaim(
+  owner: string,
+  { protocol, hostIp, hostPort }: Omit<ServiceRecord['publish'][number], 'id' | 'port'>,
+): PortClaim {
+  return { protocol, hostIp, first: hostPort, last: hostPort, owner };
 }
 
 function inOrder<T extends { created: string; id: string }>(records: readonly T[]): T[] {

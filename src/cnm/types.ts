@@ -117,7 +117,27 @@ export interface Backend {
 }
 
 /** A backend by its container's labels. */
-export type DeclaredBackend = Backend & { container: { id: string; name: string } };
+export interface DeclaredBackend {
+  container: { id: string; name: string };
+  /** Ids of the container's endpoints on networks of ours, in the container's order. */
+  endpoints: string[];
+  weight: number;
+  state: BackendState;
+  healthy: boolean | null;
+}
+
+/** How the backends are checked from the host; times in seconds. */
+export interface HealthCheck {
+  /** `tcp`: the port opens. `http`: a GET of the path answers 200 to 399. */
+  kind: 'tcp' | 'http';
+  /** null: that of the service's first port. */
+  port: number | null;
+  path: string;
+  interval: number;
+  timeout: number;
+  /** So many failures in a row make a backend unhealthy. */
+  retries: number;
+}
 
 /** `vip`: its name resolves to an address of its own; `dnsrr`: to those of its backends. */
 export type ServiceMode = 'vip' | 'dnsrr';
@@ -125,7 +145,7 @@ export type ServiceMode = 'vip' | 'dnsrr';
 export interface Service {
   id: string;
   name: string;
-  /** Name; null: its backends are on none of ours, or on several. */
+  /** Name; null: its backends are on none of ours yet. */
   network: string | null;
   mode: ServiceMode;
   /** null: it has no address. */
@@ -142,13 +162,15 @@ export interface Service {
   allow: string[];
   /** Endpoints of the network with all of these labels are backends; empty: none is by its labels. */
   selector: Record<string, string>;
+  /** null: nobody checks the backends, or their containers' HEALTHCHECKs do. */
+  health: HealthCheck | null;
   /** Whose labels it has: the container's id and name; null: it was made by command. */
   declaredBy: { id: string; name: string } | null;
   backends: Backend[];
   created: string;
 }
 
-/** What containers declare by their labels; references are ids. */
+/** What containers declare by their labels. */
 export interface ServiceIntent {
   name: string;
   ports: ServicePort[];
@@ -192,6 +214,45 @@ export interface EndpointCreate {
   allow?: string[];
   aliases?: string[];
   labels?: Record<string, string>;
+}
+
+/** What keeps a declared service from being as its containers want it. */
+export interface DeclarationProblem {
+  service: string;
+  about: 'service' | 'network' | 'publish';
+  message: string;
+}
+
+export interface ServiceCreate {
+  name: string;
+  /** Name, id or unique prefix. */
+  network: string;
+  /** `VIPPORT[:BACKENDPORT][/proto]` each. */
+  ports?: string[];
+  mode?: ServiceMode;
+  vip?: string;
+  vip6?: string;
+  algorithm?: Algorithm;
+  /** Seconds; true: the usual. */
+  affinity?: number | boolean;
+  /** Seconds. */
+  idleTimeout?: number;
+  /** `HOSTPORT[:VIPPORT][/proto]` each. */
+  publish?: string[];
+  allow?: string[];
+  selector?: Record<string, string>;
+  health?: Partial<HealthCheck> & Pick<HealthCheck, 'kind'>;
+  backends?: BackendAdd[];
+}
+export interface BackendAdd {
+  /** Name, id or unique prefix. */
+  endpoint: string;
+  /** 0 (no new flows) to 1000; default 1. */
+  weight?: number;
+}
+export interface BackendSet {
+  weight?: number;
+  drain?: boolean;
 }
 
 /** What a dry run answers: the rows that would be wanted, and nothing done. */
@@ -261,8 +322,20 @@ export interface Cnm {
   ): Promise<Endpoint | Plan>;
   disconnect(networkRef: string, sandboxRef: string, dryRun?: boolean): Promise<void | Plan>;
 
+  createService(req: ServiceCreate, dryRun?: boolean): Promise<Service | Plan>;
+  /** All of them or none, in the order of the requests. */
+  createServices(reqs: readonly ServiceCreate[], dryRun?: boolean): Promise<Service[] | Plan>;
   services(): Service[];
   service(ref: string): Service;
+  removeService(ref: string, dryRun?: boolean): Promise<void | Plan>;
+  addBackend(serviceRef: string, req: BackendAdd, dryRun?: boolean): Promise<Service | Plan>;
+  removeBackend(serviceRef: string, endpointRef: string, dryRun?: boolean): Promise<Service | Plan>;
+  setBackend(
+    serviceRef: string,
+    endpointRef: string,
+    req: BackendSet,
+    dryRun?: boolean,
+  ): Promise<Service | Plan>;
 
   /** Subscribe to changes; answers the unsubscribe function. */
   onChange(listener: (e: ChangeEvent) => void): () => void;

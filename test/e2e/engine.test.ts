@@ -26,7 +26,7 @@ const engine = (): Status['docker'] => sluice<Status>('status').docker;
 const backends = (): string[] =>
   sluice<ServiceObject[]>('service', 'ls')
     .flatMap((service) => service.backends)
-    .map(({ container, state, healthy }) => `${container.name} ${state} ${healthy}`)
+    .map(({ container, state, healthy }) => `${container?.name} ${state} ${healthy}`)
     .sort();
 const backendsAre = (...wanted: string[]): Promise<void> =>
   until(() => backends().join() === wanted.join(), `backends are ${wanted}, not ${backends()}`);

@@ -103,13 +103,21 @@ export const EndpointSchema = Type.Object(
 const protocol = words(['tcp', 'udp', 'sctp']);
 const containerRef = Type.Object({ id: Type.String(), name: Type.String() }, closed);
 
+/** How the backends are checked from the host. */
+export const HEALTH = {
+  kind: words(['tcp', 'http'], { description: 'the port opens; a GET answers 200 to 399' }),
+  port: nullable(Type.Integer({ description: "null: that of the service's first port" })),
+  path: Type.String({ description: 'of the GET' }),
+  interval: Type.Number({ description: 'seconds between two checks' }),
+  timeout: Type.Number({ description: 'seconds' }),
+  retries: Type.Integer({ description: 'so many failures in a row make a backend unhealthy' }),
+};
+
 export const ServiceSchema = Type.Object(
   {
     id,
     name: Type.String(),
-    network: nullable(
-      Type.String({ description: 'name; null: its backends are on none of ours, or several' }),
-    ),
+    network: nullable(Type.String({ description: 'name; null: its backends are on none of ours yet' })),
     mode: words(['vip', 'dnsrr'], {
       description: 'what its name resolves to: an address of its own, or those of its backends',
     }),
@@ -126,6 +134,12 @@ export const ServiceSchema = Type.Object(
     publish: Type.Array(Type.Object({ hostPort: port, port, protocol }, closed)),
     allow: Type.Array(Type.String(), { description: 'sources that may use it, CIDR; empty: all' }),
     selector: stringMap('endpoints of the network with all of these labels are backends'),
+    health: nullable(
+      Type.Object(HEALTH, {
+        ...closed,
+        description: "null: nobody checks the backends, or their containers' HEALTHCHECKs do",
+      }),
+    ),
     declaredBy: nullable(
       Type.Object(containerRef.properties, {
         ...closed,
@@ -141,7 +155,7 @@ export const ServiceSchema = Type.Object(
           state: words(['starting', 'active', 'draining', 'gone'], {
             description: 'active: gets new flows; draining: keeps its flows; gone: does not run',
           }),
-          healthy: nullable(Type.Boolean({ description: 'null: it has no HEALTHCHECK' })),
+          healthy: nullable(Type.Boolean({ description: 'null: nobody has checked it' })),
         },
         closed,
       ),

@@ -15,6 +15,8 @@ import {
 import { SluiceError } from '../../base/errors.js';
 import { nameOfFirst } from './subnets.js';
 
+const MAX_STEPS = 1_000_000n;
+
 export class AddressPool {
   readonly #subnet: Prefix;
   readonly #gateway: bigint | null;
@@ -26,6 +28,8 @@ export class AddressPool {
   /** Not given out, though nobody here has them. */
   #reserved: ReadonlySet<bigint> = new Set();
   #next: bigint;
+  /** Where the search from the end goes on: an address that became free rests there, too. */
+  #lowest: bigint;
 
   constructor(subnet: Prefix, ipRange: Prefix | null, gateway: Address | null) {
     const { first, last } = usableRange(subnet, ipRange ?? subnet);
@@ -34,6 +38,7 @@ export class AddressPool {
     this.#first = first;
     this.#last = last;
     this.#next = this.#first;
+    this.#lowest = this.#last;
   }
 
   get family(): Family {
@@ -74,8 +79,28 @@ export class AddressPool {
     return this.#taken.get(address.value);
   }
 
-  /** Takes this very address. `nameOf` tells the name of an owner; `field` is the request's. */
-  claim(address: Address, owner: string, nameOf: (owner: string) => string, field: string): void {
+  /** Takes the highest free address that `free` does not rule out; null: there is none. */
+  allocateLast(owner: string, free: (address: Address) => boolean = () => true): Address | null {
+    const size = this.#last - this.#first + 1n;
+    let value = this.#lowest;
+    for (let step = 0n; step < size; step++) {
+      if (value < this.#first) value = this.#last;
+      const address: Address = { family: this.#subnet.family, value };
+      const unused = value !== this.#gateway && !this.#taken.has(value) && !this.#reserved.has(value);
+      if (unused && free(address)) {
+        this.#taken.set(value, owner);
+        this.#lowest = value - 1n;
+        return address;
+      }
+      value--;
+      // Only a subnet of IPv6 is that large, and its highest addresses are as good as all.
+      if (step > MAX_STEPS) break;
+    }
+    return null;
+  }
+
+  /** Takes this very address. `holderOf` tells who an owner is, in words; `field` is the request's. */
+  claim(address: Address, owner: string, holderOf: (owner: string) => string, field: string): void {
     const text = formatAddress(address);
     const refuse = (why: string): never => {
       throw new SluiceError('invalid_argument', `${text} ${why}`, {
@@ -93,7 +118,7 @@ export class AddressPool {
     const gateway = address.value === this.#gateway;
     if (holder !== undefined || gateway || this.#reserved.has(address.value)) {
       const other = gateway ? "the network's gateway" : 'this host';
-      const who = holder === undefined ? other : `endpoint '${nameOf(holder)}'`;
+      const who = holder === undefined ? other : holderOf(holder);
       throw new SluiceError('address_taken', `${text} belongs to ${who}`, {
         field,
         hint: 'choose another address, or none for an automatic one',
@@ -120,9 +145,10 @@ export class AddressPool {
 
   /** What an undone allocation must put back, so that a dry run leaves no trace. */
   mark(): () => void {
-    const saved = this.#next;
+    const [next, lowest] = [this.#next, this.#lowest];
     return () => {
-      this.#next = saved;
+      this.#next = next;
+      this.#lowest = lowest;
     };
   }
 }

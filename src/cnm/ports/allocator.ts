@@ -21,7 +21,7 @@ export interface PortClaim {
   readonly first: number;
   /** Inclusive. */
   readonly last: number;
-  /** The endpoint's id. */
+  /** The id of the endpoint or service. */
   readonly owner: string;
 }
 
@@ -48,14 +48,18 @@ export class PortAllocator {
   /**
    * Takes ports that neither a publish nor a socket of the host holds, or
    * throws. `sockets` must cover the requested ports, for an ephemeral request
-   * the EPHEMERAL range. `nameOf` tells the name of an endpoint.
+   * the EPHEMERAL range. `holderOf` tells who an owner is, in words.
    */
-  claim(request: PortRequest, sockets: readonly HostSocket[], nameOf: (owner: string) => string): PortClaim {
+  claim(
+    request: PortRequest,
+    sockets: readonly HostSocket[],
+    holderOf: (owner: string) => string,
+  ): PortClaim {
     const { protocol, hostIp, owner, count } = request;
     const first =
       request.first === null
         ? this.#ephemeral(protocol, hostIp, count, sockets)
-        : this.#free(protocol, hostIp, request.first, request.first + count - 1, sockets, nameOf);
+        : this.#free(protocol, hostIp, request.first, request.first + count - 1, sockets, holderOf);
     const claim = { protocol, hostIp, first, last: first + count - 1, owner };
     this.#insert(claim);
     return claim;
@@ -92,19 +96,15 @@ export class PortAllocator {
     first: number,
     last: number,
     sockets: readonly HostSocket[],
-    nameOf: (owner: string) => string,
+    holderOf: (owner: string) => string,
   ): number {
     const holder = this.#holder(protocol, hostIp, first, last);
     if (holder) {
       const ports = `${range(Math.max(first, holder.first), Math.min(last, holder.last))}/${protocol}`;
-      throw new SluiceError(
-        'port_taken',
-        `host port ${ports} is published by endpoint '${nameOf(holder.owner)}'`,
-        {
-          field: 'ports',
-          hint: 'choose another host port or host address, or unpublish that one',
-        },
-      );
+      throw new SluiceError('port_taken', `host port ${ports} is published by ${holderOf(holder.owner)}`, {
+        field: 'ports',
+        hint: 'choose another host port or host address, or unpublish that one',
+      });
     }
     const socket = sockets.find((s) => s.port >= first && s.port <= last && meets(s, hostIp));
     if (socket) {

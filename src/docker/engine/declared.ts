@@ -25,12 +25,12 @@ interface Member {
 
 /**
  * `holders`: whose settings each service has now, so that it keeps them while
- * that container runs. `endpointOf`: our endpoint of a container.
+ * that container runs. `endpointsOf`: our endpoints of a container.
  */
 export function declaredBy(
   containers: readonly Container[],
   holders: ReadonlyMap<string, string>,
-  endpointOf: (container: Container) => string | null,
+  endpointsOf: (container: Container) => string[],
 ): Declared {
   const problems: Problem[] = [];
   const members = new Map<string, Member[]>();
@@ -48,7 +48,7 @@ export function declaredBy(
     for (const member of [...group].sort(older)) {
       const conflict = member === first ? null : conflictOf(first, member);
       if (conflict) problems.push({ container: identity(member.container), service: name, ...conflict });
-      else backends.push(backendOf(member, endpointOf));
+      else backends.push(backendOf(member, endpointsOf));
     }
     return { name, ...first.declaration.settings, declaredBy: identity(first.container), backends };
   });
@@ -89,11 +89,11 @@ function text(value: Settings[keyof Settings]): string {
 
 function backendOf(
   { container, declaration }: Member,
-  endpointOf: (c: Container) => string | null,
+  endpointsOf: (c: Container) => string[],
 ): DeclaredBackend {
   const runs = isRunning(container);
   return {
-    endpoint: runs ? endpointOf(container) : null,
+    endpoints: runs ? endpointsOf(container) : [],
     container: identity(container),
     weight: declaration.weight,
     state: backendState(container),

@@ -15,7 +15,7 @@ import type { Algorithm, ServicePort, ServicePublish } from '../../cnm/types.js'
 export const SERVICE = 'sluice.service';
 export const PORT = 'sluice.port';
 const WEIGHT = 'sluice.weight';
-const PUBLISH = 'sluice.publish';
+export const PUBLISH = 'sluice.publish';
 const ALGORITHM = 'sluice.algorithm';
 const AFFINITY = 'sluice.affinity';
 const ALLOW = 'sluice.allow';

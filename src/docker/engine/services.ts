@@ -4,14 +4,15 @@ import type { Clock, Timer } from '../../base/clock.js';
 import { Coalesced } from '../../base/coalesced.js';
 import type { Log } from '../../base/log.js';
 import { remoteId } from '../../cnm/remote/types.js';
-import type { ChangeEvent, Endpoint, Service, ServiceIntent } from '../../cnm/types.js';
+import type { ChangeEvent, DeclarationProblem, Endpoint, Service, ServiceIntent } from '../../cnm/types.js';
 import { declaredBy, type Problem } from './declared.js';
+import { PUBLISH, SERVICE } from './labels.js';
 import type { Container } from './picture.js';
 
 /** What is used of the model. */
 export interface ServiceModel {
   services(): Service[];
-  declareServices(intents: readonly ServiceIntent[]): Promise<void>;
+  declareServices(intents: readonly ServiceIntent[]): Promise<DeclarationProblem[]>;
   endpoints(): Endpoint[];
   emit(event: ChangeEvent): void;
 }
@@ -70,10 +71,21 @@ export class ServiceFollower {
     );
     const { services, problems } = declaredBy(containers, holders, ({ networks }) => {
       const ids = networks.flatMap(({ endpointId }) => (endpointId === '' ? [] : [remoteId(endpointId)]));
-      return ids.find((id) => ours.has(id)) ?? null;
+      return ids.filter((id) => ours.has(id));
     });
-    await model.declareServices(services);
-    this.#tell(problems);
+    const refused = await model.declareServices(services);
+    const declarer = new Map(services.map((service) => [service.name, service.declaredBy]));
+    this.#tell([
+      ...problems,
+      ...refused.map(
+        ({ service, about, message }): Problem => ({
+          container: declarer.get(service) as Problem['container'],
+          service,
+          label: about === 'publish' ? PUBLISH : SERVICE,
+          message,
+        }),
+      ),
+    ]);
   }
 
   /** Each once, when it comes up. */

@@ -12,7 +12,7 @@ import {
 } from '../../../src/cnm/ports/allocator.js';
 import { failure } from '../support/model.js';
 
-const name = (id: string) => `name-of-${id}`;
+const name = (id: string) => `endpoint 'name-of-${id}'`;
 const request = (part: Partial<PortRequest>): PortRequest => ({
   protocol: 'tcp',
   hostIp: '',

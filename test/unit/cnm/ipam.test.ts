@@ -24,7 +24,7 @@ const p = (text: string) => parsePrefix(text) as Prefix;
 const a = (text: string) => parseAddress(text) as Address;
 const pool = (subnet: string, gateway: string | null, range: string | null = null) =>
   new AddressPool(p(subnet), range === null ? null : p(range), gateway === null ? null : a(gateway));
-const name = (id: string) => `name-of-${id}`;
+const name = (id: string) => `endpoint 'name-of-${id}'`;
 
 describe('addresses of a network', () => {
   test('are handed out in order, and rest after use', () => {

@@ -224,5 +224,5 @@ test('what an earlier version stored is read: endpoints without IPv6, ports for 
   const again = await restart();
   expect(again.model.endpoints()).toEqual(bench.model.endpoints());
   expect(JSON.parse(before).rows).toEqual(JSON.parse(await snapshot(again)).rows);
-  expect((await again.store.get('schema'))?.value).toBe(2);
+  expect((await again.store.get('schema'))?.value).toBe(3);
 });

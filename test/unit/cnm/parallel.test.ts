@@ -249,7 +249,7 @@ test('any order of operations and failures leaves memory, store and kernel of on
       for (const { name } of again.model.sandboxes()) await again.model.removeSandbox(name);
       await again.model.pruneNetworks();
       expect(again.realizer.owners.size).toBe(0);
-      expect(again.model.usage().map(({ used }) => used)).toEqual([0, 0, 0, 0]);
+      expect(again.model.usage().map(({ used }) => used)).toEqual([0, 0, 0, 0, 0, 0]);
       expect((await again.store.list('')).map(({ key }) => key)).not.toContainEqual(
         expect.stringContaining('/'),
       );
@@ -297,6 +297,8 @@ test('places on a bridge are given back', async () => {
     { table: 'networks', used: 1, capacity: 4095 },
     { table: 'endpoints', used: 0, capacity: 16383 },
     { table: 'sandboxes', used: 1, capacity: 2 ** 32 - 1 },
+    { table: 'services', used: 0, capacity: 65535 },
+    { table: 'backends', used: 0, capacity: 131071 },
     { table: 'publishes', used: 0, capacity: 2 ** 31 - 1 },
   ]);
 });

@@ -48,7 +48,7 @@ export async function follow(fake: FakeEngine, parts: Partial<Bench> = {}): Prom
       model
         .services()
         .filter(({ name }) => name === service)
-        .flatMap(({ backends }) => backends.map(({ container, state }) => `${container.name} ${state}`)),
+        .flatMap(({ backends }) => backends.map(({ container, state }) => `${container?.name} ${state}`)),
     until,
     connected: () =>
       until(() => {

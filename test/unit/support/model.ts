@@ -12,7 +12,7 @@ import {
   type RowStatus,
   rowKey,
 } from '../../../src/cnm/rows.js';
-import type { Endpoint, Network, Plan, Sandbox } from '../../../src/cnm/types.js';
+import type { Endpoint, Network, Plan, Sandbox, Service } from '../../../src/cnm/types.js';
 import { MemoryStore } from '../../../src/store/memory.js';
 import type { Operation, Precondition } from '../../../src/store/store.js';
 import { ManualClock } from './clock.js';
@@ -170,7 +170,9 @@ export async function startModel(
 }
 
 /** The object of a call that was no dry run. */
-export async function made<T extends Network | Sandbox | Endpoint>(answer: Promise<T | Plan>): Promise<T> {
+export async function made<T extends Network | Sandbox | Endpoint | Service | Service[]>(
+  answer: Promise<T | Plan>,
+): Promise<T> {
   const result = await answer;
   if ('dryRun' in result) throw new Error('this was a dry run');
   return result;
@@ -198,6 +200,7 @@ export async function snapshot({ model, realizer, store }: Bench): Promise<strin
     networks: model.networks(),
     sandboxes: model.sandboxes(),
     endpoints: model.endpoints(),
+    services: model.services(),
     rows: [...realizer.owners].sort(([a], [b]) => (a < b ? -1 : 1)),
     store: entries.map(({ key, value }) => [key, value]),
   });
