@@ -137,6 +137,13 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     },
     dataplane.maps,
     { hostSockets: () => hostSockets(net), reserved },
+    {
+      sizes: {
+        slots: dataplane.maps.service_slots.descriptor.maxEntries,
+        table: dataplane.maps.service_table.descriptor.maxEntries,
+      },
+      clock,
+    },
   );
   const reconciler = new Reconciler({ ops, tables, clock, log });
   const keeper = new Keeper({

@@ -138,6 +138,34 @@ export class TypedMap<K, V> {
     }
   }
 
+  /** Of an array: so many elements from `first` on. */
+  slice(first: number, count: number): V[] {
+    const { key, value } = this.descriptor;
+    if (count === 0) return [];
+    const keys = Buffer.allocUnsafe(count * key.size);
+    const values = Buffer.allocUnsafe(count * value.size);
+    let from: Buffer | null = null;
+    if (first > 0) {
+      // a batch begins behind the key that it is given
+      from = Buffer.alloc(key.size);
+      from.writeUInt32LE(first - 1, 0);
+    }
+    const got = this.#native.bpfMapLookupBatch(this.fd, from, Buffer.alloc(key.size), keys, values, count);
+    return Array.from({ length: got.count }, (_, i) => value.decode(values, i * value.size));
+  }
+
+  /** Of an array, of every CPU too: sets elements to zero. */
+  zero(list: readonly K[]): void {
+    const { key } = this.descriptor;
+    if (list.length === 0) return;
+    const keys = Buffer.allocUnsafe(list.length * key.size);
+    list.forEach((k, i) => {
+      key.encode(k, keys, i * key.size);
+    });
+    const values = Buffer.alloc(list.length * this.#value.length);
+    this.#native.bpfMapUpdateBatch(this.fd, keys, values, list.length, BPF_ANY);
+  }
+
   async *#batches(batch: number): AsyncGenerator<{ keys: Buffer; values: Buffer; count: number }> {
     const { key, value } = this.descriptor;
     const position = Math.max(4, key.size);

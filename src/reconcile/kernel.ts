@@ -31,6 +31,10 @@ export interface KernelMap<K, V> {
   entries(): AsyncIterable<[K, V]>;
   /** Of an array: the elements that are not all zero. */
   used(): AsyncIterable<[K, V]>;
+  /** Of an array: so many elements from `first` on. */
+  slice(first: number, count: number): V[];
+  /** Of an array, of every CPU too: sets elements to zero. */
+  zero(keys: readonly K[]): void;
 }
 
 export type AttachApi = Pick<
@@ -109,6 +113,35 @@ export interface AllowKey {
   publish: number;
   source: string;
 }
+export interface ServiceKey {
+  addr: string;
+  port: number;
+  protocol: number;
+}
+export interface ServicePortValue {
+  service: number;
+  net: number;
+  slots: number;
+  count: number;
+  weights: number;
+  table: number;
+  places: number;
+  affinity: number;
+  port: number;
+  flags: number;
+}
+export interface ServiceSlotValue {
+  backend: number;
+  seed: number;
+  weight: number;
+}
+export interface ServiceBackendValue {
+  endpoint: number;
+  generation: number;
+  service: number;
+  idle: number;
+  state: number;
+}
 
 /** The maps that rows are written to. */
 export interface KernelMaps {
@@ -127,4 +160,13 @@ export interface KernelMaps {
   readonly publish_allow: KernelMap<AllowKey, number>;
   readonly publishes: KernelMap<number, PublishValue>;
   readonly reassembly: KernelMap<number, ReassemblyValue>;
+  readonly services4: KernelMap<ServiceKey, ServicePortValue>;
+  readonly services6: KernelMap<ServiceKey, ServicePortValue>;
+  readonly service_slots: KernelMap<number, ServiceSlotValue>;
+  readonly service_table: KernelMap<number, { slot: number[] }>;
+  readonly service_backends: KernelMap<number, ServiceBackendValue>;
+  readonly backend_of: KernelMap<number, number>;
+  readonly backend_load: Pick<KernelMap<number, unknown>, 'zero'>;
+  readonly backend_traffic: Pick<KernelMap<number, unknown>, 'zero'>;
+  readonly service_refusals: Pick<KernelMap<number, unknown>, 'zero'>;
 }

@@ -28,7 +28,7 @@ import { PortOps } from './ops/port.js';
 import { PublishOps } from './ops/publish.js';
 import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
-import { ServiceOps } from './ops/service.js';
+import { ServiceOps, type ServiceOpsOptions } from './ops/service.js';
 import { SocketHookOps } from './ops/socket-hook.js';
 import { UplinkOps } from './ops/uplink.js';
 import type { Ops, OpsByKind } from './ops.js';
@@ -59,7 +59,12 @@ export interface PortKernel {
 }
 
 /** Everything. */
-export function allOps(kernel: LinkKernel, maps: KernelMaps, ports: PortKernel): OpsByKind {
+export function allOps(
+  kernel: LinkKernel,
+  maps: KernelMaps,
+  ports: PortKernel,
+  services: ServiceOpsOptions,
+): OpsByKind {
   const { links, tables } = kernel;
   return {
     ...linkOps(kernel),
@@ -68,7 +73,7 @@ export function allOps(kernel: LinkKernel, maps: KernelMaps, ports: PortKernel):
     'dp-endpoint': new DataplaneEndpointOps(maps, links, tables),
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
-    service: new ServiceOps(maps),
+    service: new ServiceOps(maps, services),
     publish: new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
   };
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mappedPrefix, parsePrefix } from '../../base/addresses.js';
 import { SluiceError } from '../../base/errors.js';
 import type { PublishRow } from '../../cnm/rows.js';
 import { port_slot, port_table, publish_flag } from '../../maps/generated/enums.js';
 import type { AllowKey, KernelMap, KernelMaps, PublishValue } from '../kernel.js';
 import type { Actual, Ops, Stray } from '../ops.js';
+import { allowKeys, allowText, isOfService } from './allow.js';
 import { isIpv6, NO_ADDRESS, NO_ADDRESS6, same } from './values.js';
 
 const PORTS = 65536;
@@ -56,10 +56,10 @@ export class PublishOps implements Ops<PublishRow> {
     if (held !== undefined && !samePorts(held, row)) this.#close(held);
     this.#claim(row);
     // Who may come before what lets in.
-    const wanted = new Set(allowKeys(row).map(allowText));
-    for (const key of allowKeys(row)) this.#maps.publish_allow.set(key, 1);
+    const wanted = new Set(keysOf(row).map(allowText));
+    for (const key of keysOf(row)) this.#maps.publish_allow.set(key, 1);
     this.#maps.publishes.set(row.id, value(row));
-    for (const old of was.flatMap(allowKeys))
+    for (const old of was.flatMap(keysOf))
       if (!wanted.has(allowText(old))) this.#maps.publish_allow.delete(old);
     this.#write(row);
   }
@@ -71,7 +71,7 @@ export class PublishOps implements Ops<PublishRow> {
   delete(row: PublishRow): void {
     this.#close(row);
     this.#maps.publishes.delete(row.id);
-    for (const key of allowKeys(row)) this.#maps.publish_allow.delete(key);
+    for (const key of keysOf(row)) this.#maps.publish_allow.delete(key);
   }
 
   async read(): Promise<Actual<PublishRow>> {
@@ -83,13 +83,14 @@ export class PublishOps implements Ops<PublishRow> {
     for (const map of [this.#maps.publish_addr4, this.#maps.publish_addr6])
       for await (const [key, id] of map.entries()) addresses.set(addressText(key), { key, id });
     const allowed = new Map<string, AllowKey>();
-    for await (const [key] of this.#maps.publish_allow.entries()) allowed.set(allowText(key), key);
+    for await (const [key] of this.#maps.publish_allow.entries())
+      if (!isOfService(key)) allowed.set(allowText(key), key);
 
     return {
       holds: (row) => {
         const have = publishes.get(row.id);
         if (have === undefined || !same(have, value(row))) return false;
-        if (!allowKeys(row).every((key) => allowed.has(allowText(key)))) return false;
+        if (!keysOf(row).every((key) => allowed.has(allowText(key)))) return false;
         return places(row).every((place) => {
           for (let port = row.hostPort; port <= row.hostPortEnd; port++) {
             const slot = slots[slotOf(row, place, port)] as number;
@@ -119,7 +120,7 @@ export class PublishOps implements Ops<PublishRow> {
     const strays: Stray[] = [];
     const ids = [...publishes.keys()].filter((id) => !wanted(String(id)));
     const keys = [...addresses].filter(([text]) => !this.#byAddress.has(text)).map(([, { key }]) => key);
-    const sources = new Set([...this.#held.values()].flatMap(allowKeys).map(allowText));
+    const sources = new Set([...this.#held.values()].flatMap(keysOf).map(allowText));
     const indexes: number[] = [];
     slots.forEach((slot, index) => {
       // A slot that lacks something is the business of the row it lacks.
@@ -285,17 +286,8 @@ function addressText(key: AddressKey): string {
   return `${key.addr} ${key.protocol} ${key.port}`;
 }
 
-function allowKeys(row: PublishRow): AllowKey[] {
-  return row.allow.map((cidr) => {
-    const prefix = parsePrefix(cidr);
-    if (prefix === null) throw new SluiceError('internal', `${cidr} is no prefix of a publish's sources`);
-    const { network, length } = mappedPrefix(prefix);
-    return { prefix_length: 32 + length, publish: row.id, source: network };
-  });
-}
-
-function allowText(key: AllowKey): string {
-  return `${key.publish} ${key.source}/${key.prefix_length}`;
+function keysOf(row: PublishRow): AllowKey[] {
+  return allowKeys(row.id, row.allow);
 }
 
 function value(row: PublishRow): PublishValue {

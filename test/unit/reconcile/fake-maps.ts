@@ -44,6 +44,16 @@ export class FakeMap<K, V> implements KernelMap<K, V> {
     for (const pair of this.#values.values()) if (JSON.stringify(pair[1]) !== zero) yield pair;
   }
 
+  slice(first: number, count: number): V[] {
+    if (this.#zero === undefined) throw new Error('no array');
+    return Array.from({ length: count }, (_, i) => this.get((first + i) as K) as V);
+  }
+
+  zero(keys: readonly K[]): void {
+    if (this.#zero === undefined) throw new Error('no array');
+    for (const key of keys) this.set(key, this.#zero);
+  }
+
   /** Only what was set to something else than zero. */
   dump(): Map<string, V> {
     const zero = JSON.stringify(this.#zero);
