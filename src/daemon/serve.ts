@@ -23,6 +23,7 @@ import { ensureBpffs } from '../loader/bpffs.js';
 import { describeFeatures, type Feature, probeKernel } from '../loader/features.js';
 import { bpfNative } from '../native/bpf.js';
 import { netNative } from '../native/net.js';
+import { Awaited } from '../reconcile/awaited.js';
 import { KernelHostView } from '../reconcile/host.js';
 import { Identity } from '../reconcile/identity.js';
 import { Keeper } from '../reconcile/keeper.js';
@@ -121,6 +122,12 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   dataplane.serveSocketsOf((await netns.info(OWN_NETNS))?.cookie ?? 0n);
   if (features.socketHooks.missing !== null)
     log.warn(`${features.socketHooks.missing}: processes of the host itself reach no published port`);
+  // an engine that takes a link into a container has given the namespace its path by then
+  const awaited = new Awaited(clock, log);
+  closers.add(() => awaited.stop());
+  links.onChange(({ type }) => {
+    if (type === 'gone') awaited.soon();
+  });
   const ops = allOps(
     {
       netlink,
@@ -137,6 +144,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     },
     dataplane.maps,
     { hostSockets: () => hostSockets(net), reserved },
+    awaited,
   );
   const reconciler = new Reconciler({ ops, tables, clock, log });
   const keeper = new Keeper({

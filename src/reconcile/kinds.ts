@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operations of every kind of row, put together. */
 import type { Row } from '../cnm/rows.js';
+import type { Awaited } from './awaited.js';
 import type { Identity } from './identity.js';
 import type {
   AttachApi,
@@ -30,6 +31,7 @@ import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
 import { ServiceOps } from './ops/service.js';
 import { SocketHookOps } from './ops/socket-hook.js';
+import { SocketMemberOps } from './ops/socket-member.js';
 import { UplinkOps } from './ops/uplink.js';
 import type { Ops, OpsByKind } from './ops.js';
 import type { ReservedPorts } from './reserved-ports.js';
@@ -59,8 +61,8 @@ export interface PortKernel {
 }
 
 /** Everything. */
-export function allOps(kernel: LinkKernel, maps: KernelMaps, ports: PortKernel): OpsByKind {
-  const { links, tables } = kernel;
+export function allOps(kernel: LinkKernel, maps: KernelMaps, ports: PortKernel, awaited: Awaited): OpsByKind {
+  const { netns, links, tables } = kernel;
   return {
     ...linkOps(kernel),
     reassembly: new ReassemblyOps(kernel, maps.reassembly),
@@ -68,6 +70,7 @@ export function allOps(kernel: LinkKernel, maps: KernelMaps, ports: PortKernel):
     'dp-endpoint': new DataplaneEndpointOps(maps, links, tables),
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
+    'socket-member': new SocketMemberOps({ maps, netns, tables, awaited }),
     service: new ServiceOps(maps),
     publish: new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
   };
@@ -87,6 +90,7 @@ export function opsWithoutMaps(kernel: LinkKernel): OpsByKind {
     'dp-endpoint': nothing,
     uplink: nothing,
     'host-address': nothing,
+    'socket-member': nothing,
     service: nothing,
     publish: nothing,
   };
