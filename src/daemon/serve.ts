@@ -17,6 +17,7 @@ import { buildPlugin, listenPlugin } from '../docker/server.js';
 import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
+import { destroySockets } from '../link/socket-destroy.js';
 import { hostSockets } from '../link/sockets.js';
 import { Attacher } from '../loader/attach.js';
 import { ensureBpffs } from '../loader/bpffs.js';
@@ -24,6 +25,7 @@ import { describeFeatures, type Feature, probeKernel } from '../loader/features.
 import { bpfNative } from '../native/bpf.js';
 import { netNative } from '../native/net.js';
 import { Awaited } from '../reconcile/awaited.js';
+import { DeadSockets } from '../reconcile/dead-sockets.js';
 import { KernelHostView } from '../reconcile/host.js';
 import { Identity } from '../reconcile/identity.js';
 import { Keeper } from '../reconcile/keeper.js';
@@ -128,6 +130,14 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   links.onChange(({ type }) => {
     if (type === 'gone') awaited.soon();
   });
+  const dead = new DeadSockets({
+    maps: dataplane.maps,
+    tables,
+    destroy: (...which) => destroySockets(net, ...which),
+    clock,
+    log,
+  });
+  closers.add(() => dead.stop());
   const ops = allOps(
     {
       netlink,
@@ -145,6 +155,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     dataplane.maps,
     { hostSockets: () => hostSockets(net), reserved },
     awaited,
+    dead,
   );
   const reconciler = new Reconciler({ ops, tables, clock, log });
   const keeper = new Keeper({
@@ -205,6 +216,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   await reserved.repair();
   const pass = await reconciler.fullPass();
   await dataplane.startCollector();
+  dead.backendsGone();
   keeper.start();
   closers.add(() => keeper.stop());
   closers.add(forwardEvents({ model, reconciler, follower, links, clock }));

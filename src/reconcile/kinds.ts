@@ -2,6 +2,7 @@
 /** The operations of every kind of row, put together. */
 import type { Row } from '../cnm/rows.js';
 import type { Awaited } from './awaited.js';
+import type { DeadSockets } from './dead-sockets.js';
 import type { Identity } from './identity.js';
 import type {
   AttachApi,
@@ -30,6 +31,7 @@ import { PublishOps } from './ops/publish.js';
 import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
 import { ServiceOps } from './ops/service.js';
+import { ServiceSocketOps } from './ops/service-sockets.js';
 import { SocketHookOps } from './ops/socket-hook.js';
 import { SocketMemberOps } from './ops/socket-member.js';
 import { UplinkOps } from './ops/uplink.js';
@@ -61,7 +63,13 @@ export interface PortKernel {
 }
 
 /** Everything. */
-export function allOps(kernel: LinkKernel, maps: KernelMaps, ports: PortKernel, awaited: Awaited): OpsByKind {
+export function allOps(
+  kernel: LinkKernel,
+  maps: KernelMaps,
+  ports: PortKernel,
+  awaited: Awaited,
+  dead: Pick<DeadSockets, 'backendsGone'>,
+): OpsByKind {
   const { netns, links, tables } = kernel;
   return {
     ...linkOps(kernel),
@@ -71,7 +79,7 @@ export function allOps(kernel: LinkKernel, maps: KernelMaps, ports: PortKernel, 
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
     'socket-member': new SocketMemberOps({ maps, netns, tables, awaited }),
-    service: new ServiceOps(maps),
+    service: new ServiceSocketOps(new ServiceOps(maps), dead),
     publish: new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
   };
 }
