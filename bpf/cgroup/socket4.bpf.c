@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * Sockets that name an IPv4 address, on the root cgroup: those of the host
- * reach published ports at the host's own addresses, and cannot bind them.
+ * reach published ports at the host's own addresses, and cannot bind them;
+ * those of the host and of sandboxes reach services.
  * sendmsg4 and recvmsg4 see datagrams of sockets that name their peer with
  * each; IPv6 sockets that send to a mapped address come by sendmsg4 as well.
  */
@@ -24,10 +25,11 @@ SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *ctx)
 {
 	struct socket_end peer = named4(ctx);
+	enum socket_verdict verdict = socket_connect(ctx, &peer, false);
 
-	if (socket_connect(ctx, &peer, false))
+	if (verdict == SOCKET_RENAMED)
 		rename4(ctx, &peer);
-	return SOCKET_ALLOW;
+	return socket_answer(verdict);
 }
 
 SEC("cgroup/sendmsg4")
@@ -35,12 +37,11 @@ int sendmsg4(struct bpf_sock_addr *ctx)
 {
 	ipv6_addr source = {.word[0] = ctx->msg_src_ip4};
 	struct socket_end peer = named4(ctx);
+	enum socket_verdict verdict = socket_send(ctx, &peer, &source, false);
 
-	if (socket_translate(ctx, &peer, &source, false)) {
+	if (verdict == SOCKET_RENAMED)
 		rename4(ctx, &peer);
-		count_socket(SOCKET_SENDMSG);
-	}
-	return SOCKET_ALLOW;
+	return socket_answer(verdict);
 }
 
 SEC("cgroup/recvmsg4")

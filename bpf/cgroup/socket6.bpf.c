@@ -48,15 +48,19 @@ SEC("cgroup/connect6")
 int connect6(struct bpf_sock_addr *ctx)
 {
 	struct socket_end peer = named6(ctx);
+	enum socket_verdict verdict;
 
 	if (is_mapped(&peer.addr)) {
 		peer = unmapped(&peer);
-		if (socket_connect(ctx, &peer, false))
+		verdict = socket_connect(ctx, &peer, false);
+		if (verdict == SOCKET_RENAMED)
 			rename_mapped(ctx, &peer);
-	} else if (socket_connect(ctx, &peer, true)) {
-		rename6(ctx, &peer);
+	} else {
+		verdict = socket_connect(ctx, &peer, true);
+		if (verdict == SOCKET_RENAMED)
+			rename6(ctx, &peer);
 	}
-	return SOCKET_ALLOW;
+	return socket_answer(verdict);
 }
 
 SEC("cgroup/sendmsg6")
@@ -69,12 +73,12 @@ int sendmsg6(struct bpf_sock_addr *ctx)
 		.word[2] = ctx->msg_src_ip6[2],
 		.word[3] = ctx->msg_src_ip6[3],
 	};
+	enum socket_verdict verdict;
 
-	if (socket_translate(ctx, &peer, &source, true)) {
+	verdict = socket_send(ctx, &peer, &source, true);
+	if (verdict == SOCKET_RENAMED)
 		rename6(ctx, &peer);
-		count_socket(SOCKET_SENDMSG);
-	}
-	return SOCKET_ALLOW;
+	return socket_answer(verdict);
 }
 
 /* What recvmsg6 and getpeername6 tell the program. */

@@ -11,11 +11,28 @@
 #include <linux/in.h>
 
 /* include/uapi/asm-generic/errno.h */
-#define EADDRINUSE 98
+#define EADDRINUSE   98
+#define ECONNREFUSED 111
 
 /* What a hook answers; refusing without an errno of its own is EPERM. */
 #define SOCKET_REFUSE 0
 #define SOCKET_ALLOW  1
+
+/* What becomes of the peer that a program named. */
+enum socket_verdict {
+	SOCKET_KEPT = 0,
+	SOCKET_RENAMED = 1,
+	SOCKET_DENIED = 2, /* with an errno set */
+};
+
+/* False: the socket's namespace is neither the daemon's nor a sandbox's. True: perhaps. */
+static __always_inline bool socket_is_ours(struct bpf_sock_addr *ctx)
+{
+	u32 index = bpf_get_netns_cookie(ctx) & (SOCKET_NAMESPACES - 1);
+	u32 *ours = bpf_map_lookup_elem(&socket_namespaces, &index);
+
+	return ours && *ours;
+}
 
 /* A socket of the daemon's own network namespace. */
 static __always_inline bool socket_is_host(struct bpf_sock_addr *ctx)
@@ -48,6 +65,12 @@ static __always_inline bool publish_is_alive(const struct publish *publish)
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &publish->endpoint);
 
 	return ep && ep->generation == publish->generation;
+}
+
+/* What a hook that may refuse answers. */
+static __always_inline int socket_answer(enum socket_verdict verdict)
+{
+	return verdict == SOCKET_DENIED ? SOCKET_REFUSE : SOCKET_ALLOW;
 }
 
 static __always_inline void count_socket(enum socket_event event)

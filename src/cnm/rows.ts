@@ -278,6 +278,19 @@ export type SocketHook =
   | 'getpeername6'
   | 'bind6';
 
+/**
+ * Sockets of a namespace may use the addresses of a network's services. Where
+ * its path leads to nothing yet, or never does, the row is done all the same:
+ * its packets are served one by one.
+ */
+export interface SocketMemberRow {
+  readonly kind: 'socket-member';
+  readonly netns: string;
+  readonly net: number;
+  /** Of the sandbox's endpoint on the network. */
+  readonly slot: number;
+}
+
 /** A device towards the world, as the programs know it. */
 export interface UplinkRow {
   readonly kind: 'uplink';
@@ -312,6 +325,7 @@ export type Row =
   | HostAddressRow
   | AttachmentRow
   | SocketHookRow
+  | SocketMemberRow
   | ReassemblyRow
   | ServiceRow
   | PublishRow;
@@ -342,6 +356,7 @@ export function rowKey(row: Row): string {
     case 'dp-network':
       return String(row.net);
     case 'dp-endpoint':
+    case 'socket-member':
       return String(row.slot);
     case 'attachment':
       return `${row.link}/${row.hook}`;
@@ -376,6 +391,7 @@ export const ROW_ORDER: readonly RowKind[] = [
   'host-address',
   'attachment',
   'socket-hook',
+  'socket-member',
   'service',
   'publish',
 ];

@@ -14,6 +14,7 @@ import type { ExemptKey } from '../maps/generated/types.js';
 import type { BpfNative } from '../native/bpf.js';
 import type { Programs, SocketPrograms } from '../reconcile/kernel.js';
 import type { Layer } from '../reconcile/layer.js';
+import { namespacePlace } from '../reconcile/ops/socket-member.js';
 import { COLLECTOR, MAPS_DIR, OBJECTS } from './places.js';
 
 /** Bytes of one entry with its share of the bucket array, and of what goes by before the kernel's slab rounds. */
@@ -153,9 +154,10 @@ export class Dataplane implements Programs, SocketPrograms {
     return programOf(this.#objects.get(`socket${hook.at(-1)} ethernet`), hook);
   }
 
-  /** From now on the socket hooks act, on sockets of this network namespace only. */
+  /** From now on the socket hooks act on sockets of this network namespace, the daemon's own. */
   serveSocketsOf(cookie: bigint): void {
     this.maps.socket_netns.set(0, cookie);
+    this.maps.socket_namespaces.set(namespacePlace(cookie), 1);
   }
 
   /** Brings the exemptions that an earlier daemon left up to date with these. */

@@ -11,6 +11,7 @@ const UNCOUNTED = [
   'snat_tries',
   'socket_events',
   'socket_netns',
+  'socket_namespaces',
   'port_use',
   'share_map',
 ] as const;

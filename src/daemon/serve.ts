@@ -17,12 +17,15 @@ import { buildPlugin, listenPlugin } from '../docker/server.js';
 import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
+import { destroySockets } from '../link/socket-destroy.js';
 import { hostSockets } from '../link/sockets.js';
 import { Attacher } from '../loader/attach.js';
 import { ensureBpffs } from '../loader/bpffs.js';
 import { describeFeatures, type Feature, probeKernel } from '../loader/features.js';
 import { bpfNative } from '../native/bpf.js';
 import { netNative } from '../native/net.js';
+import { Awaited } from '../reconcile/awaited.js';
+import { DeadSockets } from '../reconcile/dead-sockets.js';
 import { KernelHostView } from '../reconcile/host.js';
 import { Identity } from '../reconcile/identity.js';
 import { Keeper } from '../reconcile/keeper.js';
@@ -121,6 +124,20 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   dataplane.serveSocketsOf((await netns.info(OWN_NETNS))?.cookie ?? 0n);
   if (features.socketHooks.missing !== null)
     log.warn(`${features.socketHooks.missing}: processes of the host itself reach no published port`);
+  // an engine that takes a link into a container has given the namespace its path by then
+  const awaited = new Awaited(clock, log);
+  closers.add(() => awaited.stop());
+  links.onChange(({ type }) => {
+    if (type === 'gone') awaited.soon();
+  });
+  const dead = new DeadSockets({
+    maps: dataplane.maps,
+    tables,
+    destroy: (...which) => destroySockets(net, ...which),
+    clock,
+    log,
+  });
+  closers.add(() => dead.stop());
   const ops = allOps(
     {
       netlink,
@@ -144,6 +161,8 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       },
       clock,
     },
+    awaited,
+    dead,
   );
   const reconciler = new Reconciler({ ops, tables, clock, log });
   const keeper = new Keeper({
@@ -204,6 +223,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   await reserved.repair();
   const pass = await reconciler.fullPass();
   await dataplane.startCollector();
+  dead.backendsGone();
   keeper.start();
   closers.add(() => keeper.stop());
   closers.add(forwardEvents({ model, reconciler, follower, links, clock }));

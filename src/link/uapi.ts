@@ -117,7 +117,11 @@ export const NETCONFA = { IFINDEX: 1, FORWARDING: 2 } as const;
 
 /** sock_diag.h, inet_diag.h */
 export const SOCK_DIAG_BY_FAMILY = 20;
+export const SOCK_DESTROY = 21;
 export const INET_DIAG_SKV6ONLY = 11;
+export const INET_DIAG_REQ_BYTECODE = 1;
+/** Operations of that code. */
+export const INET_DIAG_BC = { JMP: 1, D_COND: 8 } as const;
 
 export const AF_UNSPEC = 0;
 export const AF_INET = 2;

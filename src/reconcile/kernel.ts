@@ -17,7 +17,7 @@ export type { AddressInfo, AdvertisedRoute, LinkInfo, RouteInfo } from '../link/
 /** Of one network namespace. */
 export type NetlinkApi = Pick<Netlink, keyof Netlink>;
 
-export type NetnsApi = Pick<Netns, 'createNetns' | 'deleteNetns' | 'isNetns' | 'writeSysctlIn'> & {
+export type NetnsApi = Pick<Netns, 'createNetns' | 'deleteNetns' | 'isNetns' | 'info' | 'writeSysctlIn'> & {
   netlinkIn(path: string): Promise<NetlinkApi>;
 };
 
@@ -169,4 +169,7 @@ export interface KernelMaps {
   readonly backend_load: Pick<KernelMap<number, unknown>, 'zero'>;
   readonly backend_traffic: Pick<KernelMap<number, unknown>, 'zero'>;
   readonly service_refusals: Pick<KernelMap<number, unknown>, 'zero'>;
+  readonly socket_netns: KernelMap<number, bigint>;
+  readonly socket_namespaces: KernelMap<number, number>;
+  readonly socket_members: KernelMap<{ cookie: bigint; net: number }, number>;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operations of every kind of row, put together. */
 import type { Row } from '../cnm/rows.js';
+import type { Awaited } from './awaited.js';
+import type { DeadSockets } from './dead-sockets.js';
 import type { Identity } from './identity.js';
 import type {
   AttachApi,
@@ -29,7 +31,9 @@ import { PublishOps } from './ops/publish.js';
 import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
 import { ServiceOps, type ServiceOpsOptions } from './ops/service.js';
+import { ServiceSocketOps } from './ops/service-sockets.js';
 import { SocketHookOps } from './ops/socket-hook.js';
+import { SocketMemberOps } from './ops/socket-member.js';
 import { UplinkOps } from './ops/uplink.js';
 import type { Ops, OpsByKind } from './ops.js';
 import type { ReservedPorts } from './reserved-ports.js';
@@ -64,8 +68,10 @@ export function allOps(
   maps: KernelMaps,
   ports: PortKernel,
   services: ServiceOpsOptions,
+  awaited: Awaited,
+  dead: Pick<DeadSockets, 'backendsGone'>,
 ): OpsByKind {
-  const { links, tables } = kernel;
+  const { netns, links, tables } = kernel;
   return {
     ...linkOps(kernel),
     reassembly: new ReassemblyOps(kernel, maps.reassembly),
@@ -73,7 +79,8 @@ export function allOps(
     'dp-endpoint': new DataplaneEndpointOps(maps, links, tables),
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
-    service: new ServiceOps(maps, services),
+    'socket-member': new SocketMemberOps({ maps, netns, tables, awaited }),
+    service: new ServiceSocketOps(new ServiceOps(maps, services), dead),
     publish: new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
   };
 }
@@ -92,6 +99,7 @@ export function opsWithoutMaps(kernel: LinkKernel): OpsByKind {
     'dp-endpoint': nothing,
     uplink: nothing,
     'host-address': nothing,
+    'socket-member': nothing,
     service: nothing,
     publish: nothing,
   };

@@ -59,7 +59,7 @@ export const UP: readonly Stage[] = [
   ['sandbox-files', 'bridge', 'reassembly'],
   ['dp-network', 'port', 'lent-port', 'macvlan', 'lent-macvlan'],
   ['neighbour', 'fdb', 'dp-endpoint', 'uplink', 'host-address'],
-  ['attachment', 'socket-hook'],
+  ['attachment', 'socket-hook', 'socket-member'],
   'raise',
   ['service'],
   ['publish'],
@@ -72,7 +72,7 @@ export const UP: readonly Stage[] = [
 export const DOWN: readonly (readonly RowKind[])[] = [
   ['publish'],
   ['service'],
-  ['host-address', 'uplink', 'dp-endpoint', 'fdb', 'neighbour'],
+  ['socket-member', 'host-address', 'uplink', 'dp-endpoint', 'fdb', 'neighbour'],
   ['port', 'lent-port', 'macvlan', 'lent-macvlan', 'reassembly'],
   ['dp-network'],
   ['bridge'],

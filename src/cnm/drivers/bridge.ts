@@ -93,7 +93,7 @@ export const bridgeDriver: Driver = {
     const ipv4 = known(endpoint.ipv4);
     const slot = known(join.slot);
     const { generation } = join;
-    const { mtu, maxFlows, newFlowsPerSecond } = parseBridgeOptions(network.options);
+    const { mtu, icc, maxFlows, newFlowsPerSecond } = parseBridgeOptions(network.options);
     const addresses = ipv6 === null ? [ipv4] : [ipv4, ipv6];
     const port: Row = endpoint.remote
       ? { kind: 'lent-port', link, bridge, peer: peerLink(endpoint.id), mac, mtu, make: joining }
@@ -129,6 +129,8 @@ export const bridgeDriver: Driver = {
       },
       { kind: 'attachment', link, hook: 'endpoint_ingress' },
     ];
+    // where containers may not reach one another by their addresses, the VIP stays on their packets
+    if (icc) rows.push({ kind: 'socket-member', netns: sandbox.netns, net: known(network.net), slot });
     if (endpoint.remote?.published === false) return rows;
     for (const { id, protocol, hostIp, hostPort, hostPortEnd, port, allow } of endpoint.ports) {
       rows.push({

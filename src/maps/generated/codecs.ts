@@ -793,17 +793,68 @@ export const shareStateCodec: Codec<t.ShareState> = {
   },
 };
 
-export const socketPeer4Codec: Codec<t.SocketPeer4> = {
+export const socketChoiceCodec: Codec<t.SocketChoice> = {
   size: 8,
   encode(value, to, at) {
     to.fill(0, at, at + 8);
+    to.writeUInt32LE(value.backend, at);
+    to.writeUInt32LE(value.generation, at + 4);
+  },
+  decode(from, at) {
+    return {
+      backend: from.readUInt32LE(at),
+      generation: from.readUInt32LE(at + 4),
+    };
+  },
+};
+
+export const socketChoiceKeyCodec: Codec<t.SocketChoiceKey> = {
+  size: 32,
+  encode(value, to, at) {
+    to.fill(0, at, at + 32);
+    to.writeBigUInt64LE(value.cookie, at);
+    putIpv6(value.vip, to, at + 8);
+    to.writeUInt16BE(value.port, at + 24);
+  },
+  decode(from, at) {
+    return {
+      cookie: from.readBigUInt64LE(at),
+      vip: getIpv6(from, at + 8),
+      port: from.readUInt16BE(at + 24),
+    };
+  },
+};
+
+export const socketMemberKeyCodec: Codec<t.SocketMemberKey> = {
+  size: 16,
+  encode(value, to, at) {
+    to.fill(0, at, at + 16);
+    to.writeBigUInt64LE(value.cookie, at);
+    to.writeUInt32LE(value.net, at + 8);
+  },
+  decode(from, at) {
+    return {
+      cookie: from.readBigUInt64LE(at),
+      net: from.readUInt32LE(at + 8),
+    };
+  },
+};
+
+export const socketPeer4Codec: Codec<t.SocketPeer4> = {
+  size: 16,
+  encode(value, to, at) {
+    to.fill(0, at, at + 16);
     putIpv4(value.addr, to, at);
     to.writeUInt16BE(value.port, at + 4);
+    to.writeUInt32LE(value.backend, at + 8);
+    to.writeUInt32LE(value.client, at + 12);
   },
   decode(from, at) {
     return {
       addr: getIpv4(from, at),
       port: from.readUInt16BE(at + 4),
+      backend: from.readUInt32LE(at + 8),
+      client: from.readUInt32LE(at + 12),
     };
   },
 };
@@ -826,16 +877,20 @@ export const socketPeer4KeyCodec: Codec<t.SocketPeer4Key> = {
 };
 
 export const socketPeer6Codec: Codec<t.SocketPeer6> = {
-  size: 20,
+  size: 28,
   encode(value, to, at) {
-    to.fill(0, at, at + 20);
+    to.fill(0, at, at + 28);
     putIpv6(value.addr, to, at);
     to.writeUInt16BE(value.port, at + 16);
+    to.writeUInt32LE(value.backend, at + 20);
+    to.writeUInt32LE(value.client, at + 24);
   },
   decode(from, at) {
     return {
       addr: getIpv6(from, at),
       port: from.readUInt16BE(at + 16),
+      backend: from.readUInt32LE(at + 20),
+      client: from.readUInt32LE(at + 24),
     };
   },
 };

@@ -149,5 +149,6 @@ export const socket_event = {
   SOCKET_RECVMSG: 2,
   SOCKET_GETPEERNAME: 3,
   SOCKET_BIND: 4,
-  SOCKET_EVENTS: 5,
+  SOCKET_REFUSED: 5,
+  SOCKET_EVENTS: 6,
 } as const;

@@ -292,9 +292,27 @@ export interface ShareState {
   proven: number[];
 }
 
+export interface SocketChoice {
+  backend: number;
+  generation: number;
+}
+
+export interface SocketChoiceKey {
+  cookie: bigint;
+  vip: string;
+  port: number;
+}
+
+export interface SocketMemberKey {
+  cookie: bigint;
+  net: number;
+}
+
 export interface SocketPeer4 {
   addr: string;
   port: number;
+  backend: number;
+  client: number;
 }
 
 export interface SocketPeer4Key {
@@ -306,6 +324,8 @@ export interface SocketPeer4Key {
 export interface SocketPeer6 {
   addr: string;
   port: number;
+  backend: number;
+  client: number;
 }
 
 export interface SocketPeer6Key {

@@ -79,6 +79,7 @@ describe('an endpoint', () => {
         newFlowsPerSecond: null,
       },
       { kind: 'attachment', link, hook: 'endpoint_ingress' },
+      { kind: 'socket-member', netns: '/run/netns/a', net: 1, slot: 1 },
       {
         kind: 'publish',
         service: false,
@@ -238,6 +239,14 @@ describe('a sandbox on several networks', () => {
     await bench.model.removeSandbox('t');
   });
 
+  test('names services by their addresses only where it could reach containers by theirs', async () => {
+    await made(bench.model.createNetwork({ name: 'shut', options: { icc: 'false' } }));
+    const { id } = await connect('a', { network: 'shut' });
+    const kinds = rowsOf(id)?.map(({ kind }) => kind);
+    expect(kinds).toContain('dp-endpoint');
+    expect(kinds).not.toContain('socket-member');
+  });
+
   test('names its interfaces beside those that a foreign namespace has', async () => {
     bench.host.namespaces.set('/run/netns/theirs', ['lo', 'eth0', 'eth2']);
     await made(bench.model.createSandbox({ name: 't', netns: '/run/netns/theirs' }));
@@ -251,7 +260,7 @@ test('dry runs show the rows and change nothing', async () => {
   const before = await snapshot(bench);
   const applied = bench.realizer.applied.length;
   const kinds = async (answer: Promise<unknown>) => (await planned(answer)).rows.map(({ kind }) => kind);
-  const port = ['port', 'neighbour', 'fdb', 'dp-endpoint', 'attachment'];
+  const port = ['port', 'neighbour', 'fdb', 'dp-endpoint', 'attachment', 'socket-member'];
   expect(await kinds(bench.model.createEndpoint({ name: 'f', network: 'web' }, true))).toEqual([]);
   expect(await kinds(bench.model.join('e', 'a', true))).toEqual([
     ...port,

@@ -2,6 +2,10 @@
 /** Maps in memory. An array answers zero where nothing was set. */
 import type { KernelMap } from '../../../src/reconcile/kernel.js';
 
+/** JSON, with 64-bit numbers as text. */
+const text = (value: unknown): string =>
+  JSON.stringify(value, (_, part: unknown) => (typeof part === 'bigint' ? String(part) : part));
+
 export class FakeMap<K, V> implements KernelMap<K, V> {
   readonly #values = new Map<string, [K, V]>();
   readonly #zero: V | undefined;
@@ -13,15 +17,15 @@ export class FakeMap<K, V> implements KernelMap<K, V> {
   }
 
   get(key: K): V | undefined {
-    return this.#values.get(JSON.stringify(key))?.[1] ?? this.#zero;
+    return this.#values.get(text(key))?.[1] ?? this.#zero;
   }
 
   set(key: K, value: V): void {
-    this.#values.set(JSON.stringify(key), [key, value]);
+    this.#values.set(text(key), [key, value]);
   }
 
   delete(key: K): boolean {
-    return this.#values.delete(JSON.stringify(key));
+    return this.#values.delete(text(key));
   }
 
   setBatch(pairs: readonly (readonly [K, V])[]): void {
@@ -40,8 +44,12 @@ export class FakeMap<K, V> implements KernelMap<K, V> {
   }
 
   async *used(): AsyncGenerator<[K, V]> {
-    const zero = JSON.stringify(this.#zero);
-    for (const pair of this.#values.values()) if (JSON.stringify(pair[1]) !== zero) yield pair;
+    const zero = text(this.#zero);
+    for (const pair of this.#values.values()) if (text(pair[1]) !== zero) yield pair;
+  }
+
+  pairs(): [K, V][] {
+    return [...this.#values.values()];
   }
 
   slice(first: number, count: number): V[] {
@@ -56,9 +64,7 @@ export class FakeMap<K, V> implements KernelMap<K, V> {
 
   /** Only what was set to something else than zero. */
   dump(): Map<string, V> {
-    const zero = JSON.stringify(this.#zero);
-    return new Map(
-      [...this.#values].filter(([, [, v]]) => JSON.stringify(v) !== zero).map(([k, [, v]]) => [k, v]),
-    );
+    const zero = text(this.#zero);
+    return new Map([...this.#values].filter(([, [, v]]) => text(v) !== zero).map(([k, [, v]]) => [k, v]));
   }
 }

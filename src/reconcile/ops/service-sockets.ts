@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ServiceRow } from '../../cnm/rows.js';
+import type { DeadSockets } from '../dead-sockets.js';
+import type { Actual, Ops } from '../ops.js';
+
+/** Services whose backends take the sockets with them that were translated to them. */
+export class ServiceSocketOps implements Ops<ServiceRow> {
+  readonly #inner: Ops<ServiceRow>;
+  readonly #dead: Pick<DeadSockets, 'backendsGone'>;
+  /** By a service's number: the ids of its backends. Of one that is not here nothing is known. */
+  readonly #backends = new Map<number, ReadonlySet<number>>();
+
+  constructor(inner: Ops<ServiceRow>, dead: Pick<DeadSockets, 'backendsGone'>) {
+    this.#inner = inner;
+    this.#dead = dead;
+  }
+
+  expect(row: ServiceRow): void {
+    this.#inner.expect?.(row);
+  }
+
+  async update(row: ServiceRow, was: readonly ServiceRow[]): Promise<void> {
+    await this.#inner.update(row, was);
+    const before = this.#backends.get(row.number);
+    const now = new Set(row.backends.map(({ id }) => id));
+    this.#backends.set(row.number, now);
+    if (before === undefined || [...before].some((id) => !now.has(id))) this.#dead.backendsGone();
+  }
+
+  async delete(row: ServiceRow): Promise<void> {
+    await this.#inner.delete(row);
+    this.#backends.delete(row.number);
+    this.#dead.backendsGone();
+  }
+
+  async read(): Promise<Actual<ServiceRow>> {
+    const { holds, strays } = await this.#inner.read();
+    return {
+      holds,
+      strays: (wanted) =>
+        strays(wanted).map(({ what, remove }) => ({
+          what,
+          remove: async () => {
+            await remove();
+            this.#dead.backendsGone();
+          },
+        })),
+    };
+  }
+}
