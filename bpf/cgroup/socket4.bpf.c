@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
  * Sockets that name an IPv4 address, on the root cgroup: those of the host
- * reach published ports at the host's own addresses, and cannot bind them.
+ * reach published ports at the host's own addresses, and cannot bind them;
+ * those of sandboxes reach our resolver at 127.0.0.11.
  * sendmsg4 and recvmsg4 see datagrams of sockets that name their peer with
  * each; IPv6 sockets that send to a mapped address come by sendmsg4 as well.
  */
+#include "../lib/resolver.h"
 #include "../lib/socket_peer.h"
 
 static __always_inline struct socket_end named4(struct bpf_sock_addr *ctx)
@@ -25,7 +27,7 @@ int connect4(struct bpf_sock_addr *ctx)
 {
 	struct socket_end peer = named4(ctx);
 
-	if (socket_connect(ctx, &peer, false))
+	if (resolver_translate(ctx, &peer) || socket_connect(ctx, &peer, false))
 		rename4(ctx, &peer);
 	return SOCKET_ALLOW;
 }
@@ -36,7 +38,9 @@ int sendmsg4(struct bpf_sock_addr *ctx)
 	ipv6_addr source = {.word[0] = ctx->msg_src_ip4};
 	struct socket_end peer = named4(ctx);
 
-	if (socket_translate(ctx, &peer, &source, false)) {
+	if (resolver_translate(ctx, &peer)) {
+		rename4(ctx, &peer);
+	} else if (socket_translate(ctx, &peer, &source, false)) {
 		rename4(ctx, &peer);
 		count_socket(SOCKET_SENDMSG);
 	}
@@ -48,7 +52,9 @@ int recvmsg4(struct bpf_sock_addr *ctx)
 {
 	struct socket_end peer = named4(ctx);
 
-	if (socket_restore(ctx, &peer, false)) {
+	if (resolver_restore(ctx, &peer)) {
+		rename4(ctx, &peer);
+	} else if (socket_restore(ctx, &peer, false)) {
 		rename4(ctx, &peer);
 		count_socket(SOCKET_RECVMSG);
 	}
@@ -60,7 +66,9 @@ int getpeername4(struct bpf_sock_addr *ctx)
 {
 	struct socket_end peer = named4(ctx);
 
-	if (socket_restore(ctx, &peer, false)) {
+	if (resolver_restore(ctx, &peer)) {
+		rename4(ctx, &peer);
+	} else if (socket_restore(ctx, &peer, false)) {
 		rename4(ctx, &peer);
 		count_socket(SOCKET_GETPEERNAME);
 	}

@@ -5,6 +5,7 @@
  * sees no mapped address: the kernel hands those to sendmsg4.
  */
 #include "../lib/kern_sock.h"
+#include "../lib/resolver.h"
 #include "../lib/socket_peer.h"
 
 /* As the socket names it: a mapped address stays one. */
@@ -51,7 +52,7 @@ int connect6(struct bpf_sock_addr *ctx)
 
 	if (is_mapped(&peer.addr)) {
 		peer = unmapped(&peer);
-		if (socket_connect(ctx, &peer, false))
+		if (resolver_translate(ctx, &peer) || socket_connect(ctx, &peer, false))
 			rename_mapped(ctx, &peer);
 	} else if (socket_connect(ctx, &peer, true)) {
 		rename6(ctx, &peer);
@@ -84,6 +85,10 @@ static __always_inline void restore6(struct bpf_sock_addr *ctx, enum socket_even
 
 	if (is_mapped(&peer.addr)) {
 		peer = unmapped(&peer);
+		if (resolver_restore(ctx, &peer)) {
+			rename_mapped(ctx, &peer);
+			return;
+		}
 		if (!socket_restore(ctx, &peer, false))
 			return;
 		rename_mapped(ctx, &peer);

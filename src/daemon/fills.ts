@@ -11,6 +11,7 @@ const UNCOUNTED = [
   'snat_tries',
   'socket_events',
   'socket_netns',
+  'resolver_heartbeat',
   'port_use',
   'share_map',
 ] as const;
