@@ -2,10 +2,12 @@
 /*
  * Sockets that name an IPv4 address, on the root cgroup: those of the host
  * reach published ports at the host's own addresses, and cannot bind them;
- * those of the host and of sandboxes reach services.
+ * those of the host and of sandboxes reach services, those of sandboxes our
+ * resolver at 127.0.0.11.
  * sendmsg4 and recvmsg4 see datagrams of sockets that name their peer with
  * each; IPv6 sockets that send to a mapped address come by sendmsg4 as well.
  */
+#include "../lib/resolver.h"
 #include "../lib/socket_peer.h"
 
 static __always_inline struct socket_end named4(struct bpf_sock_addr *ctx)
@@ -25,8 +27,10 @@ SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *ctx)
 {
 	struct socket_end peer = named4(ctx);
-	enum socket_verdict verdict = socket_connect(ctx, &peer, false);
+	enum socket_verdict verdict = SOCKET_RENAMED;
 
+	if (!resolver_translate(ctx, &peer))
+		verdict = socket_connect(ctx, &peer, false);
 	if (verdict == SOCKET_RENAMED)
 		rename4(ctx, &peer);
 	return socket_answer(verdict);
@@ -37,8 +41,10 @@ int sendmsg4(struct bpf_sock_addr *ctx)
 {
 	ipv6_addr source = {.word[0] = ctx->msg_src_ip4};
 	struct socket_end peer = named4(ctx);
-	enum socket_verdict verdict = socket_send(ctx, &peer, &source, false);
+	enum socket_verdict verdict = SOCKET_RENAMED;
 
+	if (!resolver_translate(ctx, &peer))
+		verdict = socket_send(ctx, &peer, &source, false);
 	if (verdict == SOCKET_RENAMED)
 		rename4(ctx, &peer);
 	return socket_answer(verdict);
@@ -49,7 +55,9 @@ int recvmsg4(struct bpf_sock_addr *ctx)
 {
 	struct socket_end peer = named4(ctx);
 
-	if (socket_restore(ctx, &peer, false)) {
+	if (resolver_restore(ctx, &peer)) {
+		rename4(ctx, &peer);
+	} else if (socket_restore(ctx, &peer, false)) {
 		rename4(ctx, &peer);
 		count_socket(SOCKET_RECVMSG);
 	}
@@ -61,7 +69,9 @@ int getpeername4(struct bpf_sock_addr *ctx)
 {
 	struct socket_end peer = named4(ctx);
 
-	if (socket_restore(ctx, &peer, false)) {
+	if (resolver_restore(ctx, &peer)) {
+		rename4(ctx, &peer);
+	} else if (socket_restore(ctx, &peer, false)) {
 		rename4(ctx, &peer);
 		count_socket(SOCKET_GETPEERNAME);
 	}

@@ -5,6 +5,7 @@
  * sees no mapped address: the kernel hands those to sendmsg4.
  */
 #include "../lib/kern_sock.h"
+#include "../lib/resolver.h"
 #include "../lib/socket_peer.h"
 
 /* As the socket names it: a mapped address stays one. */
@@ -52,7 +53,9 @@ int connect6(struct bpf_sock_addr *ctx)
 
 	if (is_mapped(&peer.addr)) {
 		peer = unmapped(&peer);
-		verdict = socket_connect(ctx, &peer, false);
+		verdict = SOCKET_RENAMED;
+		if (!resolver_translate(ctx, &peer))
+			verdict = socket_connect(ctx, &peer, false);
 		if (verdict == SOCKET_RENAMED)
 			rename_mapped(ctx, &peer);
 	} else {
@@ -88,6 +91,10 @@ static __always_inline void restore6(struct bpf_sock_addr *ctx, enum socket_even
 
 	if (is_mapped(&peer.addr)) {
 		peer = unmapped(&peer);
+		if (resolver_restore(ctx, &peer)) {
+			rename_mapped(ctx, &peer);
+			return;
+		}
 		if (!socket_restore(ctx, &peer, false))
 			return;
 		rename_mapped(ctx, &peer);

@@ -14,6 +14,7 @@
 #include "metrics.h"
 #include "publish.h"
 #include "reject.h"
+#include "resolver.h"
 #include "service.h"
 #include "share.h"
 #include "socket.h"
@@ -31,6 +32,7 @@ enum flow_protocol *abi_flow_protocol;
 enum port_table *abi_port_table;
 enum port_slot *abi_port_slot;
 enum publish_flag *abi_publish_flag;
+enum resolver_mark *abi_resolver_mark;
 enum socket_event *abi_socket_event;
 enum port_use_of *abi_port_use_of;
 enum service_flag *abi_service_flag;

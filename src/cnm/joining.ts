@@ -56,7 +56,7 @@ export function addJoin(
   change.store(`endpoints/${record.id}`, record, previous);
   change.stage(
     step(ownerOf('endpoint', record), [], planEndpoint(state, record, after, true)),
-    filesStep(sandbox, facts, inside, after),
+    filesStep(context, sandbox, facts, inside, after),
   );
   if (record.remote) {
     const made = planEndpoint(state, record, after, true);
@@ -68,12 +68,13 @@ export function addJoin(
 
 /** Takes `endpoint` out of its sandbox. `next` is its record afterwards, null if the change removes it. */
 export function addLeave(
-  { state }: Context,
+  context: Context,
   change: Change,
   endpoint: EndpointRecord,
   next: EndpointRecord | null,
   facts: SandboxFacts,
 ): void {
+  const { state } = context;
   const join = endpoint.join as JoinRecord;
   const sandbox = state.sandboxes.of(join.sandbox);
   const inside = state.inside(sandbox.id);
@@ -82,7 +83,7 @@ export function addLeave(
   stageBacked(state, change, endpoint.id, endpoint, next);
   change.stage(
     step(ownerOf('endpoint', endpoint), planEndpoint(state, endpoint, inside), []),
-    filesStep(sandbox, facts, inside, after),
+    filesStep(context, sandbox, facts, inside, after),
   );
   // Only now is the place of the default routes free.
   const heirs = after.filter(
@@ -140,6 +141,7 @@ function defaultRoutes(state: State, endpoint: EndpointRecord, inside: readonly 
 }
 
 function filesStep(
+  context: Context,
   sandbox: SandboxRecord,
   { resolvConf }: SandboxFacts,
   before: readonly EndpointRecord[],
@@ -147,8 +149,8 @@ function filesStep(
 ) {
   return step(
     ownerOf('sandbox', sandbox),
-    planSandbox(sandbox, resolvConf, before),
-    planSandbox(sandbox, resolvConf, after),
+    planSandbox(context, sandbox, resolvConf, before),
+    planSandbox(context, sandbox, resolvConf, after),
   );
 }
 

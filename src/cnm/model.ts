@@ -20,6 +20,7 @@ import { type AddressLeases, Leases } from './leases.js';
 import { Ledger } from './ledger.js';
 import { Locks } from './locks.js';
 import { MIGRATIONS } from './migrations.js';
+import { Naming } from './naming.js';
 import { Networks, planNetwork } from './networks.js';
 import {
   decoder,
@@ -68,6 +69,8 @@ export interface CnmOptions {
   readonly clock: Clock;
   /** `CIDR,SIZE` each; a family for which none is given has its defaults. */
   readonly pools?: readonly string[];
+  /** A resolver of ours is at 127.0.0.11 in every sandbox. */
+  readonly resolver?: boolean;
 }
 
 export interface Usage {
@@ -86,12 +89,14 @@ export class CnmModel implements Cnm {
   /** For the network driver and the address management of another engine. */
   readonly remote: RemoteObjects;
   readonly leases: AddressLeases;
+  /** For a resolver. */
+  readonly naming: Naming;
   readonly #services: Services;
   readonly #listeners = new Set<(e: ChangeEvent) => void>();
   readonly #pending = new Set<Promise<unknown>>();
   #phase: 'new' | 'running' | 'stopped' = 'new';
 
-  constructor({ store, realizer, host, log, clock, pools = [] }: CnmOptions) {
+  constructor({ store, realizer, host, log, clock, pools = [], resolver = false }: CnmOptions) {
     this.#store = store;
     this.#context = {
       state: new State(new Pools(pools)),
@@ -101,10 +106,12 @@ export class CnmModel implements Cnm {
       host,
       log,
       clock,
+      resolver,
       emit: (type, action, { id, name }, attributes = {}) =>
         this.emit({ time: clock.now(), type, action, id, name, attributes }),
     };
     this.#services = new Services(this.#context);
+    this.naming = new Naming(this.#context.state);
     this.#networks = new Networks(this.#context);
     this.#sandboxes = new Sandboxes(this.#context);
     this.#endpoints = new Endpoints(this.#context, this.#services);
@@ -346,7 +353,7 @@ export class CnmModel implements Cnm {
     for (const record of state.networks.all()) add(ownerOf('network', record), planNetwork(record));
     for (const record of state.sandboxes.all()) {
       const inside = state.inside(record.id);
-      add(ownerOf('sandbox', record), planSandbox(record, resolvConf, inside));
+      add(ownerOf('sandbox', record), planSandbox(this.#context, record, resolvConf, inside));
       for (const endpoint of inside)
         add(ownerOf('endpoint', endpoint), planEndpoint(state, endpoint, inside));
     }

@@ -55,7 +55,7 @@ export class Sandboxes {
         created: now(this.#context),
       };
       change.store(`sandboxes/${id}`, record, null);
-      change.stage(step(ownerOf('sandbox', record), [], planSandbox(record, resolvConf, [])));
+      change.stage(step(ownerOf('sandbox', record), [], planSandbox(this.#context, record, resolvConf, [])));
       change.onDone(() => state.sandboxes.set(record));
       return () => {
         emit('sandbox', 'create', record);
@@ -89,7 +89,9 @@ export class Sandboxes {
       const resolvConf = await host.resolvConf();
       return makeChange(this.#context, `sandbox '${name}' could not be removed`, dryRun, (change) => {
         change.store(`sandboxes/${id}`, null, record);
-        change.stage(step(ownerOf('sandbox', record), planSandbox(record, resolvConf, []), []));
+        change.stage(
+          step(ownerOf('sandbox', record), planSandbox(this.#context, record, resolvConf, []), []),
+        );
         change.onDone(() => {
           state.sandboxes.delete(record);
           state.sandboxNumbers.release(record.number);
@@ -143,6 +145,7 @@ export class Sandboxes {
 
 /** `inside` are its endpoints in the order they joined. */
 export function planSandbox(
+  { state, resolver }: Pick<Context, 'state' | 'resolver'>,
   record: SandboxRecord,
   hostResolvConf: string,
   inside: readonly EndpointRecord[],
@@ -152,7 +155,10 @@ export function planSandbox(
   const addresses = inside.flatMap(({ ipv4, ipv6 }) => [ipv4 ?? [], ipv6 ?? []].flat());
   return [
     ...(record.owned ? [{ kind: 'netns', path: record.netns } as const] : []),
-    planFiles(record, hostResolvConf, addresses),
+    planFiles(record, hostResolvConf, addresses, {
+      resolver,
+      internal: inside.length > 0 && inside.every(({ network }) => state.networks.of(network).internal),
+    }),
   ];
 }
 

@@ -51,6 +51,10 @@ export interface Config {
   dockerHost: DockerHost | null;
   /** Entries of both flow tables together; null: by the machine's memory. */
   conntrackMax: number | null;
+  /** A resolver of ours in every sandbox. */
+  dns: boolean;
+  /** The host's resolv.conf. */
+  resolvConf: string;
   timeouts: FlowTimeouts;
   /** Seconds between two full passes of the reconciler. */
   passInterval: number;
@@ -88,6 +92,8 @@ export function defaults(): Config {
     masqueradePorts: { first: 32768, last: 65535 },
     dockerHost: parseDockerHost(DOCKER_HOST),
     conntrackMax: null,
+    dns: true,
+    resolvConf: '/etc/resolv.conf',
     timeouts: {
       tcp_established: 7440,
       tcp_transitory: 240,
@@ -340,6 +346,21 @@ export const OPTIONS: readonly Option[] = [
     help: `Docker Engine to follow, unix:///PATH or tcp://HOST:PORT (default: ${DOCKER_HOST})`,
     set: (config, values) => {
       config.dockerHost = parseDockerHost(last(values));
+    },
+  },
+  {
+    name: 'no-dns',
+    help: 'no resolver at 127.0.0.11 in sandboxes: they ask the servers of the host themselves',
+    set: (config) => {
+      config.dns = false;
+    },
+  },
+  {
+    name: 'resolv-conf',
+    value: 'FILE',
+    help: "the host's resolvers (default: /etc/resolv.conf)",
+    set: (config, values) => {
+      config.resolvConf = path(last(values));
     },
   },
   {

@@ -160,6 +160,11 @@ export class Dataplane implements Programs, SocketPrograms {
     this.maps.socket_namespaces.set(namespacePlace(cookie), 1);
   }
 
+  /** The hooks lead questions to our resolvers for some seconds from now on, or no more. */
+  beatResolver(answers: boolean): void {
+    this.maps.resolver_heartbeat.set(0, answers ? process.hrtime.bigint() : 0n);
+  }
+
   /** Brings the exemptions that an earlier daemon left up to date with these. */
   async #exempt(cidrs: readonly string[]): Promise<void> {
     const { masquerade_exempt: map } = this.maps;

@@ -4,6 +4,7 @@ import { type DataplaneMaps, mapNames } from '../maps/dataplane.js';
 
 /** Counters and single values: not tables that fill. */
 const UNCOUNTED = [
+  'backend_traffic',
   'collector_map',
   'drops',
   'hook_traffic',
@@ -12,6 +13,7 @@ const UNCOUNTED = [
   'socket_events',
   'socket_netns',
   'socket_namespaces',
+  'resolver_heartbeat',
   'port_use',
   'share_map',
 ] as const;

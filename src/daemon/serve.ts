@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { apiHistogram, registerControl } from '../../metrics/control.js';
 import { registerDataplane } from '../../metrics/dataplane.js';
+import { registerDns } from '../../metrics/dns.js';
 import { registerDocker } from '../../metrics/docker.js';
 import { serveMetrics } from '../../metrics/server.js';
 import { type Listener, listen } from '../api/listen.js';
@@ -12,6 +13,8 @@ import { systemClock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import { CnmModel } from '../cnm/model.js';
 import type { Config } from '../config/options.js';
+import { HostResolvers } from '../dns/host-resolvers.js';
+import { Resolver } from '../dns/resolver.js';
 import { DockerEngine } from '../docker/engine/engine.js';
 import { buildPlugin, listenPlugin } from '../docker/server.js';
 import { followEvents } from '../link/events.js';
@@ -22,6 +25,7 @@ import { hostSockets } from '../link/sockets.js';
 import { Attacher } from '../loader/attach.js';
 import { ensureBpffs } from '../loader/bpffs.js';
 import { describeFeatures, type Feature, probeKernel } from '../loader/features.js';
+import { resolver_mark } from '../maps/generated/enums.js';
 import { bpfNative } from '../native/bpf.js';
 import { netNative } from '../native/net.js';
 import { Awaited } from '../reconcile/awaited.js';
@@ -138,6 +142,8 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     log,
   });
   closers.add(() => dead.stop());
+  // without the hooks nobody would find it
+  const withResolver = config.dns && dataplane.cgroup !== null;
   const ops = allOps(
     {
       netlink,
@@ -197,9 +203,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const model = new CnmModel({
     store,
     realizer: reconciler,
-    host: new KernelHostView(netlink, netns, () => hostSockets(net)),
+    host: new KernelHostView(netlink, netns, () => hostSockets(net), config.resolvConf),
     log,
     clock,
+    resolver: withResolver,
     ...(config.pools.length === 0 ? {} : { pools: config.pools }),
   });
 
@@ -233,6 +240,23 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   engine?.start();
   closers.add(() => engine?.stop());
 
+  const resolver = withResolver
+    ? new Resolver({
+        model,
+        namespaces: netns,
+        map: dataplane.maps.resolvers,
+        beat: (answers) => dataplane.beatResolver(answers),
+        mark: resolver_mark.RESOLVER_ASKS_OTHERS,
+        host: new HostResolvers(config.resolvConf, clock),
+        nickname: (network) => engine?.networks.of(network) ?? null,
+        clock,
+        log,
+      })
+    : null;
+  if (resolver === null) dataplane.beatResolver(false);
+  await resolver?.start();
+  closers.add(() => resolver?.stop());
+
   const fills = new TableFills(dataplane.maps);
   const described = describeFeatures(features);
   const node = { name: config.nodeName, ip: config.nodeIp };
@@ -253,6 +277,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     programs: () => dataplane.runTimes(),
   });
   const observeRequest = apiHistogram(registry);
+  if (resolver !== null) registerDns(registry, { meter: resolver.meter, counts: () => resolver.counts() });
   registerDocker(registry, { services: () => model.services(), engine });
   const app = buildApi({
     cnm: model,
@@ -267,6 +292,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       maps: dataplane.maps,
       fills,
       reconciler,
+      resolver,
     }),
     conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills }),
     log,

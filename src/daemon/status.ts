@@ -3,6 +3,7 @@ import { release } from 'node:os';
 import { basename } from 'node:path';
 import type { StatusReport, StatusSource } from '../api/sources.js';
 import { rowKey } from '../cnm/rows.js';
+import type { Resolver } from '../dns/resolver.js';
 import type { Attacher } from '../loader/attach.js';
 import type { Feature } from '../loader/features.js';
 import type { DataplaneMaps } from '../maps/dataplane.js';
@@ -26,6 +27,8 @@ export interface StatusOptions {
   maps: DataplaneMaps;
   fills: TableFills;
   reconciler: Reconciler;
+  /** null: there is none. */
+  resolver: Pick<Resolver, 'counts' | 'meter'> | null;
 }
 
 /** The daemon's account of itself, read from the kernel at each question. */
@@ -56,6 +59,7 @@ export class DaemonStatus implements StatusSource {
       tables: await fills.all(),
       drops: this.#drops(),
       rows,
+      resolver: this.#resolver(),
       problems: reconciler
         .status()
         .flatMap(({ owner, row, state, error }) =>
@@ -63,6 +67,20 @@ export class DaemonStatus implements StatusSource {
             ? []
             : [{ owner: { ...owner }, row: row.kind, key: rowKey(row), state, error: error ?? null }],
         ),
+    };
+  }
+
+  #resolver(): StatusReport['resolver'] {
+    const { resolver } = this.#o;
+    if (resolver === null) return null;
+    const { open, waiting } = resolver.counts();
+    const { meter } = resolver;
+    return {
+      sandboxes: open,
+      waiting,
+      queries: meter.total(),
+      forwarded: meter.total('forwarded'),
+      failed: meter.total('failed'),
     };
   }
 

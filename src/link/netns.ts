@@ -17,6 +17,16 @@ function sysctlFile(key: string): string {
   return `/proc/sys/${key}`;
 }
 
+export interface SocketRequest {
+  readonly protocol: 'udp' | 'tcp';
+  /** To bind or to connect to; 0 as `port` of the former lets the kernel pick one. */
+  readonly address: string;
+  readonly port: number;
+  readonly action: 'bind' | 'listen' | 'connect';
+  /** SO_MARK. */
+  readonly mark?: number;
+}
+
 export class Netns {
   readonly #native: NetNative;
 
@@ -49,6 +59,15 @@ export class Netns {
 
   netlinkIn(path: string): Promise<Netlink> {
     return Netlink.open(this.#native, path);
+  }
+
+  /**
+   * A socket that lives in the namespace at `path` and is used from here; its
+   * descriptor is the caller's to close, and keeps the namespace alive until then.
+   */
+  socketIn(path: string, request: SocketRequest): Promise<number> {
+    const { protocol, address, port, action, mark = 0 } = request;
+    return this.#native.netnsSocket(path, protocol === 'tcp', address, port, action, mark);
   }
 
   /** `key` as a path below /proc/sys, `net/ipv4/conf/eth0/rp_filter`. */

@@ -28,6 +28,19 @@ export interface NetNative {
   netnsInfo(path: string): Promise<{ inode: bigint; cookie: bigint } | null>;
   netnsWrite(path: string, file: string, text: string): Promise<void>;
   netnsRead(path: string, file: string): Promise<string>;
+  /**
+   * The descriptor of a socket made inside the namespace at `path`, not
+   * blocking, the caller's to close. `address` is the one to bind or to connect
+   * to, of either family; `connect` does not wait; `mark` 0 is none.
+   */
+  netnsSocket(
+    path: string,
+    tcp: boolean,
+    address: string,
+    port: number,
+    action: 'bind' | 'listen' | 'connect',
+    mark: number,
+  ): Promise<number>;
 }
 
 export function netNative(): NetNative {

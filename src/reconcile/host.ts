@@ -14,8 +14,10 @@ export class KernelHostView implements HostView {
   readonly #netlink: NetlinkApi;
   readonly #netns: NetnsApi;
   readonly #sockets: HostSockets;
+  readonly #resolvConf: string;
 
-  constructor(netlink: NetlinkApi, netns: NetnsApi, sockets: HostSockets) {
+  constructor(netlink: NetlinkApi, netns: NetnsApi, sockets: HostSockets, resolvConf = '/etc/resolv.conf') {
+    this.#resolvConf = resolvConf;
     this.#netlink = netlink;
     this.#netns = netns;
     this.#sockets = sockets;
@@ -96,7 +98,7 @@ export class KernelHostView implements HostView {
 
   async resolvConf(): Promise<string> {
     try {
-      return readFileSync('/etc/resolv.conf', 'utf8');
+      return readFileSync(this.#resolvConf, 'utf8');
     } catch (e) {
       if (isErrno(e, 'ENOENT')) return '';
       throw e;

@@ -16,10 +16,11 @@ const MAY_IMPORT: Record<string, string[]> = {
   cnm: ['base', 'store'],
   config: ['base'],
   reconcile: ['base', 'cnm', 'maps', 'link', 'loader', 'native'],
+  dns: ['base', 'cnm', 'reconcile'],
   docker: ['base', 'cnm', 'reconcile'],
   api: ['base', 'cnm', 'reconcile'],
   cli: ['base', 'api/schemas'],
-  metrics: ['base', 'reconcile', 'maps'],
+  metrics: ['base', 'reconcile', 'maps', 'dns'],
 };
 
 function sources(directory: string): string[] {

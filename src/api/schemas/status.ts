@@ -67,6 +67,18 @@ export const StatusSchema = Type.Object(
       { description: 'rows that are not done, and why' },
     ),
     objects: Type.Object({ networks: count, sandboxes: count, endpoints: count }, closed),
+    resolver: nullable(
+      Type.Object(
+        {
+          sandboxes: Type.Integer({ minimum: 0, description: 'where it answers' }),
+          waiting: Type.Integer({ minimum: 0, description: 'whose namespace is not there yet' }),
+          queries: count,
+          forwarded: Type.Integer({ minimum: 0, description: 'of them answered by other servers' }),
+          failed: Type.Integer({ minimum: 0, description: 'of them answered by nobody' }),
+        },
+        { ...closed, description: 'names for sandboxes; null: there is no resolver' },
+      ),
+    ),
     docker: nullable(ref(DockerStatusSchema)),
   },
   { ...closed, $id: 'Status' },

@@ -23,6 +23,7 @@ function print(out: Output, status: Status): void {
       'Objects',
       `${objects.networks} networks, ${objects.sandboxes} sandboxes, ${objects.endpoints} endpoints`,
     ],
+    ['Names', names(status.resolver)],
     ['Docker', docker(status.docker)],
     ['Rows', `${rows.done} done, ${rows.pending} pending, ${rows.error} in error`],
   ];
@@ -64,6 +65,13 @@ function print(out: Output, status: Status): void {
       String(bytes),
     ]),
   );
+}
+
+function names(resolver: Status['resolver']): string {
+  if (resolver === null) return 'no resolver';
+  const { sandboxes, waiting, queries, forwarded, failed } = resolver;
+  const later = waiting === 0 ? '' : ` (${waiting} to come)`;
+  return `resolver in ${sandboxes} sandboxes${later}, ${queries} queries, ${forwarded} forwarded, ${failed} failed`;
 }
 
 function docker(engine: Status['docker']): string {

@@ -641,6 +641,21 @@ export const rejectRateCodec: Codec<t.RejectRate> = {
   },
 };
 
+export const resolverCodec: Codec<t.Resolver> = {
+  size: 4,
+  encode(value, to, at) {
+    to.fill(0, at, at + 4);
+    to.writeUInt16BE(value.udp, at);
+    to.writeUInt16BE(value.tcp, at + 2);
+  },
+  decode(from, at) {
+    return {
+      udp: from.readUInt16BE(at),
+      tcp: from.readUInt16BE(at + 2),
+    };
+  },
+};
+
 export const service4KeyCodec: Codec<t.Service4Key> = {
   size: 8,
   encode(value, to, at) {

@@ -131,6 +131,10 @@ export const publish_flag = {
   PUBLISH_SERVICE: 2,
 } as const;
 
+export const resolver_mark = {
+  RESOLVER_ASKS_OTHERS: 1397507150,
+} as const;
+
 export const service_flag = {
   SERVICE_LIMITED: 1,
   SERVICE_BY_FLOW: 2,

@@ -261,6 +261,22 @@ export const maps = {
     key: u32Codec,
     value: c.rejectRateCodec,
   } satisfies MapDescriptor<number, t.RejectRate>,
+  resolver_heartbeat: {
+    name: 'resolver_heartbeat',
+    type: 2,
+    maxEntries: 1,
+    flags: 0,
+    key: u32Codec,
+    value: u64Codec,
+  } satisfies MapDescriptor<number, bigint>,
+  resolvers: {
+    name: 'resolvers',
+    type: 1,
+    maxEntries: 16384,
+    flags: 1,
+    key: u64Codec,
+    value: c.resolverCodec,
+  } satisfies MapDescriptor<bigint, t.Resolver>,
   service_affinity: {
     name: 'service_affinity',
     type: 9,

@@ -239,6 +239,11 @@ export interface RejectRate {
   sent: number;
 }
 
+export interface Resolver {
+  udp: number;
+  tcp: number;
+}
+
 export interface Service4Key {
   addr: string;
   port: number;

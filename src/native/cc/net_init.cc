@@ -15,6 +15,7 @@ void InitNet(Napi::Env env, Napi::Object exports) {
   exports.Set("netnsInfo", Napi::Function::New(env, NetnsInfo, "netnsInfo"));
   exports.Set("netnsWrite", Napi::Function::New(env, NetnsWrite, "netnsWrite"));
   exports.Set("netnsRead", Napi::Function::New(env, NetnsRead, "netnsRead"));
+  exports.Set("netnsSocket", Napi::Function::New(env, NetnsSocket, "netnsSocket"));
 }
 
 }  // namespace sluice

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net_ns.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/nsfs.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -111,6 +113,59 @@ std::string Text(const Napi::CallbackInfo& info, size_t index) {
   return info[index].As<Napi::String>().Utf8Value();
 }
 
+// An address of either family with a port; 0: the text is none.
+socklen_t ParseEnd(const std::string& address, uint16_t port, sockaddr_storage* end) {
+  auto* v4 = reinterpret_cast<sockaddr_in*>(end);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(end);
+  if (inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    return sizeof(*v4);
+  }
+  if (inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    return sizeof(*v6);
+  }
+  return 0;
+}
+
+struct SocketRequest {
+  bool tcp;
+  std::string address;
+  uint16_t port;
+  std::string action;
+  uint32_t mark;
+};
+
+// In the namespace that the calling thread is in.
+Failure OpenSocket(const SocketRequest& request, FdGuard* result) {
+  sockaddr_storage end{};
+  socklen_t length = ParseEnd(request.address, request.port, &end);
+  if (length == 0) return Failure{"inet_pton " + request.address, EINVAL, ""};
+  FdGuard fd(socket(end.ss_family,
+                    (request.tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (fd.get() < 0) return Failure{"socket", errno, ""};
+  if (request.mark != 0 &&
+      setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &request.mark, sizeof(request.mark)) < 0)
+    return Failure{"SO_MARK", errno, ""};
+  auto* address = reinterpret_cast<sockaddr*>(&end);
+  if (request.action == "connect") {
+    if (connect(fd.get(), address, length) < 0 && errno != EINPROGRESS)
+      return Failure{"connect", errno, ""};
+  } else {
+    // a port whose connections of a moment ago are not forgotten yet is free
+    int on = 1;
+    if (request.tcp && setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+      return Failure{"SO_REUSEADDR", errno, ""};
+    if (bind(fd.get(), address, length) < 0) return Failure{"bind", errno, ""};
+    if (request.action == "listen" && listen(fd.get(), SOMAXCONN) < 0)
+      return Failure{"listen", errno, ""};
+  }
+  *result = std::move(fd);
+  return Failure{};
+}
+
 }  // namespace
 
 Failure InNamespace(const std::string& path, const std::function<Failure()>& inside) {
@@ -214,6 +269,21 @@ Napi::Value NetnsRead(const Napi::CallbackInfo& info) {
             });
           },
           [text](Napi::Env env) -> Napi::Value { return Napi::String::New(env, *text); });
+}
+
+Napi::Value NetnsSocket(const Napi::CallbackInfo& info) {
+  std::string path = Text(info, 0);
+  SocketRequest request{info[1].As<Napi::Boolean>().Value(), Text(info, 2),
+                        static_cast<uint16_t>(info[3].As<Napi::Number>().Uint32Value()),
+                        Text(info, 4), info[5].As<Napi::Number>().Uint32Value()};
+  auto fd = std::make_shared<FdGuard>();
+  return NetWorker(info.Env())
+      .Run(
+          info.Env(),
+          [path, request, fd]() {
+            return InNamespace(path, [&]() { return OpenSocket(request, fd.get()); });
+          },
+          [fd](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, fd->Release()); });
 }
 
 }  // namespace sluice

@@ -24,5 +24,9 @@ Napi::Value NetnsInfo(const Napi::CallbackInfo& info);
 Napi::Value NetnsWrite(const Napi::CallbackInfo& info);
 // netnsRead(path, file) -> Promise<string>
 Napi::Value NetnsRead(const Napi::CallbackInfo& info);
+// netnsSocket(path, tcp: boolean, address, port, action: 'bind' | 'listen' | 'connect', mark)
+// -> Promise<fd>: a socket made inside, which works from outside as well. Not blocking, and the
+// caller's to close. IPv4 and IPv6 by the address; `connect` does not wait.
+Napi::Value NetnsSocket(const Napi::CallbackInfo& info);
 
 }  // namespace sluice

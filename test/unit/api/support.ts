@@ -29,6 +29,7 @@ export const STATUS: StatusReport = {
   tables: [{ map: 'flows4', entries: 5, capacity: 1000 }],
   drops: { SPOOFED_MAC: { packets: 3, bytes: 180 } },
   rows: { pending: 0, done: 12, error: 0 },
+  resolver: { sandboxes: 2, waiting: 0, queries: 7, forwarded: 3, failed: 1 },
   problems: [],
 };
 
