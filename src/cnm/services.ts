@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Operations on services. */
+import { formatAddress, parseAddress } from '../base/addresses.js';
 import { SluiceError, toSluiceError } from '../base/errors.js';
 import { newId } from '../base/ids.js';
 import type { Change } from './change.js';
@@ -188,7 +189,11 @@ export class Services {
    * An address that another engine gives to an endpoint of its own is not a
    * service's any more, which gets another one.
    */
-  async giveWay(network: NetworkRecord, addresses: readonly (string | null)[]): Promise<void> {
+  async giveWay(network: NetworkRecord, asked: readonly (string | null)[]): Promise<void> {
+    const addresses = asked.flatMap((text) => {
+      const address = text === null ? null : parseAddress(text);
+      return address ? [formatAddress(address)] : [];
+    });
     const { state, log, emit } = this.#context;
     const inTheWay = state.balancing
       .on(network.id)
@@ -196,7 +201,7 @@ export class Services {
     for (const { id, name } of inTheWay) {
       await this.#exclusively(id, name, async (record) => {
         const families = ([4, 6] as const).filter((family) =>
-          addresses.includes(family === 4 ? record.vip : record.vip6),
+          addresses.includes((family === 4 ? record.vip : record.vip6) ?? ''),
         );
         if (families.length === 0) return;
         await makeChange(
