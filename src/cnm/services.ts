@@ -17,7 +17,7 @@ import {
   buildService,
   checkBackend,
   forgetService,
-  releaseBackendId,
+  releaseBackend,
   storeSelected,
   takeBackendId,
   twice,
@@ -32,6 +32,7 @@ import type {
   BackendAdd,
   BackendSet,
   DeclarationProblem,
+  HealthTarget,
   Plan,
   Service,
   ServiceCreate,
@@ -135,7 +136,7 @@ export class Services {
         }
         const next = { ...record, backends: record.backends.filter((other) => other !== backend) };
         this.#replace(change, record, next);
-        change.onDone(() => releaseBackendId(this.#context, backend.id));
+        change.onDone(() => releaseBackend(this.#context, id, backend));
         return () => {
           emit('service', 'update', next, { endpoint: endpoint.name, backend: 'gone' });
           return serviceView(state, next);
@@ -259,21 +260,42 @@ export class Services {
     }
   }
 
-  /** What a check of a backend has found; null: nothing yet. */
-  async setHealth(ref: string, endpointId: string, healthy: boolean | null): Promise<void> {
+  /** The backends to be checked, as they are reached now. */
+  checks(): HealthTarget[] {
+    const { balancing } = this.#context.state;
+    return balancing.checked().flatMap((service) =>
+      balancing.backendsOf(service).flatMap(({ endpoint }): HealthTarget[] => {
+        const joined = endpoint === null ? null : balancing.joined(endpoint);
+        const port = service.health?.port ?? service.ports[0]?.backendPort;
+        if (!service.health || !joined?.join || joined.ipv4 === null || port === undefined) return [];
+        return [
+          {
+            service: service.id,
+            endpoint: joined.id,
+            generation: joined.join.generation,
+            address: joined.ipv4,
+            check: { ...service.health, port },
+            inUse: balancing.health(service.id, joined.id) === 'presumed',
+          },
+        ];
+      }),
+    );
+  }
+
+  /** What a check of a backend has found; of one that has come anew since, it says nothing. */
+  async setHealth({ service, endpoint, generation }: HealthTarget, healthy: boolean): Promise<void> {
     const { state, realizer, emit } = this.#context;
-    const record = state.services.get(ref);
-    if (!record) return;
-    const backend = state.balancing.backendsOf(record).find(({ endpoint }) => endpoint === endpointId);
-    const endpoint = state.endpoints.get(endpointId);
-    if (!backend || backend.id === null || !endpoint) return;
-    if (state.balancing.health(backend.id) === healthy) return;
+    const { balancing } = state;
+    const record = balancing.service(service);
+    const joined = balancing.joined(endpoint);
+    const backend = record && balancing.backendsOf(record).find((other) => other.endpoint === endpoint);
+    if (!backend || joined?.join?.generation !== generation) return;
     const before = backendState(state, record, backend);
-    state.balancing.setHealth(backend.id, healthy);
+    balancing.setHealth(service, endpoint, healthy ? 'healthy' : 'unhealthy');
     const after = backendState(state, record, backend);
     if (before === after) return;
-    emit('service', 'update', record, { endpoint: endpoint.name, backend: after });
-    await realizer.apply(serviceOwner(record.id), planService(state, record.id));
+    emit('service', 'update', record, { endpoint: joined.name, backend: after });
+    await realizer.apply(serviceOwner(service), planService(state, service));
   }
 
   async #create(
@@ -482,7 +504,7 @@ export class Services {
             const backends = record.backends.filter((backend) => !lost.includes(backend));
             this.#replace(change, record, { ...record, backends });
             change.onDone(() => {
-              for (const backend of lost) releaseBackendId(this.#context, backend.id);
+              for (const backend of lost) releaseBackend(this.#context, id, backend);
             });
             return () => undefined;
           },

@@ -14,6 +14,8 @@ import { CnmModel } from '../cnm/model.js';
 import type { Config } from '../config/options.js';
 import { DockerEngine } from '../docker/engine/engine.js';
 import { buildPlugin, listenPlugin } from '../docker/server.js';
+import { Prober } from '../health/prober.js';
+import { probe } from '../health/probes.js';
 import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
@@ -200,6 +202,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   keeper.start();
   closers.add(() => keeper.stop());
   closers.add(forwardEvents({ model, reconciler, follower, links, clock }));
+
+  const prober = new Prober({ model, probe, clock, log });
+  prober.start();
+  closers.add(() => prober.stop());
 
   const engine =
     config.dockerHost === null ? null : new DockerEngine({ address: config.dockerHost, model, clock, log });
