@@ -36,7 +36,7 @@ export function translate(thrown: unknown): { status: number; error: SluiceError
     case 'FST_ERR_CTP_INVALID_TYPE':
       return refuse(415, 'the body is not said to be JSON', 'send it with Content-Type: application/json');
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return refuse(413, 'the body is too large', 'send at most 1 MiB');
+      return refuse(413, 'the body is too large', 'send less at a time');
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
       return refuse(400, 'the body is not JSON', 'send a JSON object');
     case 'FST_ERR_BAD_URL':

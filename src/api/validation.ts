@@ -18,23 +18,30 @@ interface Violation {
 
 /** Query strings and paths are text and get converted; bodies say what they mean. */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const compiled = Compile(schema);
+  const forms = formsOf(schema).map((form) => ({ form, compiled: Compile(form) }));
   return (value: unknown) => {
-    const converted = httpPart === 'body' ? value : Value.Convert(schema, { ...(value as object) });
+    const { form, compiled } =
+      forms.find((other) => isArray(other.form) === Array.isArray(value)) ?? (forms[0] as (typeof forms)[0]);
+    const converted = httpPart === 'body' ? value : Value.Convert(form, { ...(value as object) });
     if (compiled.Check(converted)) return { value: converted };
     return {
-      error: explain(
-        compiled.Errors(converted) as readonly Violation[],
-        schema,
-        converted,
-        httpPart ?? 'body',
-      ),
+      error: explain(compiled.Errors(converted) as readonly Violation[], form, converted, httpPart ?? 'body'),
     };
   };
 };
 
+/** One object or many of them: what is wrong is told of the form that was meant. */
+function formsOf(schema: TSchema): TSchema[] {
+  return (schema as { anyOf?: TSchema[] }).anyOf ?? [schema];
+}
+
+function isArray(schema: TSchema): boolean {
+  return (schema as { type?: string }).type === 'array';
+}
+
 function explain(errors: readonly Violation[], schema: TSchema, value: unknown, part: string): SluiceError {
-  if (part === 'body' && (typeof value !== 'object' || value === null || Array.isArray(value))) {
+  const isObject = typeof value === 'object' && value !== null && (!Array.isArray(value) || isArray(schema));
+  if (part === 'body' && !isObject) {
     return new SluiceError('invalid_argument', 'the body is not a JSON object', {
       hint: 'send one, with Content-Type: application/json',
     });

@@ -22,6 +22,10 @@ export class Client {
     return this.#json<T>('POST', path, query, body);
   }
 
+  patch<T>(path: string, body?: object, query?: Query): Promise<T> {
+    return this.#json<T>('PATCH', path, query, body);
+  }
+
   delete<T>(path: string, body?: object, query?: Query): Promise<T> {
     return this.#json<T>('DELETE', path, query, body);
   }

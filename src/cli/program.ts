@@ -36,11 +36,22 @@ export async function execute(
     exit = await handler(call);
   });
   try {
-    await root.parseAsync([...argv], { from: 'user' });
+    await root.parseAsync(withOwnWords(argv), { from: 'user' });
   } catch (e) {
     return refusal(e as CommanderError & { command?: Command });
   }
   return exit ?? EXIT.done;
+}
+
+/** A word behind a flag whose value may be left out is that value only if it looks like one. */
+function withOwnWords(argv: readonly string[]): string[] {
+  const spec = COMMANDS.find(({ path }) => path.every((word) => argv.includes(word)));
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  return argv.map((word, i) => {
+    const option = spec?.options?.find(({ long, optional }) => optional && long === word);
+    if (!option || i > end) return word;
+    return option.optional?.test(argv[i + 1] ?? '') ? word : `${word}=true`;
+  });
 }
 
 type Run = (
@@ -128,7 +139,8 @@ function term(argument: Argument): string {
 }
 
 function toOption(spec: OptionSpec): Option {
-  const flags = [spec.short, spec.long].filter(Boolean).join(', ') + (spec.value ? ` <${spec.value}>` : '');
+  const value = spec.optional ? ` [${spec.value}]` : ` <${spec.value}>`;
+  const flags = [spec.short, spec.long].filter(Boolean).join(', ') + (spec.value ? value : '');
   const option = new Option(flags, spec.help);
   if (spec.required) option.makeOptionMandatory();
   if (spec.choices) option.choices(spec.choices);

@@ -16,7 +16,7 @@ export interface ArgumentSpec {
   readonly name: string;
   /** One or more; only the last one. */
   readonly variadic?: boolean;
-  /** With `variadic`: none will do, too. */
+  /** None will do, too. */
   readonly optional?: boolean;
   readonly complete?: Completion;
 }
@@ -26,6 +26,8 @@ export interface OptionSpec {
   readonly long: string;
   /** Placeholder of the value; absent: a switch. */
   readonly value?: string;
+  /** A value need not be given; as a word of its own it counts as one only if it looks like this. */
+  readonly optional?: RegExp;
   readonly help: string;
   readonly required?: boolean;
   /** Given several times, all count. */

@@ -6,10 +6,13 @@ export const GROUPS: readonly GroupSpec[] = [
   { name: 'network', summary: 'networks' },
   { name: 'sandbox', summary: 'sandboxes: the network namespaces of containers' },
   { name: 'endpoint', summary: 'endpoints: what connects a sandbox to a network' },
-  { name: 'service', summary: 'services, as the labels of containers declare them' },
+  { name: 'service', summary: 'services: an address and ports that stand for several endpoints' },
   { name: 'docker', summary: 'what concerns the Docker Engine' },
   { name: 'conntrack', summary: 'flows that the dataplane keeps' },
 ];
+
+/** Plain seconds, or 30m, 1h30m. */
+const DURATION = /^\d+(\.\d+)?(ms|s|m|h|d|$)/;
 
 const LABEL: OptionSpec = { long: '--label', value: 'KEY=VALUE', help: 'label it', pairs: 'label' };
 const LIST: readonly OptionSpec[] = [
@@ -38,6 +41,90 @@ const ENDPOINT: readonly OptionSpec[] = [
   ALLOW,
   { long: '--alias', value: 'NAME', help: 'further name in the network', repeatable: true },
   LABEL,
+];
+
+const PORTS = 'VIPPORT[:BACKENDPORT][/tcp|udp|sctp]';
+const WEIGHT: OptionSpec = {
+  long: '--weight',
+  value: 'N',
+  help: '0 (no new flows) to 1000: its share of the new flows (default: 1)',
+};
+
+const SERVICE: readonly OptionSpec[] = [
+  { long: '--network', value: 'NETWORK', help: 'network that it belongs to', complete: 'network' },
+  { long: '--port', value: PORTS, help: 'port of its address, and of the backends', repeatable: true },
+  {
+    long: '--vip',
+    value: 'IP',
+    help: 'its address, one per address family (default: the next free one)',
+    repeatable: true,
+  },
+  {
+    long: '--algorithm',
+    value: 'ALGORITHM',
+    help: 'how a backend is chosen: random (default), or maglev: by the addresses and ports of a flow',
+    choices: ['random', 'maglev'],
+  },
+  {
+    long: '--affinity',
+    value: 'SECONDS',
+    optional: DURATION,
+    help: 'a client keeps its backend for so long (10800 without a value; default: off)',
+  },
+  {
+    short: '-p',
+    long: '--publish',
+    value: 'HOSTPORT[:VIPPORT]',
+    help: 'make a port answer at the host, too',
+    repeatable: true,
+  },
+  {
+    long: '--mode',
+    value: 'MODE',
+    help: 'vip (default): an address of its own; dnsrr: a name that leads to the backends',
+    choices: ['vip', 'dnsrr'],
+  },
+  {
+    long: '--idle-timeout',
+    value: 'SECONDS',
+    help: 'an established flow ends after so long without a packet',
+  },
+  { ...ALLOW, help: 'only sources of this range may use it' },
+  {
+    long: '--selector',
+    value: 'LABEL=VALUE',
+    help: 'endpoints of the network with all of these labels are backends',
+    pairs: 'option',
+  },
+  {
+    long: '--backend',
+    value: 'ENDPOINT[=WEIGHT]',
+    help: 'a backend',
+    repeatable: true,
+    complete: 'endpoint',
+  },
+  {
+    long: '--health',
+    value: 'KIND',
+    help: 'check the backends from the host: tcp: the port opens; http: GET answers 200 to 399',
+    choices: ['tcp', 'http'],
+  },
+  { long: '--health-port', value: 'PORT', help: 'port to check (default: that of the first port)' },
+  { long: '--health-path', value: 'PATH', help: 'path of the GET (default: /)' },
+  { long: '--health-interval', value: 'DURATION', help: 'time between two checks (default: 30s)' },
+  { long: '--health-timeout', value: 'DURATION', help: 'time that a check may take (default: 30s)' },
+  {
+    long: '--health-retries',
+    value: 'N',
+    help: 'so many failures in a row make a backend unhealthy (default: 3)',
+  },
+  {
+    short: '-f',
+    long: '--file',
+    value: 'FILE',
+    help: 'create all services of this JSON array, as the API takes it; -: standard input',
+    complete: 'file',
+  },
 ];
 
 const FLOWS: readonly OptionSpec[] = [
@@ -259,6 +346,14 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: async () => (await import('./commands/unpublish.js')).unpublish,
   },
   {
+    path: ['service', 'create'],
+    summary: 'create a service and print its id',
+    arguments: [{ name: 'NAME', optional: true }],
+    changes: true,
+    options: SERVICE,
+    load: async () => (await import('./commands/service-create.js')).serviceCreate,
+  },
+  {
     path: ['service', 'ls'],
     summary: 'list services, with the state of their backends',
     prints: true,
@@ -272,16 +367,53 @@ export const COMMANDS: readonly CommandSpec[] = [
     prints: true,
     load: async () => (await import('./commands/inspect.js')).inspect('services'),
   },
-  ...['create', 'rm', 'add-backend', 'rm-backend', 'set-backend'].map(
-    (verb): CommandSpec => ({
-      path: ['service', verb],
-      summary: 'not in this version',
-      arguments: [{ name: 'ARGUMENT', variadic: true, optional: true }],
-      passThrough: true,
-      hidden: true,
-      load: async () => (await import('./commands/service.js')).service,
-    }),
-  ),
+  {
+    path: ['service', 'rm'],
+    summary: 'remove services',
+    arguments: [{ name: 'NAME', variadic: true, complete: 'service' }],
+    changes: true,
+    load: async () => (await import('./commands/rm.js')).rm('services'),
+  },
+  {
+    path: ['service', 'add-backend'],
+    summary: 'make an endpoint a backend of a service',
+    arguments: [
+      { name: 'NAME', complete: 'service' },
+      { name: 'ENDPOINT', complete: 'endpoint' },
+    ],
+    changes: true,
+    options: [WEIGHT],
+    load: async () => (await import('./commands/service-backend.js')).addBackend,
+  },
+  {
+    path: ['service', 'rm-backend'],
+    summary: 'make an endpoint no backend of a service any more',
+    arguments: [
+      { name: 'NAME', complete: 'service' },
+      { name: 'ENDPOINT', complete: 'endpoint' },
+    ],
+    changes: true,
+    load: async () => (await import('./commands/service-backend.js')).rmBackend,
+  },
+  {
+    path: ['service', 'set-backend'],
+    summary: 'change the weight of a backend, or take new flows from it',
+    arguments: [
+      { name: 'NAME', complete: 'service' },
+      { name: 'ENDPOINT', complete: 'endpoint' },
+    ],
+    changes: true,
+    options: [
+      WEIGHT,
+      {
+        long: '--drain',
+        value: 'true|false',
+        optional: /^(true|false)$/,
+        help: 'it keeps its flows and gets no new ones; false: it gets new ones again',
+      },
+    ],
+    load: async () => (await import('./commands/service-backend.js')).setBackend,
+  },
   {
     path: ['docker', 'prune'],
     summary: 'show what is kept for Docker and Docker does not know any more; with --force, remove it',

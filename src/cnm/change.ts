@@ -36,8 +36,8 @@ export class Change {
   /** Applied one after another. */
   readonly stages: Stage[] = [];
   /**
-   * A removal of what is gone elsewhere already, which there is no way back
-   * from: rows that cannot be taken away now are left to the reconciler.
+   * It follows what is so elsewhere already, such as a removal, and there is no
+   * way back: rows that cannot be brought about now are left to the reconciler.
    */
   forward = false;
   readonly #undo: (() => void)[] = [];

@@ -50,6 +50,7 @@ import type {
   DeclarationProblem,
   Endpoint,
   EndpointCreate,
+  HealthTarget,
   Network,
   NetworkCreate,
   Plan,
@@ -305,9 +306,14 @@ export class CnmModel implements Cnm {
     );
   }
 
-  /** What a check of a backend has found, by ids; null: nothing yet. */
-  setBackendHealth(service: string, endpoint: string, healthy: boolean | null): Promise<void> {
-    return this.#change('health', () => this.#services.setHealth(service, endpoint, healthy));
+  /** The backends to be checked, as they are reached now. */
+  healthTargets(): HealthTarget[] {
+    return this.#services.checks();
+  }
+
+  /** What a check has found. */
+  setHealth(target: HealthTarget, healthy: boolean): Promise<void> {
+    return this.#change('health', () => this.#services.setHealth(target, healthy));
   }
 
   /** These are the services that containers declare now; answers what stands in the way of some. */

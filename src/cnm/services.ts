@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Operations on services. */
+import { formatAddress, parseAddress } from '../base/addresses.js';
 import { SluiceError, toSluiceError } from '../base/errors.js';
 import { newId } from '../base/ids.js';
 import type { Change } from './change.js';
@@ -16,7 +17,7 @@ import {
   buildService,
   checkBackend,
   forgetService,
-  releaseBackendId,
+  releaseBackend,
   storeSelected,
   takeBackendId,
   twice,
@@ -31,6 +32,7 @@ import type {
   BackendAdd,
   BackendSet,
   DeclarationProblem,
+  HealthTarget,
   Plan,
   Service,
   ServiceCreate,
@@ -134,7 +136,7 @@ export class Services {
         }
         const next = { ...record, backends: record.backends.filter((other) => other !== backend) };
         this.#replace(change, record, next);
-        change.onDone(() => releaseBackendId(this.#context, backend.id));
+        change.onDone(() => releaseBackend(this.#context, id, backend));
         return () => {
           emit('service', 'update', next, { endpoint: endpoint.name, backend: 'gone' });
           return serviceView(state, next);
@@ -188,7 +190,11 @@ export class Services {
    * An address that another engine gives to an endpoint of its own is not a
    * service's any more, which gets another one.
    */
-  async giveWay(network: NetworkRecord, addresses: readonly (string | null)[]): Promise<void> {
+  async giveWay(network: NetworkRecord, asked: readonly (string | null)[]): Promise<void> {
+    const addresses = asked.flatMap((text) => {
+      const address = text === null ? null : parseAddress(text);
+      return address ? [formatAddress(address)] : [];
+    });
     const { state, log, emit } = this.#context;
     const inTheWay = state.balancing
       .on(network.id)
@@ -196,7 +202,7 @@ export class Services {
     for (const { id, name } of inTheWay) {
       await this.#exclusively(id, name, async (record) => {
         const families = ([4, 6] as const).filter((family) =>
-          addresses.includes(family === 4 ? record.vip : record.vip6),
+          addresses.includes((family === 4 ? record.vip : record.vip6) ?? ''),
         );
         if (families.length === 0) return;
         await makeChange(
@@ -254,21 +260,42 @@ export class Services {
     }
   }
 
-  /** What a check of a backend has found; null: nothing yet. */
-  async setHealth(ref: string, endpointId: string, healthy: boolean | null): Promise<void> {
+  /** The backends to be checked, as they are reached now. */
+  checks(): HealthTarget[] {
+    const { balancing } = this.#context.state;
+    return balancing.checked().flatMap((service) =>
+      balancing.backendsOf(service).flatMap(({ endpoint }): HealthTarget[] => {
+        const joined = endpoint === null ? null : balancing.joined(endpoint);
+        const port = service.health?.port ?? service.ports[0]?.backendPort;
+        if (!service.health || !joined?.join || joined.ipv4 === null || port === undefined) return [];
+        return [
+          {
+            service: service.id,
+            endpoint: joined.id,
+            generation: joined.join.generation,
+            address: joined.ipv4,
+            check: { ...service.health, port },
+            inUse: balancing.health(service.id, joined.id) === 'presumed',
+          },
+        ];
+      }),
+    );
+  }
+
+  /** What a check of a backend has found; of one that has come anew since, it says nothing. */
+  async setHealth({ service, endpoint, generation }: HealthTarget, healthy: boolean): Promise<void> {
     const { state, realizer, emit } = this.#context;
-    const record = state.services.get(ref);
-    if (!record) return;
-    const backend = state.balancing.backendsOf(record).find(({ endpoint }) => endpoint === endpointId);
-    const endpoint = state.endpoints.get(endpointId);
-    if (!backend || backend.id === null || !endpoint) return;
-    if (state.balancing.health(backend.id) === healthy) return;
+    const { balancing } = state;
+    const record = balancing.service(service);
+    const joined = balancing.joined(endpoint);
+    const backend = record && balancing.backendsOf(record).find((other) => other.endpoint === endpoint);
+    if (!backend || joined?.join?.generation !== generation) return;
     const before = backendState(state, record, backend);
-    state.balancing.setHealth(backend.id, healthy);
+    balancing.setHealth(service, endpoint, healthy ? 'healthy' : 'unhealthy');
     const after = backendState(state, record, backend);
     if (before === after) return;
-    emit('service', 'update', record, { endpoint: endpoint.name, backend: after });
-    await realizer.apply(serviceOwner(record.id), planService(state, record.id));
+    emit('service', 'update', record, { endpoint: joined.name, backend: after });
+    await realizer.apply(serviceOwner(service), planService(state, service));
   }
 
   async #create(
@@ -477,7 +504,7 @@ export class Services {
             const backends = record.backends.filter((backend) => !lost.includes(backend));
             this.#replace(change, record, { ...record, backends });
             change.onDone(() => {
-              for (const backend of lost) releaseBackendId(this.#context, backend.id);
+              for (const backend of lost) releaseBackend(this.#context, id, backend);
             });
             return () => undefined;
           },

@@ -177,6 +177,12 @@ export class State {
       if (record.id !== null) this.backendIds.restore(record.id);
       this.balancing.select(record);
     }
+    // A restart of ours takes no backend away that was in use.
+    for (const service of this.balancing.checked()) {
+      for (const { endpoint } of this.balancing.backendsOf(service)) {
+        if (endpoint !== null) this.balancing.setHealth(service.id, endpoint, 'presumed');
+      }
+    }
   }
 
   #restoreService(stored: ServiceRecord): void {

@@ -139,6 +139,18 @@ export interface HealthCheck {
   retries: number;
 }
 
+/** A backend that is to be checked; references are ids. */
+export interface HealthTarget {
+  readonly service: string;
+  readonly endpoint: string;
+  /** Of its join: who comes back is another one. */
+  readonly generation: number;
+  readonly address: string;
+  readonly check: HealthCheck & { readonly port: number };
+  /** It gets new flows already, though it has not been checked. */
+  readonly inUse: boolean;
+}
+
 /** `vip`: its name resolves to an address of its own; `dnsrr`: to those of its backends. */
 export type ServiceMode = 'vip' | 'dnsrr';
 

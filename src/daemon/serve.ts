@@ -17,6 +17,8 @@ import { HostResolvers } from '../dns/host-resolvers.js';
 import { Resolver } from '../dns/resolver.js';
 import { DockerEngine } from '../docker/engine/engine.js';
 import { buildPlugin, listenPlugin } from '../docker/server.js';
+import { Prober } from '../health/prober.js';
+import { probe } from '../health/probes.js';
 import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
@@ -234,6 +236,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   keeper.start();
   closers.add(() => keeper.stop());
   closers.add(forwardEvents({ model, reconciler, follower, links, clock }));
+
+  const prober = new Prober({ model, probe, clock, log });
+  prober.start();
+  closers.add(() => prober.stop());
 
   const engine =
     config.dockerHost === null ? null : new DockerEngine({ address: config.dockerHost, model, clock, log });

@@ -14,6 +14,7 @@ const MAY_IMPORT: Record<string, string[]> = {
   loader: ['base', 'native', 'maps'],
   store: ['base'],
   cnm: ['base', 'store'],
+  health: ['base', 'cnm'],
   config: ['base'],
   reconcile: ['base', 'cnm', 'maps', 'link', 'loader', 'native'],
   dns: ['base', 'cnm', 'reconcile'],

@@ -4,7 +4,8 @@
  * address, a name) is the model's to judge, which has the better message.
  */
 import { type Static, Type } from 'typebox';
-import { closed, stringMap } from './common.js';
+import { closed, stringMap, words } from './common.js';
+import { HEALTH } from './objects.js';
 
 const text = (description: string) => Type.Optional(Type.String({ description }));
 const texts = (description: string) => Type.Optional(Type.Array(Type.String(), { description }));
@@ -82,6 +83,63 @@ export const UnpublishSchema = Type.Object(
   closed,
 );
 
+const endpointRef = Type.String({ description: 'name, id or unique prefix of an id' });
+const weight = Type.Optional(Type.Integer({ description: '0 (no new flows) to 1000; default: 1' }));
+
+export const BackendAddSchema = Type.Object({ endpoint: endpointRef, weight }, closed);
+export const BackendSetSchema = Type.Object(
+  { weight, drain: flag('true: it keeps its flows and gets no new ones') },
+  closed,
+);
+
+export const ServiceCreateSchema = Type.Object(
+  {
+    name: Type.String(),
+    network: endpointFields.network,
+    ports: texts('VIPPORT[:BACKENDPORT][/tcp|udp|sctp]; required but for mode dnsrr'),
+    mode: Type.Optional(words(['vip', 'dnsrr'], { description: 'default: vip' })),
+    vip: text('IPv4 address of the network; default: the next free one'),
+    vip6: text('IPv6 address, on a network with IPv6; default: the next free one'),
+    algorithm: Type.Optional(words(['random', 'maglev'], { description: 'default: random' })),
+    affinity: Type.Optional(
+      Type.Union([Type.Integer(), Type.Boolean()], {
+        description: 'seconds for which a client keeps its backend; true: 10800; default: off',
+      }),
+    ),
+    idleTimeout: Type.Optional(
+      Type.Integer({
+        description: 'seconds without a packet until an established flow ends; default: the usual',
+      }),
+    ),
+    publish: texts('HOSTPORT[:VIPPORT][/tcp|udp|sctp]'),
+    allow: texts(ALLOW),
+    selector: Type.Optional(stringMap('endpoints of the network with all of these labels are backends')),
+    health: Type.Optional(
+      Type.Object(
+        {
+          kind: HEALTH.kind,
+          port: Type.Optional(HEALTH.port),
+          path: Type.Optional(HEALTH.path),
+          interval: Type.Optional(HEALTH.interval),
+          timeout: Type.Optional(HEALTH.timeout),
+          retries: Type.Optional(HEALTH.retries),
+        },
+        {
+          ...closed,
+          description: 'checks from the host; defaults: the first port, /, 30 s, 30 s, 3',
+        },
+      ),
+    ),
+    backends: Type.Optional(Type.Array(BackendAddSchema)),
+  },
+  closed,
+);
+export const ServiceCreatesSchema = Type.Union([ServiceCreateSchema, Type.Array(ServiceCreateSchema)], {
+  description: 'one, or many: all of them are created, or none',
+});
+
+export const BackendParams = Type.Object({ id: endpointRef, endpoint: endpointRef }, closed);
+
 export const IdParams = Type.Object(
   { id: Type.String({ description: 'name, id or unique prefix of an id' }) },
   closed,
@@ -95,5 +153,8 @@ export const NoQuery = Type.Object({}, closed);
 
 export type NetworkCreateRequest = Static<typeof NetworkCreateSchema>;
 export type SandboxCreateRequest = Static<typeof SandboxCreateSchema>;
+export type ServiceCreateRequest = Static<typeof ServiceCreateSchema>;
+export type BackendAddRequest = Static<typeof BackendAddSchema>;
+export type BackendSetRequest = Static<typeof BackendSetSchema>;
 export type EndpointCreateRequest = Static<typeof EndpointCreateSchema>;
 export type ConnectRequest = Static<typeof ConnectSchema>;

@@ -57,13 +57,20 @@ export async function serviceLs(call: Call): Promise<undefined> {
   const columns: Columns<ServiceObject> = {
     NAME: ({ name }) => name,
     NETWORK: ({ network }) => network ?? '-',
+    ADDRESS: ({ mode, vip, vip6 }) =>
+      mode === 'dnsrr' ? 'dnsrr' : list([vip, vip6].filter((address) => address !== null)),
     PORTS: ({ ports }) =>
       list(
         ports.map(({ port, backendPort, protocol }) =>
           port === backendPort ? `${port}/${protocol}` : `${port}->${backendPort}/${protocol}`,
         ),
       ),
-    PUBLISH: ({ publish }) => list(publish.map(({ hostPort, protocol }) => `${hostPort}/${protocol}`)),
+    PUBLISH: ({ publish }) =>
+      list(
+        publish.map(({ hostPort, port, protocol }) =>
+          hostPort === port ? `${hostPort}/${protocol}` : `${hostPort}->${port}/${protocol}`,
+        ),
+      ),
     BACKENDS: ({ backends }) =>
       list(
         ['active', 'starting', 'draining', 'gone'].flatMap((state) => {

@@ -4,7 +4,7 @@ import { part } from '../client.js';
 import type { Handler } from '../spec.js';
 import { forEach } from './shared/each.js';
 
-export function rm(path: 'networks' | 'sandboxes' | 'endpoints'): Handler {
+export function rm(path: 'networks' | 'sandboxes' | 'endpoints' | 'services'): Handler {
   return async (call) => {
     const { client, out, json, dryRun, options } = call;
     const rows: RowObject[] = [];

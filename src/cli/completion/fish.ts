@@ -22,7 +22,7 @@ export function fishScript(): string {
       const flags = `${short === undefined ? '' : `-s ${short.slice(1)} `}-l ${long.slice(2)}`;
       add(
         condition,
-        `${flags}${value === undefined ? '' : ` ${action(completionOf(option))}`} -d ${quote(help)}`,
+        `${flags}${value === undefined || option.optional ? '' : ` ${action(completionOf(option))}`} -d ${quote(help)}`,
       );
     }
   };

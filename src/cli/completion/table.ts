@@ -35,10 +35,19 @@ export function flagsOf({ short, long }: OptionSpec): string[] {
   return short === undefined ? [long] : [short, long];
 }
 
-/** The same flag takes a value in every command that has it, or in none; a test holds the table to that. */
+/**
+ * The flags that are followed by a value in every command that has them; a long
+ * one is so in all of them or in none, and a test holds the table to that.
+ */
 export function valueFlags(): string[] {
   const options = [...ROOT_OPTIONS, ...visible().flatMap(leafOptions)];
-  return [...new Set(options.filter(({ value }) => value !== undefined).flatMap(flagsOf))];
+  const flags = (takes: boolean) => new Set(options.filter((o) => takesWord(o) === takes).flatMap(flagsOf));
+  const switches = flags(false);
+  return [...flags(true)].filter((flag) => !switches.has(flag));
+}
+
+function takesWord({ value, optional }: OptionSpec): boolean {
+  return value !== undefined && optional === undefined;
 }
 
 export function completionOf({ choices, complete }: OptionSpec): OptionSpec['complete'] {

@@ -79,8 +79,9 @@ function functionName(path: readonly string[]): string {
 function optionSpec(option: OptionSpec): string {
   const { short, long, value, help, repeatable, pairs } = option;
   const many = repeatable || pairs !== undefined;
-  const text = `[${help.replace(/[[\]\\]/g, '\\$&')}]${value === undefined ? '' : `:${value}:${action(completionOf(option))}`}`;
-  const flag = value === undefined ? long : `${long}=`;
+  const colon = option.optional === undefined ? ':' : '::';
+  const text = `[${help.replace(/[[\]\\]/g, '\\$&')}]${value === undefined ? '' : `${colon}${value}:${action(completionOf(option))}`}`;
+  const flag = value === undefined ? long : `${long}=${option.optional === undefined ? '' : '-'}`;
   if (short === undefined) return quote(`${many ? '*' : ''}${flag}${text}`);
   const prefix = many ? '*' : `(${short} ${long})`;
   return `${quote(prefix)}{${short}${value === undefined ? '' : '+'},${flag}}${quote(text)}`;

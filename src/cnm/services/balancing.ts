@@ -9,13 +9,18 @@ import type { BackendRecord, EndpointRecord, SelectedRecord, ServiceRecord } fro
 
 type Labels = Readonly<Record<string, string>>;
 
+/** `presumed`: it was in use before a restart, and has not been checked since. */
+export type Health = 'healthy' | 'unhealthy' | 'presumed';
+
 export class Balancing {
   readonly #services = new Map<string, ServiceRecord>();
   readonly #joined = new Map<string, EndpointRecord>();
   /** By service, then by endpoint. */
   readonly #selected = new Map<string, Map<string, SelectedRecord>>();
-  /** By number of the backend; absent: not known. */
-  readonly #health = new Map<number, boolean>();
+  /** By service and endpoint. */
+  readonly #health = new Map<string, Health>();
+  /** Services whose backends are checked. */
+  readonly #checked = new Set<string>();
   readonly #byEndpoint = new Index();
   readonly #byNetwork = new Index();
   /** By network and the first label of the selector: few share both. */
@@ -37,6 +42,8 @@ export class Balancing {
       if (endpoint !== null && !kept.has(endpoint)) this.#byEndpoint.delete(endpoint, id);
     }
     for (const endpoint of kept) this.#byEndpoint.add(endpoint, id);
+    if (record?.health) this.#checked.add(id);
+    else this.#checked.delete(id);
     if (record === null) this.#services.delete(id);
     else this.#services.set(id, record);
   }
@@ -114,21 +121,19 @@ export class Balancing {
     );
   }
 
-  health(backend: number): boolean | null {
-    return this.#health.get(backend) ?? null;
+  /** null: not known. */
+  health(service: string, endpoint: string): Health | null {
+    return this.#health.get(`${service} ${endpoint}`) ?? null;
   }
 
-  forgetHealth(service: string, endpoint: string): void {
-    const record = this.#services.get(service);
-    if (!record?.health) return;
-    for (const { endpoint: other, id } of this.backendsOf(record)) {
-      if (other === endpoint && id !== null) this.#health.delete(id);
-    }
+  setHealth(service: string, endpoint: string, health: Health | null): void {
+    if (health === null) this.#health.delete(`${service} ${endpoint}`);
+    else this.#health.set(`${service} ${endpoint}`, health);
   }
 
-  setHealth(backend: number, healthy: boolean | null): void {
-    if (healthy === null) this.#health.delete(backend);
-    else this.#health.set(backend, healthy);
+  /** The services whose backends are to be checked. */
+  checked(): ServiceRecord[] {
+    return [...this.#checked].flatMap((id) => this.#services.get(id) ?? []);
   }
 }
 

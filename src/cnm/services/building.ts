@@ -25,6 +25,7 @@ export function buildService(
   const { name, mode, ports, algorithm, affinity, idleTimeout, allow, selector, health } = request;
   claimName(context, change, id, name);
   checkNetwork(network, mode);
+  if (health !== null) checkReachable(network);
   if (request.publish.length > 0) {
     findDriver(network.driver).validateEndpoint({ network: network.id, ports: ['publish'] }, network);
   }
@@ -97,7 +98,7 @@ export function forgetService(context: Context, change: Change, record: ServiceR
     state.balancing.deleteSelector(record);
     for (const text of serviceClaims(record)) state.claims.delete(text);
     for (const own of selected) state.balancing.deselect(own);
-    for (const { id } of [...record.backends, ...selected]) releaseBackendId(context, id);
+    for (const backend of [...record.backends, ...selected]) releaseBackend(context, record.id, backend);
   });
 }
 
@@ -135,7 +136,7 @@ export function deselectEndpoint(context: Context, change: Change, endpoint: str
   change.onDone(() => {
     for (const own of selected) {
       balancing.deselect(own);
-      releaseBackendId(context, own.id);
+      releaseBackend(context, own.service, own);
     }
   });
 }
@@ -191,10 +192,13 @@ export function takeBackendId({ state }: Context, change: Change, balanced: bool
   );
 }
 
-export function releaseBackendId({ state }: Context, id: number | null): void {
-  if (id === null) return;
-  state.backendIds.release(id);
-  state.balancing.setHealth(id, null);
+export function releaseBackend(
+  { state }: Context,
+  service: string,
+  { id, endpoint }: Pick<BackendRecord, 'id' | 'endpoint'>,
+): void {
+  if (id !== null) state.backendIds.release(id);
+  if (endpoint !== null) state.balancing.setHealth(service, endpoint, null);
 }
 
 /** Throws where the network cannot have a service of this mode. */
@@ -211,6 +215,15 @@ export function checkNetwork({ name, driver }: NetworkRecord, mode: ServiceRecor
       hint: mode === 'vip' && addressed ? 'use a bridge network, or mode dnsrr' : 'use a bridge network',
     },
   );
+}
+
+/** Checks come from the host, which reaches no container of a link that it shares with them. */
+function checkReachable({ name, driver }: NetworkRecord): void {
+  if (findDriver(driver).dataplane) return;
+  throw new SluiceError('invalid_argument', `this host reaches no endpoint of ${driver} network '${name}'`, {
+    field: 'health',
+    hint: 'leave the check out, or use a bridge network',
+  });
 }
 
 export function checkBackend(

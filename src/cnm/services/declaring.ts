@@ -17,7 +17,7 @@ import {
   claimName,
   dropAddress,
   forgetService,
-  releaseBackendId,
+  releaseBackend,
   takeBackendId,
   takeNumber,
 } from './building.js';
@@ -77,7 +77,8 @@ export class Declaring {
   withoutNetwork(change: Change, record: ServiceRecord): ServiceRecord {
     dropAddress(this.#context, change, record);
     for (const port of record.publish) dropPort(this.#context, change, record.id, port);
-    for (const { id } of record.backends) change.onDone(() => releaseBackendId(this.#context, id));
+    for (const backend of record.backends)
+      change.onDone(() => releaseBackend(this.#context, record.id, backend));
     return {
       ...record,
       network: null,
@@ -240,8 +241,9 @@ export class Declaring {
       },
     );
     const kept = new Set(backends.map(({ id }) => id));
-    for (const { id } of record.backends) {
-      if (id !== null && !kept.has(id)) change.onDone(() => releaseBackendId(this.#context, id));
+    for (const backend of record.backends) {
+      if (kept.has(backend.id)) continue;
+      change.onDone(() => releaseBackend(this.#context, record.id, backend));
     }
     return backends;
   }

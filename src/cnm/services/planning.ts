@@ -19,16 +19,17 @@ export function backendState(state: State, service: ServiceRecord, backend: AnyB
   if (backend.endpoint === null || balancing.joined(backend.endpoint) === null) return 'gone';
   if (backend.drain || backend.weight === 0) return 'draining';
   if (service.health === null) return 'active';
-  const healthy = healthOf(state, backend);
-  if (healthy === null) return 'starting';
-  return healthy ? 'active' : 'draining';
+  const health = balancing.health(service.id, backend.endpoint);
+  if (health === null) return 'starting';
+  return health === 'unhealthy' ? 'draining' : 'active';
 }
 
 /** null: nobody checks it, or it has not been seen well since it came. */
-export function healthOf({ balancing }: State, backend: AnyBackend): boolean | null {
+export function healthOf({ balancing }: State, service: ServiceRecord, backend: AnyBackend): boolean | null {
   const declared = 'declared' in backend ? backend.declared : undefined;
   if (declared) return declared.healthy;
-  return backend.id === null ? null : balancing.health(backend.id);
+  const health = backend.endpoint === null ? null : balancing.health(service.id, backend.endpoint);
+  return health === null || health === 'presumed' ? null : health === 'healthy';
 }
 
 /** None where it has no address, or is no more. */
@@ -131,7 +132,7 @@ export function stageBacked(
     balancing.setJoined(endpoint, record);
     const backed = balancing.backedBy(endpoint);
     // Who comes back is another one, to whom no check applies that was made before.
-    for (const id of backed) balancing.forgetHealth(id, endpoint);
+    for (const id of backed) balancing.setHealth(id, endpoint, null);
     return backed.map((id) => ({ owner: serviceOwner(id), rows: planService(state, id) }));
   };
   change.later({ next: put(next), previous: put(previous), lenient: true });

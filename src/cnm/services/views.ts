@@ -33,7 +33,7 @@ export function serviceView(state: State, record: ServiceRecord): Service {
           container: declared ? { ...declared.container } : null,
           weight: backend.weight,
           state: backendState(state, record, backend),
-          healthy: healthOf(state, backend),
+          healthy: healthOf(state, record, backend),
         },
       ];
     }),

@@ -13,6 +13,7 @@ import { type Operation, startApi } from './support.js';
 interface JsonSchema {
   readonly type?: string;
   readonly enum?: readonly unknown[];
+  readonly anyOf?: readonly JsonSchema[];
   readonly items?: JsonSchema;
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
@@ -73,6 +74,9 @@ function text(name: string): fc.Arbitrary<string> {
     dns: word(WORDS.address),
     mac: word(WORDS.mac),
     ports: word(WORDS.ports),
+    publish: word(WORDS.ports),
+    vip: word(WORDS.address),
+    vip6: word(WORDS.address),
     netns: word(WORDS.path),
   };
   return fc.oneof(
@@ -85,11 +89,16 @@ function text(name: string): fc.Arbitrary<string> {
 /** What the schema allows. */
 function fitting(schema: JsonSchema, name: string): fc.Arbitrary<unknown> {
   if (schema.enum) return fc.constantFrom(...schema.enum);
+  if (schema.anyOf) return fc.oneof(...schema.anyOf.map((one) => fitting(one, name)));
   switch (schema.type) {
     case 'string':
       return text(name);
     case 'boolean':
       return fc.boolean();
+    case 'null':
+      return fc.constant(null);
+    case 'number':
+      return fc.double({ min: -1, max: 100, noNaN: true });
     case 'integer':
       return fc.integer({ min: -1, max: 70_000 });
     case 'array':
@@ -129,6 +138,7 @@ function callOf(template: string, method: string, { parameters = [], requestBody
   return fc
     .record({
       id: text('name'),
+      endpoint: text('name'),
       query: fc.record(
         Object.fromEntries(
           query.map((p) => [p.name, fc.option(value(p.schema, p.name), { freq: 1, nil: undefined })]),
@@ -136,10 +146,13 @@ function callOf(template: string, method: string, { parameters = [], requestBody
       ),
       body: schema ? value(schema, '') : fc.constant(undefined),
     })
-    .map(({ id, query, body }): Call => {
+    .map(({ id, endpoint, query, body }): Call => {
       const asked = Object.entries(query).filter(([, v]) => v !== undefined);
       const search = asked.map(([key, v]) => `${key}=${escaped(String(v))}`).join('&');
-      const path = template.replace(/^\/v1/, '').replace('{id}', escaped(id));
+      const path = template
+        .replace(/^\/v1/, '')
+        .replace('{id}', escaped(id))
+        .replace('{endpoint}', escaped(endpoint));
       return { method: method.toUpperCase(), path: search === '' ? path : `${path}?${search}`, body };
     });
 }
@@ -185,7 +198,7 @@ it('answers any sequence of requests as its document says, and none with a failu
         arbitrary: callOf(path, method, operation as Described),
       })),
   );
-  expect(operations).toHaveLength(28);
+  expect(operations).toHaveLength(33);
   const statuses = new Map<number, number>();
   await fc.assert(
     fc.asyncProperty(fc.array(fc.oneof(...operations), { minLength: 30, maxLength: 80 }), async (calls) => {

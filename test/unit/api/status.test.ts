@@ -36,18 +36,6 @@ it('reports what the daemon says, the number of objects and the names of owners'
   expect(body.problems.map((p: { name: string | null }) => p.name)).toEqual(['net', null]);
 });
 
-it('refuses to make services as a matter of the version', async () => {
-  for (const [method, path] of [
-    ['POST', '/services'],
-    ['DELETE', '/services/web'],
-    ['POST', '/services/web/backends'],
-    ['DELETE', '/services/web/backends/e'],
-  ] as const) {
-    const answer = await api.call(method, path, method === 'POST' ? { name: 'web' } : undefined);
-    expect([answer.status, answer.body.code]).toEqual([400, 'unsupported']);
-  }
-});
-
 it('tells the observer of each request, by route', async () => {
   await api.call('GET', '/networks/nix');
   await api.call('GET', '/nix/nix');

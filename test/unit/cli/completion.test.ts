@@ -48,6 +48,13 @@ const CASES: readonly [string, readonly string[], readonly string[]][] = [
   ['conntrack ls --protocol ', ['tcp', 'udp', 'icmp'], []],
   ['conntrack ls --endpoint ', ['endpoint-one'], []],
   ['completion ', ['bash', 'zsh', 'fish'], []],
+  ['service ', ['create', 'add-backend', 'set-backend', 'rm'], ['prune']],
+  ['service create x --network ', ['network-one'], []],
+  ['service create x --mode ', ['vip', 'dnsrr'], []],
+  ['service add-backend ', ['service-one'], ['endpoint-one']],
+  ['service set-backend service-one ', ['endpoint-one'], ['service-one']],
+  // Its value may be left out, so that what follows is an argument.
+  ['service set-backend --drain service-one ', ['endpoint-one'], ['service-one']],
   ['sandbox exec ', ['sandbox-one'], []],
   ['sandbox exec sandbox-one unshar', ['unshare'], []],
   ['sandbox exec sandbox-one -- unshar', ['unshare'], []],
@@ -132,15 +139,12 @@ it('prints what it makes from the table', async () => {
   }
 });
 
-it('rests on a table in which a flag takes a value everywhere or nowhere', () => {
+it('rests on a table in which a long flag takes a value everywhere or nowhere', () => {
   const takes = new Map<string, boolean>();
-  for (const option of COMMANDS.flatMap(optionsOf)) {
-    for (const flag of [option.short, option.long]) {
-      if (flag === undefined) continue;
-      const value = option.value !== undefined;
-      expect(takes.get(flag) ?? value, flag).toBe(value);
-      takes.set(flag, value);
-    }
+  for (const { long, value, optional } of COMMANDS.flatMap(optionsOf)) {
+    const takesWord = value !== undefined && optional === undefined;
+    expect(takes.get(long) ?? takesWord, long).toBe(takesWord);
+    takes.set(long, takesWord);
   }
   const groups = COMMANDS.flatMap(({ path }) => (path.length > 1 ? [path[0]] : []));
   expect([...new Set(groups)].sort()).toEqual(GROUPS.map(({ name }) => name).sort());

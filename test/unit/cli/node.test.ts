@@ -159,18 +159,6 @@ it.each([[], ['--format', 'json']])(
   },
 );
 
-it('refuses to make services with the words of the daemon', async () => {
-  for (const line of [
-    'service create web --network net --port 80:8080/tcp --vip 10.0.0.1',
-    'service add-backend web e',
-    'service rm web --force',
-  ]) {
-    const { code, out, err } = await t.cli(line);
-    expect([code, out]).toEqual([1, '']);
-    expect(err).toMatch(/^sluice: this version has no services but those that labels declare \(.+\)\n$/);
-  }
-});
-
 it('knows its version, and that of the daemon if there is one', async () => {
   expect(await t.ok('version')).toBe(`sluice  ${ownVersion()}\ndaemon  0.1.0\n`);
   expect(await t.json('version -o json')).toEqual({ client: ownVersion(), daemon: '0.1.0' });

@@ -295,12 +295,21 @@ it('shows services, the Engine, and what is wrong with labels', async () => {
   expect((await api.call('GET', '/services/web')).body.backends).toHaveLength(2);
   expect((await api.call('GET', '/services/nix')).status).toBe(404);
   const [heading = '', row = ''] = (await cli('service', 'ls')).out.split('\n');
-  expect(heading.split(/ {3,}/)).toEqual(['SERVICE ID', 'NAME', 'NETWORK', 'PORTS', 'PUBLISH', 'BACKENDS']);
+  expect(heading.split(/ {3,}/)).toEqual([
+    'SERVICE ID',
+    'NAME',
+    'NETWORK',
+    'ADDRESS',
+    'PORTS',
+    'PUBLISH',
+    'BACKENDS',
+  ]);
   expect(row.split(/ {3,}/).slice(1)).toEqual([
     'web',
     ours('lost'),
+    '10.71.0.254',
     '80->8080/tcp, 443/tcp',
-    '8000/tcp',
+    '8000->80/tcp',
     '1 active, 1 starting',
   ]);
   expect(JSON.parse((await cli('service', 'inspect', 'web')).out)).toMatchObject([{ name: 'web' }]);
