@@ -57,7 +57,7 @@ export class DaemonStatus implements StatusSource {
       drops: this.#drops(),
       rows,
       problems: reconciler
-        .status()
+        .problems()
         .flatMap(({ owner, row, state, error }) =>
           state === 'done'
             ? []
