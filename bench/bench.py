@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lib import chart, connect, control, docker, drop, full, paths, readme, services
+from lib import chart, connect, control, docker, drop, full, paths, readme, services, services_scale
 from lib.shell import CPU, ROOT, Lab
 
 LATENCY = ("tcp_rr", "tcp_crr", "udp_rr")
@@ -107,6 +107,8 @@ def show_rest(results):
         print("\nprograms (ns a packet, net of an empty one; min, median)")
         for row in results["programs"]:
             print(f"  {row['case']:36}{row['min']:10.1f}{row['median']:10.1f}")
+    if "servicesScale" in results:
+        services_scale.show(results["servicesScale"])
     if "control" in results:
         print("\ncontrol plane")
         for key, value in results["control"].items():
@@ -203,7 +205,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="three rounds, few samples: a smoke test")
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--ports", default="1,1000,10000", help="published ports, comma separated")
-    parser.add_argument("--only", default="ipv6,rr,crr,udp,stream,flood,host,connect,cost,control,drop,full,docker,services")
+    parser.add_argument("--only", default="ipv6,rr,crr,udp,stream,flood,host,connect,cost,control,drop,full,docker,services,services-scale")
     parser.add_argument("--output", default=os.path.join(ROOT, "bench/results"))
     args = parser.parse_args()
     if args.quick:
@@ -261,6 +263,8 @@ def main():
         lab.close()
     if "cost" in only:
         results["programs"] = program_cost(args.quick)
+    if "services-scale" in only:
+        results["servicesScale"] = services_scale.measure(args.quick)
     os.makedirs(args.output, exist_ok=True)
     with open(os.path.join(args.output, "latest.json"), "w") as file:
         json.dump(results, file, indent=1)

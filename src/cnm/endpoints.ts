@@ -61,14 +61,14 @@ export class Endpoints {
 
   list(): Endpoint[] {
     const { state, realizer } = this.#context;
-    const errors = endpointErrors(realizer.status());
+    const errors = endpointErrors(realizer.problems());
     return state.endpoints.all().map((record) => endpointView(state, record, errors.get(record.id) ?? null));
   }
 
   get(ref: string): Endpoint {
     const { state, realizer } = this.#context;
     const record = state.endpoints.resolve(ref);
-    return endpointView(state, record, endpointErrors(realizer.status()).get(record.id) ?? null);
+    return endpointView(state, record, endpointErrors(realizer.problems()).get(record.id) ?? null);
   }
 
   async join(endpointRef: string, sandboxRef: string, dryRun: boolean): Promise<Endpoint | Plan> {

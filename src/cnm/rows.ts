@@ -415,4 +415,6 @@ export interface RowStatus {
 export interface Realizer {
   apply(owner: Owner, rows: readonly Row[]): Promise<void>;
   status(): readonly RowStatus[];
+  /** Of `status` what is not done; costs nothing where all is, however many rows there are. */
+  problems(): readonly RowStatus[];
 }

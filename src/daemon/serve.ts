@@ -166,6 +166,8 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       sizes: {
         slots: dataplane.maps.service_slots.descriptor.maxEntries,
         table: dataplane.maps.service_table.descriptor.maxEntries,
+        backends: dataplane.maps.service_backends.descriptor.maxEntries,
+        endpoints: dataplane.maps.backend_of.descriptor.maxEntries,
       },
       clock,
     },

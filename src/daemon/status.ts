@@ -61,7 +61,7 @@ export class DaemonStatus implements StatusSource {
       rows,
       resolver: this.#resolver(),
       problems: reconciler
-        .status()
+        .problems()
         .flatMap(({ owner, row, state, error }) =>
           state === 'done'
             ? []

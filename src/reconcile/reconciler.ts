@@ -96,6 +96,10 @@ export class Reconciler implements Realizer {
     return this.#tables.status();
   }
 
+  problems(): readonly RowStatus[] {
+    return this.#tables.problems();
+  }
+
   counts(): { kind: RowKind; state: RowState; rows: number }[] {
     const counts = new Map<string, { kind: RowKind; state: RowState; rows: number }>();
     for (const { kind, state } of this.#tables.all()) {
@@ -131,8 +135,7 @@ export class Reconciler implements Realizer {
   /** When the next `retry` has something to do (ms), or null. */
   nextRetry(): number | null {
     let next: number | null = null;
-    for (const entry of this.#tables.all()) {
-      if (entry.state === 'done' && entry.wanted) continue;
+    for (const entry of this.#tables.unfinished()) {
       if (next === null || entry.retryAt < next) next = entry.retryAt;
     }
     return next;
@@ -142,11 +145,8 @@ export class Reconciler implements Realizer {
   async retry(): Promise<void> {
     const now = this.#clock.now();
     const due = new Map<string, Owner>();
-    for (const entry of this.#tables.all()) {
-      if ((entry.state !== 'done' || !entry.wanted) && entry.retryAt <= now) {
-        due.set(ownerKey(entry.owner), entry.owner);
-      }
-    }
+    for (const entry of this.#tables.unfinished())
+      if (entry.retryAt <= now) due.set(ownerKey(entry.owner), entry.owner);
     await this.#byOwner([...due.values()], (owner) => this.#settle(this.#unfinished(owner)));
   }
 
@@ -192,7 +192,7 @@ export class Reconciler implements Realizer {
     });
     await this.#prune(actual, report);
 
-    report.failed = this.#tables.all().filter((e) => e.state !== 'done').length;
+    report.failed = this.#tables.unfinished().filter((e) => e.state !== 'done').length;
     this.meter.passes.observe((this.#clock.monotonic() - start) / 1000);
     return report;
   }
@@ -211,6 +211,7 @@ export class Reconciler implements Realizer {
       const holds = view.holds(entry.row);
       if (entry.state === 'done' && !holds) {
         entry.state = 'pending';
+        this.#tables.note(entry);
         lost.add(entry);
       } else if (entry.state !== 'done' && holds && entry.was.length === 0) {
         // Operations keep books of their own on some kinds; an update of what is there is cheap and tells them.
@@ -268,14 +269,16 @@ export class Reconciler implements Realizer {
 
   /** Takes down, then brings up. Answers the first cause of failure. */
   async #settle(change: Change): Promise<SluiceError | null> {
+    if (change.remove.length === 0 && change.update.length === 0) return null;
     let failure: SluiceError | null = null;
     const fail = (entry: Entry, e: unknown): void => {
       const error = this.#failed(entry, e);
       failure ??= error;
     };
     for (const kinds of DOWN) {
+      if (change.remove.length === 0) break;
       const entries = change.remove.filter((e) => kinds.includes(e.kind));
-      await Promise.all(entries.map((entry) => this.#remove(entry, fail)));
+      if (entries.length > 0) await Promise.all(entries.map((entry) => this.#remove(entry, fail)));
     }
     let broken: SluiceError | null = null;
     const failUp = (entry: Entry, e: unknown): void => {
@@ -286,11 +289,11 @@ export class Reconciler implements Realizer {
       if (broken !== null) break;
       if (stage === 'raise') {
         const entries = change.update.filter((e) => opsOf(this.#ops, e.kind).raise !== undefined);
-        await Promise.all(entries.map((entry) => this.#raise(entry, failUp)));
+        if (entries.length > 0) await Promise.all(entries.map((entry) => this.#raise(entry, failUp)));
       } else {
         // Begun in the stage's order: maps are written at once, before the first wait of an attach.
         const entries = stage.flatMap((kind) => change.update.filter((e) => e.kind === kind));
-        await Promise.all(entries.map((entry) => this.#update(entry, failUp)));
+        if (entries.length > 0) await Promise.all(entries.map((entry) => this.#update(entry, failUp)));
       }
     }
     if (broken !== null) this.#postpone(change.update);

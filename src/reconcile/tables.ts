@@ -48,6 +48,8 @@ export function ownerKey(owner: Owner): string {
 export class Tables {
   readonly #byKind = new Map<RowKind, Map<string, Entry>>(ROW_ORDER.map((kind) => [kind, new Map()]));
   readonly #byOwner = new Map<string, Set<Entry>>();
+  /** Kept, not looked for: a change of one row must not cost a look at all. */
+  readonly #unfinished = new Set<Entry>();
   #version = 0;
 
   get version(): number {
@@ -91,8 +93,21 @@ export class Tables {
     return this.get(entry.kind, entry.key) === entry;
   }
 
+  /** What is not done, or not gone yet. A copy, as of `entries`. */
+  unfinished(): Entry[] {
+    return [...this.#unfinished];
+  }
+
+  /** To be called after each change of an entry's `state` or `wanted`. */
   touch(entry: Entry): void {
     entry.version = ++this.#version;
+    this.note(entry);
+  }
+
+  /** As `touch`, for what says nothing new about the kernel. */
+  note(entry: Entry): void {
+    if (entry.state === 'done' && entry.wanted) this.#unfinished.delete(entry);
+    else if (this.#byOwner.get(ownerKey(entry.owner))?.has(entry)) this.#unfinished.add(entry);
   }
 
   /**
@@ -117,8 +132,10 @@ export class Tables {
     const change: Change = { remove: [], update: [] };
     for (const entry of this.#byOwner.get(name) ?? []) {
       if (keys.has(`${entry.kind} ${entry.key}`)) continue;
-      if (entry.wanted) this.touch(entry);
-      entry.wanted = false;
+      if (entry.wanted) {
+        entry.wanted = false;
+        this.touch(entry);
+      }
       change.remove.push(entry);
     }
     for (const row of rows) {
@@ -130,6 +147,7 @@ export class Tables {
 
   /** Forgets an entry whose removal has succeeded. */
   drop(entry: Entry): void {
+    this.#unfinished.delete(entry);
     if (this.current(entry)) this.#byKind.get(entry.kind)?.delete(entry.key);
     const name = ownerKey(entry.owner);
     const own = this.#byOwner.get(name);
@@ -138,12 +156,13 @@ export class Tables {
   }
 
   status(): RowStatus[] {
-    return this.all().map(({ owner, row, state, error }) => ({
-      owner,
-      row,
-      state,
-      ...(error === null ? {} : { error: error.message }),
-    }));
+    return this.all().map(statusOf);
+  }
+
+  problems(): RowStatus[] {
+    return this.unfinished()
+      .filter(({ state }) => state !== 'done')
+      .map(statusOf);
   }
 
   #want(owner: Owner, name: string, row: Row): Entry {
@@ -158,6 +177,7 @@ export class Tables {
         this.#restart(old);
       }
       old.wanted = true;
+      this.note(old);
       return old;
     }
     const entry: Entry = {
@@ -184,6 +204,7 @@ export class Tables {
       this.#byOwner.set(name, own);
     }
     own.add(entry);
+    this.note(entry);
     return entry;
   }
 
@@ -194,4 +215,8 @@ export class Tables {
     entry.begun = false;
     this.touch(entry);
   }
+}
+
+function statusOf({ owner, row, state, error }: Entry): RowStatus {
+  return { owner, row, state, ...(error === null ? {} : { error: error.message }) };
 }

@@ -4,12 +4,12 @@ import { isNativeError, SluiceError } from '../../base/errors.js';
 import type { BackendRow, ServiceRow } from '../../cnm/rows.js';
 import type { AllowKey, KernelMap, KernelMaps, ServiceKey, ServicePortValue } from '../kernel.js';
 import type { Actual, Ops, Stray } from '../ops.js';
-import { Backends, type BackendsRead } from '../service/backends.js';
+import { type BackendSizes, Backends, type BackendsRead } from '../service/backends.js';
 import { choiceOf, sameChoice, tableOf } from '../service/choice.js';
 import { type ChoiceSizes, Choices, NOWHERE, type Place } from '../service/choices.js';
-import { portEntries, portText, vips } from '../service/ports.js';
+import { portEntries, portKeys, portText, portTexts, samePort, vips } from '../service/ports.js';
 import { allowKeys, allowText, isOfService, PUBLISH_ALLOW_SERVICE } from './allow.js';
-import { isIpv6, same } from './values.js';
+import { isIpv6 } from './values.js';
 
 type ServiceMaps = Pick<
   KernelMaps,
@@ -26,7 +26,7 @@ type ServiceMaps = Pick<
 >;
 
 export interface ServiceOpsOptions {
-  sizes: ChoiceSizes;
+  sizes: ChoiceSizes & BackendSizes;
   clock: Clock;
   /** Backends that left: their figures are theirs until the id is given again. */
   onLeft?(service: number, ids: readonly number[]): void;
@@ -74,7 +74,7 @@ export class ServiceOps implements Ops<ServiceRow> {
     this.#maps = maps;
     this.#o = options;
     this.#choices = new Choices(maps, options.sizes, options.clock);
-    this.#backends = new Backends(maps);
+    this.#backends = new Backends(maps, options.sizes);
   }
 
   /** Elements in use of the arrays that choices are in. */
@@ -146,33 +146,38 @@ export class ServiceOps implements Ops<ServiceRow> {
     former: readonly ServiceRow[],
   ): void {
     const entries = portEntries(row, place);
-    const before = new Map(
-      last === null ? [] : portEntries(last, from).map(([key, value]) => [portText(key), value]),
-    );
-    const allowedBefore = new Set(last === null ? [] : allowOf(last).map(allowText));
-    const [wanted, allowed] = [
-      new Set(entries.map(([key]) => portText(key))),
-      new Set(allowOf(row).map(allowText)),
-    ];
     try {
-      // Who may come before what lets in.
-      for (const key of allowOf(row))
-        if (!allowedBefore.has(allowText(key))) this.#maps.publish_allow.set(key, 1);
-      this.#setPorts(
-        entries.filter(([key, value]) => {
-          const have = before.get(portText(key));
-          return have === undefined || !same(have, value);
-        }),
-      );
+      if (last === null) {
+        // Who may come before what lets in.
+        this.#allow(allowOf(row));
+        this.#setPorts(entries);
+      } else {
+        const allowed = new Set(allowOf(last).map(allowText));
+        this.#allow(allowOf(row).filter((key) => !allowed.has(allowText(key))));
+        const before = new Map(portEntries(last, from).map(([key, value]) => [portText(key), value]));
+        this.#setPorts(
+          entries.filter(([key, value]) => {
+            const have = before.get(portText(key));
+            return have === undefined || !samePort(have, value);
+          }),
+        );
+      }
     } catch (e) {
       throw asFull(e);
     }
-    this.#deletePorts(former.flatMap((old) => this.#keys(old)).filter((key) => !wanted.has(portText(key))));
+    if (former.length > 0) this.#clear(row, former);
+    this.#choices.keep(row.number, place);
+    this.#held.set(row.number, { rows: [row], place, sound: true });
+  }
+
+  /** Takes away what the row has no more of what it was. */
+  #clear(row: ServiceRow, former: readonly ServiceRow[]): void {
+    const ports = new Set(portTexts(row));
+    this.#deletePorts(former.flatMap((old) => this.#keys(old)).filter((key) => !ports.has(portText(key))));
+    const allowed = new Set(allowOf(row).map(allowText));
     for (const key of former.flatMap(allowOf))
       if (!allowed.has(allowText(key))) this.#maps.publish_allow.delete(key);
     this.#left(row.number, row.backends, former);
-    this.#choices.keep(row.number, place);
-    this.#held.set(row.number, { rows: [row], place, sound: true });
     for (const vip of former.flatMap(vips)) if (!vips(row).includes(vip)) this.#disclaim(vip, row.number);
   }
 
@@ -235,7 +240,7 @@ export class ServiceOps implements Ops<ServiceRow> {
     const holds =
       portEntries(row, place).every(([key, value]) => {
         const have = ports.get(portText(key));
-        return have !== undefined && same(have.value, value);
+        return have !== undefined && samePort(have.value, value);
       }) &&
       allowOf(row).every((key) => allowed.has(allowText(key))) &&
       this.#backends.holds(row, backends) &&
@@ -251,8 +256,7 @@ export class ServiceOps implements Ops<ServiceRow> {
 
   #placeOf(row: ServiceRow, held: Held, ports: Snapshot['ports']): Place {
     if (held.sound) return held.place;
-    const first = portEntries(row, NOWHERE)[0] as [ServiceKey, ServicePortValue];
-    const have = ports.get(portText(first[0]));
+    const have = ports.get(portTexts(row)[0] as string);
     if (have === undefined) return NOWHERE;
     const { slots, count, weights, table, places } = have.value;
     return { slots, count, weights, table, places };
@@ -263,7 +267,7 @@ export class ServiceOps implements Ops<ServiceRow> {
     const sources = new Set<string>();
     for (const { rows } of this.#held.values()) {
       for (const row of rows) {
-        for (const [key] of portEntries(row, NOWHERE)) keys.add(portText(key));
+        for (const text of portTexts(row)) keys.add(text);
         for (const key of allowOf(row)) sources.add(allowText(key));
       }
     }
@@ -309,9 +313,11 @@ export class ServiceOps implements Ops<ServiceRow> {
 
   /** Of its addresses as far as they are still its own. */
   #keys(row: ServiceRow): ServiceKey[] {
-    return portEntries(row, NOWHERE)
-      .map(([key]) => key)
-      .filter(({ addr }) => (this.#vips.get(addr) ?? row.number) === row.number);
+    return portKeys(row).filter(({ addr }) => (this.#vips.get(addr) ?? row.number) === row.number);
+  }
+
+  #allow(keys: readonly AllowKey[]): void {
+    for (const key of keys) this.#maps.publish_allow.set(key, 1);
   }
 
   #setPorts(entries: readonly [ServiceKey, ServicePortValue][]): void {

@@ -115,6 +115,10 @@ export class FakeRealizer implements Realizer {
     });
   }
 
+  problems(): readonly RowStatus[] {
+    return this.status().filter(({ state }) => state !== 'done');
+  }
+
   rows<K extends RowKind>(kind: K): Extract<Row, { kind: K }>[] {
     return [...this.owners.values()]
       .flat()

@@ -14,7 +14,7 @@ import { FakeMap } from '../fake-maps.js';
 import { FakeServiceMaps } from './fake-service-maps.js';
 import { backend, backends, service } from './rows.js';
 
-const SIZES = { slots: 4096, table: 16_384 };
+const SIZES = { slots: 4096, table: 16_384, backends: 256, endpoints: 256 };
 
 class Bed {
   readonly maps = new FakeServiceMaps();
@@ -24,9 +24,9 @@ class Bed {
   ops: ServiceOps;
   readonly #options: ServiceOpsOptions;
 
-  constructor(sizes = SIZES) {
+  constructor(sizes: Partial<typeof SIZES> = {}) {
     this.#options = {
-      sizes,
+      sizes: { ...SIZES, ...sizes },
       clock: this.clock,
       onLeft: (number, ids) => this.left.push([number, ids]),
       onRemoved: (number) => this.removed.push(number),
@@ -257,6 +257,21 @@ describe('service', () => {
     await expect(waiting).rejects.toThrowError(full);
     bed.ops.update(service(1, backends(1, 5)), [b]);
     expect(bed.port(b)?.count).toBe(5);
+  });
+
+  it('says so when the kernel has no room for another port', async () => {
+    const bed = new Bed();
+    await learnt(bed);
+    const native = { kind: 'native', errno: 7, syscall: 'BPF_MAP_UPDATE_BATCH', log: '' };
+    bed.maps.services4.setBatch = () => {
+      throw Object.assign(new Error('E2BIG'), native, { code: 'E2BIG' });
+    };
+    const row = service(1, backends(1, 2));
+    expect(() => bed.ops.update(row, [])).toThrowError(expect.objectContaining({ code: 'table_full' }));
+    mend(bed);
+    bed.ops.update(row, []);
+    check(bed, [row]);
+    expect(bed.ops.used.service_slots).toBe(2);
   });
 
   it('rewrites only what changed, and nothing of another service', async () => {
