@@ -89,9 +89,9 @@ def show_rest(results):
         print(f"\nhost's own {name}: alone {host['alone']:,.0f} ns, beside Sluice {host['beside']:,.0f} ns "
               f"({host['percent']:+.1f} %, median of rounds {host['medianOfRounds']:+.1f} %)")
     if "connect" in results:
-        print("\nconnect() of the host where nobody published (ns; without socket hooks, with, added: median of rounds, min, max)")
+        print("\nconnect() to what is neither published nor a service (ns; without socket hooks, with, added: median of rounds, min, max)")
         for name, c in results["connect"]["cases"].items():
-            print(f"  {name:16}" + "".join(f"{c[k]:12,.0f}" for k in ("without", "with", "added", "min", "max")))
+            print(f"  {name:26}" + "".join(f"{c[k]:12,.0f}" for k in ("without", "with", "added", "min", "max")))
         if results["connect"]["hooksOfOthers"]:
             print(f"  beside {results['connect']['hooksOfOthers']} hooks of others, which both have")
     tables = [("packets dropped a second", results.get("drop", {}))]
@@ -100,7 +100,7 @@ def show_rest(results):
         if table:
             print(f"\n{title} (median, min, max, interquartile range)")
         for name, s in table.items():
-            print(f"  {name:16}" + "".join(f"{s[k]:12,.0f}" for k in ("median", "min", "max", "iqr")))
+            print(f"  {name:26}" + "".join(f"{s[k]:12,.0f}" for k in ("median", "min", "max", "iqr")))
     if "docker" in results:
         show_docker(results["docker"])
     if "programs" in results:
@@ -119,11 +119,11 @@ def show_docker(results):
     for workload, table in results["latency"].items():
         print(f"\n{workload} through a port that docker published, p50 in ns (median, min, max, interquartile range)")
         for name, s in table.items():
-            print(f"  {name:16}" + "".join(f"{s[k]:12,.0f}" for k in ("median", "min", "max", "iqr")))
+            print(f"  {name:26}" + "".join(f"{s[k]:12,.0f}" for k in ("median", "min", "max", "iqr")))
     print("\ndocker run -d, ms (until it returns, until the server answers; median)")
     for ports, table in results["starts"].items():
         for name, s in table.items():
-            print(f"  {name:16}{ports:4} ports{s['run']:10,.0f}{s['answer']:10,.0f}")
+            print(f"  {name:26}{ports:4} ports{s['run']:10,.0f}{s['answer']:10,.0f}")
     for name, s in results["weights"].items():
         print(f"\n{s['ports']} published ports on {name}: {s['processes']} processes with {s['proxyBytes'] / 1e6:,.1f} MB of their own; "
               f"dockerd {s['dockerdBytes'] / 1e6:+,.1f} MB, sluiced {s['sluicedBytes'] / 1e6:+,.1f} MB")

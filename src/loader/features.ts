@@ -105,6 +105,12 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
       `none, ${features.socketHooks.missing}: the host itself reaches no published port`,
     ),
     row(
+      'services at the socket',
+      features.socketHooks.cgroup !== null,
+      `backends chosen as sockets connect, on ${features.socketHooks.cgroup}; else packet by packet`,
+      `packet by packet, ${features.socketHooks.missing}: the host itself reaches no service`,
+    ),
+    row(
       'defragmentation',
       features.defragment,
       'fragments are put together in a namespace of ours',

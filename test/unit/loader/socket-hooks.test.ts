@@ -64,8 +64,8 @@ describe('the socket hooks', () => {
     expect(missing).toMatch(why);
   });
 
-  it('are told among the features', () => {
-    const told = (socketHooks: KernelFeatures['socketHooks']) =>
+  it('are told among the features, and what becomes of services without them', () => {
+    const told = (socketHooks: KernelFeatures['socketHooks'], name = 'socket hooks') =>
       describeFeatures({
         tcx: true,
         kernCtx: true,
@@ -74,7 +74,7 @@ describe('the socket hooks', () => {
         workQueue: true,
         defragment: true,
         socketHooks,
-      }).find(({ feature }) => feature === 'socket hooks');
+      }).find(({ feature }) => feature === name);
     expect(told(decideSocketHooks(ROOT, []))).toMatchObject({
       available: true,
       using: 'socket hooks on /sys/fs/cgroup',
@@ -82,6 +82,14 @@ describe('the socket hooks', () => {
     expect(told(decideSocketHooks(ROOT, ALL))).toMatchObject({
       available: false,
       using: expect.stringContaining('CONFIG_CGROUP_BPF'),
+    });
+    expect(told(decideSocketHooks(ROOT, []), 'services at the socket')).toMatchObject({
+      available: true,
+      using: expect.stringMatching(/as sockets connect, on \/sys\/fs\/cgroup;/),
+    });
+    expect(told(decideSocketHooks(null, []), 'services at the socket')).toMatchObject({
+      available: false,
+      using: expect.stringMatching(/^packet by packet, cgroup v2 is not mounted: /),
     });
   });
 });
