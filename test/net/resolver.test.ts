@@ -305,7 +305,9 @@ describe('the daemon', () => {
       must(name, ['ip', 'link', 'set', 'lo', 'up']);
       const adopted = { ns: name, ip: '', ip6: '' };
       await until(() => dig(adopted, 'bee').answers[0] === b.ip, 'it resolves');
-      const [{ interface: link }] = JSON.parse(bed.ok('network', 'inspect', 'web')) as [{ interface: string }];
+      const [{ interface: link }] = JSON.parse(bed.ok('network', 'inspect', 'web')) as [
+        { interface: string },
+      ];
       const ports = (): number =>
         run(bed.host, ['ip', '-o', 'link', 'show', 'master', link]).out.trim().split('\n').length;
       const before = ports();
