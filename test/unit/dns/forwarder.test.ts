@@ -78,7 +78,7 @@ describe('a question', () => {
   });
 
   test('is passed on with all that it has', async () => {
-    let got = Buffer.alloc(0);
+    let got: Buffer = Buffer.alloc(0);
     const upstream = await server((bytes) => {
       got = bytes;
       return [reply(bytes, 1)];
