@@ -25,7 +25,7 @@ packages=(
   python3-scapy iptables nftables tcpdump ethtool iputils-ping curl procps fish zsh
 )
 if $tests; then
-  packages+=(busybox-static)
+  packages+=(busybox-static bind9-dnsutils)
   # a Docker of the user's own, of whatever origin, is left as it is; else there will be one, which is not started
   command -v dockerd >/dev/null || packages+=(docker.io)
   command -v docker-compose >/dev/null || packages+=(docker-compose)

@@ -17,6 +17,8 @@ import { type AskOptions, askTcp, askUdp, Timeout, type Upstream } from './upstr
 /** All tries together: libraries give a server 5 s before they ask the next. */
 const PATIENCE_MS = 4_500;
 const FIRST_TRY_MS = 1_500;
+/** In less than this nobody need be asked. */
+const LEAST_TRY_MS = 200;
 /** For so long a server that did not answer is asked last. */
 const AVOIDED_MS = 10_000;
 /** Questions that wait for an answer. */
@@ -77,7 +79,7 @@ export class Forwarder {
       const silent: Upstream[] = [];
       for (const upstream of left) {
         const remaining = end - this.#clock.monotonic();
-        if (remaining < 1) return refusal;
+        if (remaining < LEAST_TRY_MS) return refusal;
         try {
           const answer = await this.#ask(query, upstream, transport, Math.min(ms, remaining));
           this.#avoided.delete(key(upstream));

@@ -109,8 +109,13 @@ export class Resolver {
   async #look(): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
-    for (const { place } of [...this.#served.values()]) await place.look();
-    this.#looking = false;
+    try {
+      for (const { place } of [...this.#served.values()]) await place.look();
+    } catch (err) {
+      this.#o.log.error('cannot look after the resolvers of sandboxes', { err });
+    } finally {
+      this.#looking = false;
+    }
   }
 
   #changed({ type, id }: ChangeEvent): void {
@@ -158,9 +163,14 @@ export class Resolver {
       return;
     }
     served?.place.close();
-    const place = new Place(this.#o, sandbox.netns, (message, transport, reply) =>
-      this.#answer(message, transport, made.zone, reply),
-    );
+    const place = new Place(this.#o, sandbox.netns, (message, transport, reply) => {
+      try {
+        this.#answer(message, transport, made.zone, reply);
+      } catch (err) {
+        // whatever a container sends, others are answered
+        this.#failed(err);
+      }
+    });
     const made: Served = { place, zone };
     this.#served.set(sandbox.id, made);
     await place.open();
@@ -201,7 +211,13 @@ export class Resolver {
         this.meter.forwarded.observe((clock.monotonic() - began) / 1000);
         this.meter.count(query.type, forwarded === null ? 'failed' : 'forwarded');
         reply(forwarded ?? encodeAnswer(query, failure(RCODE.SERVFAIL), limit));
-      });
+      })
+      .catch((err: unknown) => this.#failed(err));
+  }
+
+  #failed(err: unknown): void {
+    this.meter.count(null, 'failed');
+    this.#o.log.error('a question could not be answered', { err });
   }
 
   /**

@@ -58,26 +58,30 @@ export class DockerBed {
   readonly #directory: string;
   readonly #flags: string[];
   readonly #cgroup = `sluice-test-${randomBytes(3).toString('hex')}`;
+  readonly #daemonUnder: string[];
   #holder: Background | null = null;
   #pid = 0;
   dockerd: Background | null = null;
 
-  private constructor(bed: Testbed, flags: string[]) {
+  private constructor(bed: Testbed, flags: string[], daemonUnder: string[]) {
     this.bed = bed;
+    this.#daemonUnder = daemonUnder;
     this.#directory = bed.directory;
     this.#flags = flags;
   }
 
   /** `flags` of dockerd, such as `--iptables=false`; `daemonFlags` of sluiced. */
   static async start(flags: string[], daemonFlags: string[] = []): Promise<DockerBed> {
+    const daemonUnder: string[] = [];
     const bed = await Testbed.start({
+      daemonUnder,
       daemonFlags: (directory) => [
         ...['--docker-plugin', join(directory, 'plugins/sluice.sock')],
         ...['--docker-host', `unix://${directory}/docker.sock`],
         ...daemonFlags,
       ],
     });
-    const docker = new DockerBed(bed, flags);
+    const docker = new DockerBed(bed, flags, daemonUnder);
     try {
       await docker.#hold();
       await docker.startDockerd();
@@ -124,6 +128,17 @@ export class DockerBed {
   /** A command of Docker's. */
   #ofDocker(command: string[]): string[] {
     return ['nsenter', '-t', String(this.#pid), '--mount', '--net', '--pid', '--', ...command];
+  }
+
+  /**
+   * Starts the daemon anew on dockerd's side of things, where it sees the
+   * namespaces that Docker binds, and dies with what the test sees of it.
+   */
+  async moveDaemon(): Promise<void> {
+    await this.bed.killDaemon('SIGTERM');
+    const inside = ['nsenter', '-t', String(this.#pid), '--mount', '--pid', '--'];
+    this.#daemonUnder.push(...inside, 'setpriv', '--pdeathsig', 'KILL', '--');
+    await this.bed.startDaemon();
   }
 
   /** Where Docker finds the driver. */

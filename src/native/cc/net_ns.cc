@@ -130,6 +130,20 @@ socklen_t ParseEnd(const std::string& address, uint16_t port, sockaddr_storage* 
   return 0;
 }
 
+bool IsLoopback(const sockaddr_storage& end) {
+  if (end.ss_family == AF_INET)
+    return ntohl(reinterpret_cast<const sockaddr_in&>(end).sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+  return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(end).sin6_addr);
+}
+
+bool LoopbackIsUp() {
+  FdGuard fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  strcpy(request.ifr_name, "lo");
+  return fd.get() >= 0 && ioctl(fd.get(), SIOCGIFFLAGS, &request) == 0 &&
+         (request.ifr_flags & IFF_UP) != 0;
+}
+
 struct SocketRequest {
   bool tcp;
   std::string address;
@@ -154,6 +168,9 @@ Failure OpenSocket(const SocketRequest& request, FdGuard* result) {
     if (connect(fd.get(), address, length) < 0 && errno != EINPROGRESS)
       return Failure{"connect", errno, ""};
   } else {
+    // The kernel takes the address for a broadcast one as long as it has no local route, and
+    // would send from another one for good.
+    if (IsLoopback(end) && !LoopbackIsUp()) return Failure{"bind", ENETDOWN, ""};
     // a port whose connections of a moment ago are not forgotten yet is free
     int on = 1;
     if (request.tcp && setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)

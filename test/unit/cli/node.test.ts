@@ -99,6 +99,7 @@ it('shows the status', async () => {
     /^Up: +1h2m5s$/m,
     /^Uplinks: +eth0 \(192\.0\.2\.1\), tun0 \(no Ethernet\)$/m,
     /^Objects: +1 networks, 0 sandboxes, 0 endpoints$/m,
+    /^Names: +resolver in 2 sandboxes, 7 queries, 3 forwarded, 1 failed$/m,
     /^Docker: +not followed$/m,
     /^bridge slb1 +network net +error +EBUSY$/m,
     /^uplink eth0 +node +pending +-$/m,

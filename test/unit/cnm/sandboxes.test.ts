@@ -72,6 +72,36 @@ describe('a sandbox', () => {
     expect(conf).toContain('\nsearch a.example\n');
   });
 
+  test('asks the resolver of ours first, and the others while it is dead', async () => {
+    bench = await startModel({ resolver: true });
+    bench.host.resolv = 'nameserver 127.0.0.53\nnameserver 192.0.2.7\nsearch a.example\noptions rotate\n';
+    await create();
+    expect(files()?.resolvConf).toBe(
+      'nameserver 127.0.0.11\nnameserver 192.0.2.7\nsearch a.example\noptions rotate\n',
+    );
+    await create({ name: 'own', dns: ['198.51.100.1'] });
+    expect(bench.realizer.rows('sandbox-files')[1]?.resolvConf).toContain(
+      'nameserver 127.0.0.11\nnameserver 198.51.100.1\n',
+    );
+    bench.host.resolv = 'nameserver 127.0.0.53\n';
+    await create({ name: 'alone' });
+    expect(bench.realizer.rows('sandbox-files')[2]?.resolvConf).toBe('nameserver 127.0.0.11\n');
+  });
+
+  test("asks nobody of the host's on internal networks alone", async () => {
+    bench = await startModel({ resolver: true });
+    await bench.model.createNetwork({ name: 'vault', internal: true });
+    await bench.model.createNetwork({ name: 'web' });
+    await create();
+    const servers = () => files()?.resolvConf.match(/^nameserver .*$/gm);
+    await bench.model.connect('box', { network: 'vault' });
+    expect(servers()).toEqual(['nameserver 127.0.0.11']);
+    await bench.model.connect('box', { network: 'web' });
+    expect(servers()).toEqual(['nameserver 127.0.0.11', 'nameserver 192.0.2.53']);
+    await bench.model.disconnect('web', 'box');
+    expect(servers()).toEqual(['nameserver 127.0.0.11']);
+  });
+
   test('whose name is no host name is called by its id', async () => {
     const box = await create({ name: 'a..b' });
     expect(box.hostname).toBe(box.id.slice(0, 12));

@@ -159,7 +159,7 @@ export interface Bench {
 }
 
 export async function startModel(
-  parts: Partial<Omit<Bench, 'model'>> & Pick<Partial<CnmOptions>, 'pools'> = {},
+  parts: Partial<Omit<Bench, 'model'>> & Pick<Partial<CnmOptions>, 'pools' | 'resolver'> = {},
 ): Promise<Bench> {
   const {
     store = new FaultyStore(),
@@ -167,8 +167,17 @@ export async function startModel(
     host = new FakeHost(),
     clock = new ManualClock(),
     pools,
+    resolver = false,
   } = parts;
-  const model = new CnmModel({ store, realizer, host, clock, log: silentLog(), ...(pools ? { pools } : {}) });
+  const model = new CnmModel({
+    store,
+    realizer,
+    host,
+    clock,
+    log: silentLog(),
+    resolver,
+    ...(pools ? { pools } : {}),
+  });
   for (const [owner, rows] of await model.start()) await realizer.apply(owner, rows);
   return { store, realizer, host, clock, model };
 }
