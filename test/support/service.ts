@@ -11,8 +11,8 @@ export interface TestBackend {
   weight?: number;
   seed?: number;
   idle?: number;
-  /** Not active: it gets no slot. */
-  state?: backend_state;
+  /** enum backend_state; what is not active gets no slot. */
+  state?: number;
 }
 
 export interface TestService {
@@ -44,7 +44,9 @@ type ServiceMaps = Pick<
 >;
 
 export function writeService(maps: ServiceMaps, s: TestService): void {
-  const active = s.backends.filter((b) => (b.state ?? backend_state.BACKEND_ACTIVE) === 1);
+  const active = s.backends.filter(
+    (b) => (b.state ?? backend_state.BACKEND_ACTIVE) === backend_state.BACKEND_ACTIVE,
+  );
   for (const b of s.backends) {
     const { id, endpoint, generation, idle = 0, state = backend_state.BACKEND_ACTIVE } = b;
     maps.service_backends.set(id, { endpoint, generation, service: s.number, idle, state });
