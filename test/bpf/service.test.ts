@@ -694,7 +694,7 @@ describe('who asks for the MAC of a VIP', () => {
   const { vip, client } = FAMILIES[4];
   const octets = (ip: string): Buffer => Buffer.from(ip.split('.').map(Number));
   const hex = (mac: string): Buffer => Buffer.from(mac.replaceAll(':', ''), 'hex');
-  const arp = (target: string, { to = 'ff:ff:ff:ff:ff:ff', sender = client } = {}): Buffer =>
+  const arp = (target: string, { to = 'ff:ff:ff:ff:ff:ff', sender = client as string } = {}): Buffer =>
     Buffer.concat([
       hex(to),
       hex(CONTAINER_MAC),
