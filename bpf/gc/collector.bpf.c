@@ -13,6 +13,7 @@
 #include "../maps/collector.h"
 #include "../maps/endpoint.h"
 #include "../maps/flow.h"
+#include "../maps/service.h"
 #include "../maps/socket.h"
 
 #define CLOCK_MONOTONIC 1
@@ -42,12 +43,28 @@ static __always_inline u32 lifetime(u32 state, u8 protocol)
 	return ticks(config.icmp);
 }
 
-/* Idle in both directions for longer than allowed, or its container is gone. */
+/* The backend is no more, or a half that goes to it goes to another one's container. */
+static __always_inline bool backend_is_gone(const struct service_backend *backend,
+					    const struct flow *flow)
+{
+	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &backend->endpoint);
+
+	if (backend->state == BACKEND_NONE || !ep || ep->generation != backend->generation)
+		return true;
+	return !(flow->flags & FLOW_REPLY) &&
+	       (backend->endpoint != flow->endpoint || backend->generation != flow->generation);
+}
+
+/*
+ * Idle in both directions for longer than allowed, or its container is gone.
+ * An established flow of a service is allowed what the backend says.
+ */
 static __always_inline bool is_over(const union any_key *key, const struct flow *flow, u32 now,
 				    bool v6)
 {
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
 	u32 limit = lifetime(flow->state, key->protocol);
+	struct service_backend *backend;
 	union any_key pkey;
 	struct flow *partner;
 
@@ -55,6 +72,13 @@ static __always_inline bool is_over(const union any_key *key, const struct flow 
 		return (s32)(now - flow->seen) > (s32)ticks(config.port_rest);
 	if (flow->endpoint && ep && flow_dead(flow, ep))
 		return true;
+	if (flow->flags & FLOW_SERVICE) {
+		backend = bpf_map_lookup_elem(&service_backends, &flow->publish);
+		if (!backend || backend_is_gone(backend, flow))
+			return true;
+		if (backend->idle && flow->state & FLOW_ESTABLISHED && !flow_closing(flow->state))
+			limit = ticks(backend->idle);
+	}
 	/* signed: a packet may have come in since the pass began */
 	if ((s32)(now - flow->seen) <= (s32)limit)
 		return false;
@@ -67,6 +91,14 @@ static __always_inline bool is_over(const union any_key *key, const struct flow 
 static __always_inline void count_for_endpoint(u32 slot)
 {
 	struct endpoint_load *load = bpf_map_lookup_elem(&endpoint_load, &slot);
+
+	if (load)
+		load->counted++;
+}
+
+static __always_inline void count_for_backend(u32 id)
+{
+	struct backend_load *load = bpf_map_lookup_elem(&backend_load, &id);
 
 	if (load)
 		load->counted++;
@@ -101,6 +133,8 @@ static __always_inline long visit(void *map, const void *key, struct flow *flow,
 
 	if (!is_over(key, flow, pass->now, v6)) {
 		pass->active[flow_protocol_of(protocol)] += first_half;
+		if (first_half && flow->flags & FLOW_SERVICE)
+			count_for_backend(flow->publish);
 		if (first_half)
 			count_for_endpoint(flow->endpoint);
 		else
@@ -147,6 +181,13 @@ static long settle_load(void *map, u32 *slot, struct endpoint_load *load, void *
 	return 0;
 }
 
+static long settle_backend(void *map, u32 *id, struct backend_load *load, void *unused)
+{
+	load->active = load->counted;
+	load->counted = 0;
+	return 0;
+}
+
 static long clear_port_use(u32 index, u32 *first)
 {
 	u32 at = *first + index;
@@ -189,6 +230,7 @@ static int collect(void *map, int *key, void *value)
 	for (i = 0; i < PORT_USES; i++)
 		state->ports[i] = pass.ports[i];
 	bpf_for_each_map_elem(&endpoint_load, settle_load, NULL, 0);
+	bpf_for_each_map_elem(&backend_load, settle_backend, NULL, 0);
 	state->duration_ns = bpf_ktime_get_ns() - begun;
 	state->passes++;
 	return 0;

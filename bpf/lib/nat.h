@@ -82,7 +82,7 @@ static __always_inline void l4_checksum_helper(struct __sk_buff *skb, u32 offset
  * Writes `length` bytes of layer 4 and the headers before it; with `ethernet`
  * the Ethernet header too. What stands between the two headers stays as it is.
  */
-static __always_inline int write_headers4(struct __sk_buff *skb, struct headers4 *h, u32 ip_length,
+static __always_inline int write_headers4(struct __sk_buff *skb, struct headers4 *h, u64 ip_length,
 					  u32 length, bool ethernet)
 {
 	u32 l2 = l2_length();
@@ -100,7 +100,7 @@ static __always_inline int write_headers4(struct __sk_buff *skb, struct headers4
 	return length ? bpf_skb_store_bytes(skb, l2 + ip_length, &h->l4, length, 0) : 0;
 }
 
-static __always_inline int write_headers6(struct __sk_buff *skb, struct headers6 *h, u32 ip_length,
+static __always_inline int write_headers6(struct __sk_buff *skb, struct headers6 *h, u64 ip_length,
 					  u32 length, bool ethernet)
 {
 	u32 l2 = l2_length();
@@ -188,7 +188,7 @@ static __always_inline int translate4(struct __sk_buff *skb, struct packet *p,
 {
 	void *end = (void *)(long)skb->data_end;
 	bool ethernet = ep && !config.l3_device;
-	u32 ip_length = p->l4 - p->ip;
+	u64 ip_length = p->l4 - p->ip;
 	u16 ip_delta = flow->addr_delta;
 	u8 protocol = p->key.protocol;
 	struct headers4 h;
@@ -227,7 +227,7 @@ static __always_inline int translate6(struct __sk_buff *skb, struct packet *p,
 {
 	void *end = (void *)(long)skb->data_end;
 	bool ethernet = ep && !config.l3_device;
-	u32 ip_length = p->l4 - p->ip;
+	u64 ip_length = p->l4 - p->ip;
 	u8 protocol = p->key.protocol;
 	struct flow_scratch *scratch = flow_scratch_get();
 	struct headers6 *h;

@@ -8,6 +8,7 @@
 #include "flow.h"
 #include "parse.h"
 #include "publish.h"
+#include "service.h"
 
 /*
  * The plan_* functions fill in the first half of a new flow and answer 0, or a
@@ -17,7 +18,7 @@ enum { PASS = -1 };
 
 /* The first packet to a port that some endpoint of this host publishes. */
 static __always_inline int plan_published(struct __sk_buff *skb, struct packet *p,
-					  const struct endpoint *ep, bool v6)
+					  const struct endpoint *ep, u32 ep_slot, bool v6)
 {
 	u32 slot = port_slot(p->key.protocol, p->key.dport, v6);
 	struct flow *flow = flow_plan();
@@ -31,6 +32,12 @@ static __always_inline int plan_published(struct __sk_buff *skb, struct packet *
 	publish = publish_find(&p->key, slot, &id, v6);
 	if (!publish)
 		return PASS;
+	if (publish->flags & PUBLISH_SERVICE) {
+		publish_target(&p->key, publish, id, flow, v6);
+		flow->flags |= FLOW_AT_ENDPOINT;
+		flow->ifindex = skb->ifindex;
+		return plan_backend(flow, p->key.protocol, ep_slot, v6);
+	}
 	if (!publish_allows(publish, id, &p->key, v6))
 		return DROP_NOT_ALLOWED;
 	target = bpf_map_lookup_elem(&endpoints, &publish->endpoint);
@@ -51,6 +58,24 @@ static __always_inline int plan_published(struct __sk_buff *skb, struct packet *
 		flow->flags |= FLOW_SNAT;
 	}
 	return DROP_NONE;
+}
+
+/* The first packet to a VIP of the client's own network. */
+static __always_inline int plan_vip(struct __sk_buff *skb, struct packet *p, u32 ep_slot, bool v6)
+{
+	struct flow *flow = flow_plan();
+
+	if (!flow)
+		return DROP_NO_ENDPOINT;
+	if (!opens_flow(p))
+		return DROP_NOT_A_FLOW;
+	addr_copy(flow_saddr(flow, v6), key_saddr(&p->key, v6), v6);
+	addr_copy(flow_daddr(flow, v6), key_daddr(&p->key, v6), v6);
+	flow->sport = p->key.sport;
+	flow->dport = p->key.dport;
+	flow->ifindex = skb->ifindex;
+	flow->flags = FLOW_AT_ENDPOINT;
+	return plan_backend(flow, p->key.protocol, ep_slot, v6);
 }
 
 /* The first packet to somewhere else than this host. */

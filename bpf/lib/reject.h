@@ -17,6 +17,7 @@ enum rejection {
 	REJECT_PROHIBITED, /* administratively: no port, no right (3/13, 1/1) */
 	REJECT_TOO_BIG,	   /* with the MTU (3/4, 2/0) */
 	REJECT_EXPIRED,	   /* TTL (11/0, 3/0) */
+	REJECT_PORT,	   /* nobody there (3/3, 1/4) */
 };
 
 struct icmp_message {
@@ -101,10 +102,13 @@ static __always_inline void icmp_set(struct icmp_message *icmp, enum rejection w
 		icmp->type = why == REJECT_TOO_BIG   ? ICMPV6_PKT_TOOBIG
 			     : why == REJECT_EXPIRED ? ICMPV6_TIME_EXCEEDED
 						     : ICMPV6_DEST_UNREACH;
-		icmp->code = why == REJECT_PROHIBITED ? 1 : 0;
+		icmp->code = why == REJECT_PROHIBITED ? 1 : why == REJECT_PORT ? 4 : 0;
 	} else {
 		icmp->type = why == REJECT_EXPIRED ? ICMP_TIME_EXCEEDED : ICMP_DEST_UNREACH;
-		icmp->code = why == REJECT_TOO_BIG ? 4 : why == REJECT_PROHIBITED ? 13 : 0;
+		icmp->code = why == REJECT_TOO_BIG	? 4
+			     : why == REJECT_PROHIBITED ? 13
+			     : why == REJECT_PORT	? 3
+							: 0;
 	}
 }
 
@@ -225,6 +229,13 @@ __noinline int reject6(struct __sk_buff *skb, enum rejection why, const ipv6_add
 	return source && may_reject() ? reject6_make(skb, why, source, mtu) : -1;
 }
 
+/* A packet that has become its own answer. */
+static __always_inline int send_back(struct __sk_buff *skb)
+{
+	skb->mark = config.mark;
+	return bpf_redirect(skb->ifindex, 0);
+}
+
 /*
  * Counts the packet as dropped for `reason` and sends an ICMP error back the
  * way it came, from address `source`, if the rate of errors allows. The packet
@@ -238,8 +249,7 @@ static __always_inline int reject(struct __sk_buff *skb, enum hook hook, enum dr
 	if (v6 ? reject6(skb, why, source, mtu)
 	       : reject4(skb, why, *(const ipv4_addr *)source, mtu))
 		return verdict;
-	skb->mark = config.mark;
-	return bpf_redirect(skb->ifindex, 0);
+	return send_back(skb);
 }
 
 #endif

@@ -27,7 +27,8 @@ static __always_inline u64 hash_mix(u64 x)
  */
 static __always_inline u64 rendezvous_length(u32 drawn)
 {
-	u64 m = (u64)drawn * 2 + 1;
+	/* the least draw of all counts as the next one: it would need one more shift */
+	u64 m = (u64)(drawn ? drawn : 1) * 2 + 1;
 	u64 shift = 0;
 	s64 acc = 1284820501;
 	s64 y;

@@ -3,7 +3,7 @@
  * tc ingress of an endpoint's host-side veth: all that a container sends.
  * Within the network by MAC, straight to the other endpoint; through the
  * gateway by flow: replies of published ports, masquerade, published ports of
- * this host; the host's own services go up to its stack.
+ * this host, VIPs of services; the host's own services go up to its stack.
  */
 #include "../lib/broadcast.h"
 #include "../lib/deliver.h"
@@ -14,8 +14,11 @@
 #include "../lib/plan.h"
 #include "../lib/publish.h"
 #include "../lib/reject.h"
+#include "../lib/reset.h"
+#include "../lib/service.h"
 #include "../lib/snat.h"
 #include "../lib/spoof.h"
+#include "../lib/vip.h"
 
 #define HOOK HOOK_ENDPOINT_INGRESS
 
@@ -129,7 +132,7 @@ static __always_inline int open_flow_family(struct __sk_buff *skb, u32 ep_slot, 
 	if (!ep || !scratch || parse_in_order(skb, &p, v6) != PARSED_FLOW)
 		return drop(skb, HOOK, DROP_NO_ENDPOINT);
 	if (addr_is_host(key_daddr(&p.key, v6), v6))
-		reason = plan_published(skb, &p, ep, v6);
+		reason = plan_published(skb, &p, ep, ep_slot, v6);
 	else
 		reason = v6 ? plan_outbound6(skb, &p, ep, ep_slot)
 			    : plan_outbound4(skb, &p, ep, ep_slot);
@@ -141,6 +144,8 @@ static __always_inline int open_flow_family(struct __sk_buff *skb, u32 ep_slot, 
 		return send_smaller(skb, ep, &p, scratch->flow.mtu, v6);
 	if (reason == DROP_NONE)
 		reason = flow_open(skb, &p.key, scratch->flow.flags & FLOW_SNAT, v6);
+	if (reason == DROP_NO_BACKEND || reason == DROP_NO_SERVICE)
+		return reject_port(skb, HOOK, reason, &p, v6);
 	if ((reason == DROP_NO_PORT || reason == DROP_LIMIT) && !p.later)
 		return refuse(skb, ep, reason, REJECT_PROHIBITED, 0, v6);
 	if (reason != DROP_NONE)
@@ -149,6 +154,8 @@ static __always_inline int open_flow_family(struct __sk_buff *skb, u32 ep_slot, 
 	owner = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
 	if (!owner || flow_dead(flow, owner))
 		return drop(skb, HOOK, DROP_NO_ENDPOINT);
+	if (flow->flags & FLOW_SERVICE)
+		count_backend_flow(skb, flow->publish);
 	if (too_big(skb, &p, flow->mtu))
 		return send_smaller(skb, ep, &p, flow->mtu, v6);
 	return v6 ? deliver_first6(skb, HOOK, &p, flow, owner)
@@ -165,14 +172,92 @@ __noinline int open_flow6(struct __sk_buff *skb, u32 ep_slot)
 	return open_flow_family(skb, ep_slot, true);
 }
 
+/*
+ * The first packet to a VIP: opens a flow to a backend, or answers or drops
+ * the packet. Verified on its own, parses again.
+ */
+static __always_inline int open_service_family(struct __sk_buff *skb, u32 ep_slot, bool v6)
+{
+	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &ep_slot);
+	struct flow_scratch *scratch = flow_scratch_get();
+	struct endpoint *owner;
+	struct network *net;
+	struct flow *flow;
+	struct packet p;
+	int reason;
+
+	if (!ep || !scratch || parse_in_order(skb, &p, v6) != PARSED_FLOW)
+		return drop(skb, HOOK, DROP_NO_ENDPOINT);
+	net = bpf_map_lookup_elem(&networks, &ep->net);
+	if (!net || net->flags & NETWORK_NO_ICC || !is_vip_of(ep, key_daddr(&p.key, v6), v6))
+		return drop(skb, HOOK, DROP_ISOLATED);
+	if (p.key.protocol == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
+		return p.answer ? drop(skb, HOOK, DROP_NOT_A_FLOW)
+				: vip_answer_echo(skb, HOOK, &p, v6);
+	if (p.ttl <= 1)
+		return refuse(skb, ep, DROP_TTL, REJECT_EXPIRED, 0, v6);
+	reason = plan_vip(skb, &p, ep_slot, v6);
+	if (reason == DROP_NONE)
+		reason = flow_open(skb, &p.key, scratch->flow.flags & FLOW_SNAT, v6);
+	if (reason == DROP_NO_BACKEND || reason == DROP_NO_SERVICE || reason == DROP_NOT_A_FLOW)
+		return reject_port(skb, HOOK, reason, &p, v6);
+	if ((reason == DROP_NO_PORT || reason == DROP_LIMIT) && !p.later)
+		return refuse(skb, ep, reason, REJECT_PROHIBITED, 0, v6);
+	if (reason != DROP_NONE)
+		return drop(skb, HOOK, reason);
+	flow = (struct flow *)&scratch->flow;
+	owner = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
+	if (!owner || flow_dead(flow, owner))
+		return drop(skb, HOOK, DROP_NO_ENDPOINT);
+	count_backend_flow(skb, flow->publish);
+	return v6 ? deliver_first6(skb, HOOK, &p, flow, owner)
+		  : deliver_first4(skb, HOOK, &p, flow, owner);
+}
+
+__noinline int open_service4(struct __sk_buff *skb, u32 ep_slot)
+{
+	return open_service_family(skb, ep_slot, false);
+}
+
+__noinline int open_service6(struct __sk_buff *skb, u32 ep_slot)
+{
+	return open_service_family(skb, ep_slot, true);
+}
+
+static __always_inline int open_service(struct __sk_buff *skb, u32 ep_slot, bool v6)
+{
+	return v6 ? open_service6(skb, ep_slot) : open_service4(skb, ep_slot);
+}
+
+/* Calls: the key's room is free again when the flow is opened. */
+static __noinline int is_vip4(const union any_key *key)
+{
+	return service_at(&key->v4.daddr, 0, 0, false) != NULL;
+}
+
+static __noinline int is_vip6(const union any_key *key)
+{
+	return service_at(&key->v6.daddr, 0, 0, true) != NULL;
+}
+
+/* The packet is for a VIP, of whatever network. */
+static __always_inline bool is_vip(const union any_key *key, bool v6)
+{
+	return v6 ? is_vip6(key) : is_vip4(key);
+}
+
 /* What has no ports of its own. */
 static __always_inline int routed_other(struct __sk_buff *skb, const struct endpoint *ep,
 					struct packet *p, enum parsed parsed, bool v6)
 {
 	if (parsed == PARSED_LINK) {
 		enum drop_reason reason = check_neighbour(ep, p, (void *)(long)skb->data_end);
+		int verdict;
 
-		return reason == DROP_NONE ? pass(skb, HOOK) : drop(skb, HOOK, reason);
+		if (reason != DROP_NONE)
+			return drop(skb, HOOK, reason);
+		verdict = vip_answer_neighbour(skb, ep, HOOK);
+		return verdict == VIP_NOT_ASKED ? pass(skb, HOOK) : verdict;
 	}
 	if (parsed == PARSED_ICMP_ERROR) {
 		int verdict = icmp_error(skb, HOOK, p, v6);
@@ -253,6 +338,29 @@ static __noinline int expired_fragment6(struct __sk_buff *skb, const struct endp
 	return refuse(skb, ep, DROP_TTL, REJECT_EXPIRED, 0, true);
 }
 
+/*
+ * The flow of a packet that enters by it, once the packet is noted, and who
+ * gets the packet; NULL: the flow was dead, and is forgotten.
+ */
+static __always_inline struct flow *flow_goes_on(struct __sk_buff *skb, const struct endpoint *ep,
+						 const struct packet *p, struct flow *flow,
+						 struct endpoint **owner, bool v6)
+{
+	if (flow->flags & FLOW_SERVICE && !service_goes_on(skb, p, flow, ep))
+		goto dead;
+	if (!p->later && flow_due(flow, p)) {
+		flow = flow_maintain(skb, p, v6);
+		if (!flow)
+			return NULL;
+	}
+	*owner = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
+	if (*owner && !flow_dead(flow, *owner))
+		return flow;
+dead:
+	flow_forget(&p->key, v6);
+	return NULL;
+}
+
 /* IP to the gateway's MAC. */
 static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
 				  struct packet *p, bool v6)
@@ -281,24 +389,110 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
 	if (v6 && is_link_local(&p->key.v6.daddr))
 		return to_host(skb, ep, p, parsed, v6);
 	if (p->ttl <= 1)
-		return expired(skb, ep, p, v6);
+		return is_vip(&p->key, v6) ? open_service(skb, ep_slot, v6)
+					   : expired(skb, ep, p, v6);
 
 	flow = flow_find(&p->key, v6);
 	if (flow && flow->flags & FLOW_AT_ENDPOINT) {
 		struct endpoint *owner;
 
-		if (!p->later && flow_due(flow, p))
-			flow = flow_maintain(skb, p, v6);
-		owner = flow ? bpf_map_lookup_elem(&endpoints, &flow->endpoint) : NULL;
-		if (owner && !flow_dead(flow, owner)) {
+		flow = flow_goes_on(skb, ep, p, flow, &owner, v6);
+		if (flow) {
 			if (too_big(skb, p, flow->mtu))
 				return send_smaller(skb, ep, p, flow->mtu, v6);
 			return deliver(skb, HOOK, p, flow, owner, v6);
 		}
-		if (flow)
-			flow_forget(&p->key, v6);
 	}
+	if (is_vip(&p->key, v6))
+		return open_service(skb, ep_slot, v6);
 	return v6 ? open_flow6(skb, ep_slot) : open_flow4(skb, ep_slot);
+}
+
+/* Not a verdict: the frame is no answer of a service. */
+#define NOT_SERVED (-100)
+
+/*
+ * What a backend sends straight to a neighbour, and may be an answer that the
+ * neighbour expects from a VIP. A SYN with ACK on a connection that is closed
+ * answers another one, which the neighbour has opened to the backend's own
+ * address meanwhile.
+ */
+static __always_inline int served_family(struct __sk_buff *skb, const struct endpoint *ep,
+					 struct packet *p, bool v6)
+{
+	struct endpoint *owner;
+	struct flow *flow;
+
+	flow = flow_find(&p->key, v6);
+	if (!flow || !(flow->flags & FLOW_SERVICE) || !(flow->flags & FLOW_AT_ENDPOINT))
+		return NOT_SERVED;
+	if (p->tcp_flags & TCP_SYN && flow_closing(flow->state)) {
+		flow_forget(&p->key, v6);
+		return NOT_SERVED;
+	}
+	if (p->ttl <= 1)
+		return refuse(skb, ep, DROP_TTL, REJECT_EXPIRED, 0, v6);
+	flow = flow_goes_on(skb, ep, p, flow, &owner, v6);
+	if (!flow)
+		return NOT_SERVED;
+	return v6 ? deliver_first6(skb, HOOK, p, flow, owner)
+		  : deliver_first4(skb, HOOK, p, flow, owner);
+}
+
+static __noinline int served4(struct __sk_buff *skb, const struct endpoint *ep, struct packet *p)
+{
+	return served_family(skb, ep, p, false);
+}
+
+static __noinline int served6(struct __sk_buff *skb, const struct endpoint *ep, struct packet *p)
+{
+	return served_family(skb, ep, p, true);
+}
+
+/* The endpoint is a backend of some service. */
+static __always_inline bool is_backend(u32 ep_slot)
+{
+	u32 *services = bpf_map_lookup_elem(&backend_of, &ep_slot);
+
+	return services && *services;
+}
+
+static __always_inline int from_backend(struct __sk_buff *skb, const struct endpoint *ep,
+					struct packet *p, enum parsed parsed, bool v6)
+{
+	if (parsed == PARSED_FRAGMENT) {
+		parsed = parse_in_order(skb, p, v6);
+		if (parsed == PARSED_FRAGMENT)
+			return p->ttl > 1 ? fragment_send(skb, HOOK, 0, v6) : NOT_SERVED;
+	}
+	if (parsed == PARSED_ICMP_ERROR)
+		return icmp_error(skb, HOOK, p, v6);
+	if (parsed != PARSED_FLOW)
+		return NOT_SERVED;
+	return v6 ? served6(skb, ep, p) : served4(skb, ep, p);
+}
+_Static_assert(NOT_SERVED == FRAGMENT_STAYS && NOT_SERVED == ERROR_OF_NO_FLOW &&
+		       NOT_SERVED == VIP_NOT_ASKED,
+	       "handed on");
+
+/* What a frame within the network has to do with services, or NOT_SERVED. */
+static __always_inline int served(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
+				  struct packet *p, enum parsed parsed)
+{
+	struct ethhdr *eth = (void *)(long)skb->data;
+
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+		return NOT_SERVED;
+	if (parsed == PARSED_LINK)
+		return eth->h_proto == bpf_htons(ETH_P_ARP) ? vip_answer_arp(skb, ep, HOOK)
+							    : vip_answer_neighbour(skb, ep, HOOK);
+	if (is_multicast(eth->h_dest) || !is_backend(ep_slot))
+		return NOT_SERVED;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		return from_backend(skb, ep, p, parsed, false);
+	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+		return from_backend(skb, ep, p, parsed, true);
+	return NOT_SERVED;
 }
 
 /* A frame within the network, which has been found to be the sender's own. */
@@ -331,30 +525,27 @@ static __noinline int switched(struct __sk_buff *skb, const struct endpoint *ep,
 }
 
 /*
- * Whether a frame comes from who it says. *link: it is about the link itself
- * (ARP, neighbour discovery), which every network needs with the host.
+ * Whether a frame comes from who it says. *parsed: what it is, PARSED_LINK also
+ * for ARP: about the link itself, which every network needs with the host.
  */
 static __noinline int check_frame(struct __sk_buff *skb, const struct endpoint *ep,
-				  const struct ethhdr *eth, bool *link)
+				  const struct ethhdr *eth, struct packet *p, u32 *parsed)
 {
 	be16 protocol = eth->h_proto;
-	struct packet p;
-	enum parsed parsed;
 
-	*link = true;
+	*parsed = PARSED_LINK;
 	if (protocol == bpf_htons(ETH_P_ARP))
 		return check_arp(ep, (void *)(eth + 1), (void *)(long)skb->data_end);
 	if (protocol == bpf_htons(ETH_P_IPV6)) {
-		parsed = parse(skb, &p, true);
-		*link = parsed == PARSED_LINK;
-		return parsed == PARSED_MALFORMED ? DROP_MALFORMED
-						  : check_link(skb, ep, &p, parsed, true);
+		*parsed = parse(skb, p, true);
+		return *parsed == PARSED_MALFORMED ? DROP_MALFORMED
+						   : check_link(skb, ep, p, *parsed, true);
 	}
-	*link = false;
+	*parsed = PARSED_OTHER;
 	if (protocol == bpf_htons(ETH_P_IP)) {
-		parsed = parse(skb, &p, false);
-		return parsed == PARSED_MALFORMED ? DROP_MALFORMED
-						  : check_link(skb, ep, &p, parsed, false);
+		*parsed = parse(skb, p, false);
+		return *parsed == PARSED_MALFORMED ? DROP_MALFORMED
+						   : check_link(skb, ep, p, *parsed, false);
 	}
 	return DROP_NONE;
 }
@@ -368,7 +559,8 @@ int endpoint_ingress(struct __sk_buff *skb)
 	enum drop_reason reason;
 	struct ethhdr *eth;
 	struct packet p;
-	bool link;
+	int verdict;
+	u32 parsed;
 
 	fragment_begin(skb);
 	if (!ep || linearise(skb))
@@ -384,10 +576,11 @@ int endpoint_ingress(struct __sk_buff *skb)
 		if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 			return routed(skb, ep, device->id, &p, true);
 	}
-	reason = check_frame(skb, ep, eth, &link);
+	reason = check_frame(skb, ep, eth, &p, &parsed);
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
-	return switched(skb, ep, link);
+	verdict = served(skb, ep, device->id, &p, parsed);
+	return verdict == NOT_SERVED ? switched(skb, ep, parsed == PARSED_LINK) : verdict;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

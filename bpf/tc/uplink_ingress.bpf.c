@@ -13,6 +13,8 @@
 #include "../lib/nat.h"
 #include "../lib/publish.h"
 #include "../lib/reject.h"
+#include "../lib/reset.h"
+#include "../lib/service.h"
 #include "../lib/snat.h"
 
 #define HOOK HOOK_UPLINK_INGRESS
@@ -29,6 +31,7 @@ static __always_inline int open_published(struct __sk_buff *skb, struct packet *
 {
 	u32 slot = port_slot(p->key.protocol, p->key.dport, v6);
 	struct publish *publish;
+	bool service;
 	u32 id;
 
 	if (!slot || !opens_flow(p))
@@ -39,12 +42,19 @@ static __always_inline int open_published(struct __sk_buff *skb, struct packet *
 		return -1;
 	if (source_is_martian(&p->key, v6))
 		return DROP_MARTIAN;
-	if (!publish_allows(publish, id, &p->key, v6))
+	service = publish->flags & PUBLISH_SERVICE;
+	if (!service && !publish_allows(publish, id, &p->key, v6))
 		return DROP_NOT_ALLOWED;
 	if (p->ttl <= 1)
 		return DROP_TTL;
 	publish_target(&p->key, publish, id, flow, v6);
 	flow->ifindex = skb->ifindex;
+	if (service) {
+		int reason = plan_backend(flow, p->key.protocol, 0, v6);
+
+		if (reason != DROP_NONE)
+			return reason;
+	}
 	return flow_open(skb, &p->key, false, v6);
 }
 
@@ -93,11 +103,15 @@ static __always_inline int open_flow_family(struct __sk_buff *skb, bool v6)
 	}
 	if (reason == DROP_TTL)
 		return reject(skb, HOOK, reason, REJECT_EXPIRED, key_daddr(&p.key, v6), 0, v6);
+	if (reason == DROP_NO_BACKEND || reason == DROP_NO_SERVICE)
+		return reject_port(skb, HOOK, reason, &p, v6);
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
 	ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
 	if (!ep || flow_dead(flow, ep))
 		return drop(skb, HOOK, DROP_NO_ENDPOINT);
+	if (flow->flags & FLOW_SERVICE)
+		count_backend_flow(skb, flow->publish);
 	return v6 ? deliver_first6(skb, HOOK, &p, flow, ep)
 		  : deliver_first4(skb, HOOK, &p, flow, ep);
 }
@@ -125,6 +139,10 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 {
 	struct endpoint *ep;
 
+	if (flow->flags & FLOW_SERVICE && !service_goes_on(skb, p, flow, NULL)) {
+		flow_forget(&p->key, v6);
+		return open_flow(skb, p, v6);
+	}
 	if (!p->later && flow_due(flow, p)) {
 		flow = flow_maintain(skb, p, v6);
 		if (!flow)

@@ -94,6 +94,13 @@ export class TestDataplane {
     return (await this.#object(name)).programs.get(name) as Program;
   }
 
+  /** An object of a test, by the path of its file, with these maps. */
+  async foreign(path: string): Promise<LoadedObject> {
+    const object = await loadObject(bpfNative(), { path, share: this.#share });
+    this.#objects.push(object);
+    return object;
+  }
+
   #object(name: Name): Promise<LoadedObject> {
     const known = this.#loading.get(name);
     if (known) return known;
