@@ -16,6 +16,7 @@ struct config {
 	u32 csum_ipv6;	     /* BPF_F_IPV6 if the kernel knows it, see nat.h */
 	u32 fib_flags;	     /* BPF_FIB_LOOKUP_* that the kernel knows, see fib.h */
 	u32 exempt;	     /* 1: masquerade_exempt is not empty */
+	u32 socket_services; /* 0: services of sandboxes are served packet by packet only */
 	u32 snat_port_min;   /* masquerade picks from here when the own port is taken */
 	u32 snat_port_max;   /* inclusive */
 	u32 tcp_established; /* seconds without a packet until a flow is collected */
@@ -34,6 +35,7 @@ const volatile struct config config = {
 	.csum_ipv6 = 0,
 	.fib_flags = 4 | 16,
 	.exempt = 0,
+	.socket_services = 1,
 	.snat_port_min = 32768,
 	.snat_port_max = 65535,
 	.tcp_established = 7440, /* RFC 5382 REQ-5: at least 2 h 4 min */

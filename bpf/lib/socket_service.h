@@ -8,6 +8,7 @@
 #define SLUICE_LIB_SOCKET_SERVICE_H
 
 #include "address.h"
+#include "config.h"
 #include "service_choose.h"
 #include "socket.h"
 #include "socket_end.h"
@@ -30,6 +31,8 @@ static __always_inline bool socket_client(struct bpf_sock_addr *ctx, u32 net, u3
 	*client = 0;
 	if (socket_is_host(ctx))
 		return true;
+	if (!config.socket_services)
+		return false;
 	key.cookie = bpf_get_netns_cookie(ctx);
 	slot = bpf_map_lookup_elem(&socket_members, &key);
 	if (!slot)

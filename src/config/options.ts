@@ -53,6 +53,8 @@ export interface Config {
   conntrackMax: number | null;
   /** A resolver of ours in every sandbox. */
   dns: boolean;
+  /** False: containers reach services packet by packet only. */
+  socketServices: boolean;
   /** The host's resolv.conf. */
   resolvConf: string;
   timeouts: FlowTimeouts;
@@ -93,6 +95,7 @@ export function defaults(): Config {
     dockerHost: parseDockerHost(DOCKER_HOST),
     conntrackMax: null,
     dns: true,
+    socketServices: true,
     resolvConf: '/etc/resolv.conf',
     timeouts: {
       tcp_established: 7440,
@@ -346,6 +349,13 @@ export const OPTIONS: readonly Option[] = [
     help: `Docker Engine to follow, unix:///PATH or tcp://HOST:PORT (default: ${DOCKER_HOST})`,
     set: (config, values) => {
       config.dockerHost = parseDockerHost(last(values));
+    },
+  },
+  {
+    name: 'no-socket-services',
+    help: 'translate what containers send to services packet by packet only, which is dearer and counts every packet',
+    set: (config) => {
+      config.socketServices = false;
     },
   },
   {

@@ -94,6 +94,7 @@ export class Dataplane implements Programs, SocketPrograms {
           snat_port_min: config.masqueradePorts.first,
           snat_port_max: config.masqueradePorts.last,
           exempt: config.masqueradeExcept.length > 0 ? 1 : 0,
+          socket_services: config.socketServices ? 1 : 0,
           l3_device: layer === 'l3' ? 1 : 0,
           kern_ctx: features.kernCtx ? 1 : 0,
           csum_ipv6: features.csumIpv6,

@@ -40,6 +40,7 @@ export interface Config {
   csum_ipv6: number;
   fib_flags: number;
   exempt: number;
+  socket_services: number;
   snat_port_min: number;
   snat_port_max: number;
   tcp_established: number;
