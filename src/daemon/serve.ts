@@ -6,6 +6,7 @@ import { apiHistogram, registerControl } from '../../metrics/control.js';
 import { registerDataplane } from '../../metrics/dataplane.js';
 import { registerDocker } from '../../metrics/docker.js';
 import { serveMetrics } from '../../metrics/server.js';
+import { registerServices } from '../../metrics/services.js';
 import { type Listener, listen } from '../api/listen.js';
 import { buildApi } from '../api/server.js';
 import { systemClock } from '../base/clock.js';
@@ -29,6 +30,7 @@ import { Keeper } from '../reconcile/keeper.js';
 import { allOps } from '../reconcile/kinds.js';
 import { LinkTable } from '../reconcile/links.js';
 import { reassemblyRows } from '../reconcile/ops/reassembly.js';
+import { ServiceOps } from '../reconcile/ops/service.js';
 import { SOCKET_HOOKS } from '../reconcile/ops/socket-hook.js';
 import { type PassReport, Reconciler } from '../reconcile/reconciler.js';
 import { ReservedPorts } from '../reconcile/reserved-ports.js';
@@ -42,6 +44,7 @@ import { forwardEvents } from './events.js';
 import { TableFills } from './fills.js';
 import { Locks } from './lock.js';
 import { LINKS_DIR, RESERVED_FILE } from './places.js';
+import { ServiceFigures } from './service-figures.js';
 import { DaemonStatus } from './status.js';
 import { sysctls } from './sysctls.js';
 import { VERSION } from './version.js';
@@ -121,6 +124,19 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   dataplane.serveSocketsOf((await netns.info(OWN_NETNS))?.cookie ?? 0n);
   if (features.socketHooks.missing !== null)
     log.warn(`${features.socketHooks.missing}: processes of the host itself reach no published port`);
+  const figures = new ServiceFigures(dataplane.maps, tables);
+  const { service_slots, service_table, service_backends, backend_of } = dataplane.maps;
+  const services = new ServiceOps(dataplane.maps, {
+    sizes: {
+      slots: service_slots.capacity,
+      table: service_table.capacity,
+      backends: service_backends.capacity,
+      endpoints: backend_of.capacity,
+    },
+    clock,
+    onLeft: (number, ids) => figures.left(number, ids),
+    onRemoved: (number) => figures.removed(number),
+  });
   const ops = allOps(
     {
       netlink,
@@ -137,15 +153,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     },
     dataplane.maps,
     { hostSockets: () => hostSockets(net), reserved },
-    {
-      sizes: {
-        slots: dataplane.maps.service_slots.descriptor.maxEntries,
-        table: dataplane.maps.service_table.descriptor.maxEntries,
-        backends: dataplane.maps.service_backends.descriptor.maxEntries,
-        endpoints: dataplane.maps.backend_of.descriptor.maxEntries,
-      },
-      clock,
-    },
+    services,
   );
   const reconciler = new Reconciler({ ops, tables, clock, log });
   const keeper = new Keeper({
@@ -215,7 +223,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   engine?.start();
   closers.add(() => engine?.stop());
 
-  const fills = new TableFills(dataplane.maps);
+  const fills = new TableFills(dataplane.maps, () => services.used);
   const described = describeFeatures(features);
   const node = { name: config.nodeName, ip: config.nodeIp };
   const registry = new Registry();
@@ -235,10 +243,16 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     programs: () => dataplane.runTimes(),
   });
   const observeRequest = apiHistogram(registry);
-  registerDocker(registry, { services: () => model.services(), engine });
+  registerServices(registry, {
+    services: () => model.services(),
+    totals: () => figures.totals(),
+    most: config.metricsServices,
+  });
+  registerDocker(registry, engine);
   const app = buildApi({
     cnm: model,
     docker: engine,
+    services: figures,
     status: new DaemonStatus({
       node,
       features: described,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operations of every kind of row, put together. */
-import type { Row } from '../cnm/rows.js';
+import type { Row, ServiceRow } from '../cnm/rows.js';
 import type { Identity } from './identity.js';
 import type {
   AttachApi,
@@ -28,7 +28,6 @@ import { PortOps } from './ops/port.js';
 import { PublishOps } from './ops/publish.js';
 import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
-import { ServiceOps, type ServiceOpsOptions } from './ops/service.js';
 import { SocketHookOps } from './ops/socket-hook.js';
 import { UplinkOps } from './ops/uplink.js';
 import type { Ops, OpsByKind } from './ops.js';
@@ -63,7 +62,7 @@ export function allOps(
   kernel: LinkKernel,
   maps: KernelMaps,
   ports: PortKernel,
-  services: ServiceOpsOptions,
+  services: Ops<ServiceRow>,
 ): OpsByKind {
   const { links, tables } = kernel;
   return {
@@ -73,7 +72,7 @@ export function allOps(
     'dp-endpoint': new DataplaneEndpointOps(maps, links, tables),
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
-    service: new ServiceOps(maps, services),
+    service: services,
     publish: new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
   };
 }

@@ -4,12 +4,14 @@ import type { Cnm } from '../../cnm/types.js';
 import { ServiceSchema } from '../schemas/objects.js';
 import { IdParams, NoQuery } from '../schemas/requests.js';
 import type { Api } from '../server.js';
+import { withStats } from '../service-stats.js';
+import type { ServiceStatsSource } from '../sources.js';
 import { found, listed } from './answers.js';
 
 const tags = ['services'];
 
 /** Services are declared by containers' labels; what this version cannot do is refused as a matter of the version. */
-export function serviceRoutes(api: Api, cnm: Cnm): void {
+export function serviceRoutes(api: Api, cnm: Cnm, stats: ServiceStatsSource | null): void {
   api.get(
     '/services',
     { schema: { tags, summary: 'List services', querystring: NoQuery, response: listed(ServiceSchema) } },
@@ -27,7 +29,7 @@ export function serviceRoutes(api: Api, cnm: Cnm): void {
         response: found(ServiceSchema),
       },
     },
-    async ({ params }) => cnm.service(params.id),
+    async ({ params }) => withStats(cnm, stats, cnm.service(params.id)),
   );
 
   const refuse = async (): Promise<never> => {

@@ -354,7 +354,12 @@ describe('service', () => {
     expect(rows.map((row) => view.holds(row))).toEqual([true, true, true]);
     expect(view.strays(() => true)).toEqual([]);
     expect(bed.maps.journal).toEqual([]);
-    expect(bed.ops.used).toEqual({ service_slots: 43, service_table: Math.ceil(4093 / 4) });
+    expect(bed.ops.used).toEqual({
+      service_slots: 43,
+      service_table: Math.ceil(4093 / 4),
+      service_backends: 43,
+      backend_of: 43,
+    });
     const more = service(1, backends(1, 4));
     bed.ops.update(more, [rows[0]]);
     check(bed, [more, ...rows.slice(1)]);
