@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/** The Docker Engine that is followed, and the services that its containers declare. */
+/** The Docker Engine that is followed. */
 import type { Registry } from 'prom-client';
 import { register } from './sampled.js';
 
-export interface DockerSources {
-  services(): readonly { readonly backends: readonly { readonly state: string }[] }[];
-  /** null: no Engine is followed. */
-  engine: {
-    status(): { connected: boolean; problems: readonly unknown[] };
-    readonly picture: readonly { readonly state: string }[];
-    readonly reaped: ReadonlyMap<string, number>;
-    readonly counts: { events: ReadonlyMap<string, number>; connections: number; missed: number };
-  } | null;
+export interface DockerSource {
+  status(): { connected: boolean; problems: readonly unknown[] };
+  readonly picture: readonly { readonly state: string }[];
+  readonly reaped: ReadonlyMap<string, number>;
+  readonly counts: { events: ReadonlyMap<string, number>; connections: number; missed: number };
 }
 
 const CONTAINER_STATES = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'];
 const ORPHANS = ['endpoint', 'address'];
-const BACKEND_STATES = ['starting', 'active', 'draining', 'gone'];
 
 function byState(items: readonly { readonly state: string }[], states: readonly string[]) {
   return states.map((state) => ({
@@ -25,23 +20,8 @@ function byState(items: readonly { readonly state: string }[], states: readonly 
   }));
 }
 
-export function registerDocker(registry: Registry, { services, engine }: DockerSources): void {
-  register(registry, {
-    name: 'sluice_services',
-    help: 'services',
-    type: 'gauge',
-    read: () => [{ value: services().length }],
-  });
-  register(registry, {
-    name: 'sluice_service_backends',
-    help: 'backends of all services by state',
-    type: 'gauge',
-    read: () =>
-      byState(
-        services().flatMap(({ backends }) => backends),
-        BACKEND_STATES,
-      ),
-  });
+/** null: none is followed. */
+export function registerDocker(registry: Registry, engine: DockerSource | null): void {
   if (engine === null) return;
   register(registry, {
     name: 'sluice_engine_connected',

@@ -8,7 +8,7 @@ import subprocess
 from .shell import ROOT
 
 SCRIPT = os.path.join(ROOT, "bench/lib/services_scale.mjs")
-TIMES = ("program", "fullPass", "adopt", "large", "remove")
+TIMES = ("program", "programCpu", "fullPass", "adopt", "large", "remove")
 
 
 def measure(quick):
@@ -29,7 +29,7 @@ def measure(quick):
 
 def show(r):
     print(f"\n{r['services']:,} services of {r['backends']} backends (ms)")
-    for key, what in (("program", "all, from nothing"), ("fullPass", "a full pass that finds all there"),
+    for key, what in (("program", "all, from nothing"), ("programCpu", "  of it, time of the CPU"), ("fullPass", "a full pass that finds all there"),
                       ("adopt", "a restart that finds all there"), ("remove", "all removed, one by one"),
                       ("large", f"one more with {r['largeBackends']:,} backends")):
         print(f"  {what:40}{r[key]:10,.1f}")

@@ -15,7 +15,7 @@ import { sandboxRoutes } from './routes/sandboxes.js';
 import { serviceRoutes } from './routes/services.js';
 import { statusRoutes } from './routes/status.js';
 import { COMPONENTS } from './schemas/components.js';
-import type { ConntrackSource, DockerSource, StatusSource } from './sources.js';
+import type { ConntrackSource, DockerSource, ServiceStatsSource, StatusSource } from './sources.js';
 import { compileValidator } from './validation.js';
 
 export interface ApiDependencies {
@@ -24,6 +24,8 @@ export interface ApiDependencies {
   readonly conntrack: ConntrackSource;
   /** Absent or null: no Docker Engine is followed. */
   readonly docker?: DockerSource | null;
+  /** Absent or null: no dataplane counts for them. */
+  readonly services?: ServiceStatsSource | null;
   readonly log: Log;
   /** Told of each answer; `route` is the pattern (`/v1/networks/:id`), or `unknown`. */
   readonly observeRequest?: (route: string, method: string, status: number, seconds: number) => void;
@@ -47,6 +49,7 @@ export function buildApi({
   status,
   conntrack,
   docker = null,
+  services = null,
   log,
   observeRequest,
   events = EVENT_LIMITS,
@@ -99,7 +102,7 @@ export function buildApi({
       conntrackRoutes(api, cnm, conntrack);
       statusRoutes(api, cnm, status, docker);
       eventRoutes(api, cnm, events, log);
-      serviceRoutes(api, cnm);
+      serviceRoutes(api, cnm, services);
       dockerRoutes(api, docker);
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
     },

@@ -34,6 +34,9 @@ export interface FlowRecord {
   readonly direction: 'inbound' | 'outbound' | 'local' | 'host';
   /** Id of the endpoint; null: of none, or of one that has left. */
   readonly endpoint: string | null;
+  /** Id of the service that it was opened through, and of its backend's endpoint; null: none, or gone. */
+  readonly service: string | null;
+  readonly backend: string | null;
   readonly state: 'new' | 'answered' | 'established' | 'closing' | 'reset';
   /** `proven`: in the table that never evicts. */
   readonly tier: 'proven' | 'new';
@@ -50,6 +53,8 @@ export interface FlowFilter {
   /** Id of the endpoint. */
   readonly endpoint?: string;
   readonly protocol?: FlowRecord['protocol'];
+  /** Id of the service. */
+  readonly service?: string;
 }
 
 export interface ConntrackSource {
@@ -58,6 +63,32 @@ export interface ConntrackSource {
   /** Forgets flows, both halves; answers how many. The next packet of one counts as a first. */
   flush(filter: FlowFilter): Promise<number>;
   stats(): Promise<ConntrackStats>;
+}
+
+/** What a backend got, or a service's backends together. Monotonic but for `active`. */
+export interface Figures {
+  /** How often it was chosen: neither affinity nor an earlier choice counts. */
+  readonly picks: number;
+  /** Opened, packet by packet. */
+  readonly flows: number;
+  /** Connections of sockets that were translated as they connected; their packets are not counted. */
+  readonly sockets: number;
+  readonly packets: number;
+  readonly bytes: number;
+  /** Flows open, as of the collector's last pass. */
+  readonly active: number;
+}
+
+export interface ServiceStatsSource {
+  /** Of the service with this id; null: it has no address. */
+  of(service: string): {
+    /** Those that have left included. */
+    readonly total: Figures;
+    /** By reason. */
+    readonly refused: Readonly<Record<string, number>>;
+    /** By the endpoint's id. */
+    readonly backends: ReadonlyMap<string, Figures>;
+  } | null;
 }
 
 /** The Docker Engine that the daemon follows. What it has to ask for fails with `unavailable` while it is away. */

@@ -35,6 +35,8 @@ export interface Config {
   stateDir: string;
   bpffs: string;
   metrics: Listen | null;
+  /** How many services have metrics of their own. */
+  metricsServices: number;
   /** Empty: every interface that looks like one. */
   uplinks: string[];
   /** Drop early, at XDP, what is for containers' own addresses. */
@@ -85,6 +87,7 @@ export function defaults(): Config {
     stateDir: '/var/lib/sluice',
     bpffs: '/sys/fs/bpf/sluice',
     metrics: { host: '127.0.0.1', port: 9477 },
+    metricsServices: 1000,
     uplinks: [],
     xdp: false,
     nodeName: hostname(),
@@ -128,6 +131,11 @@ function seconds(text: string): number {
   if (ms === null || ms < 1000)
     throw new Error(`'${text}' is not a duration of at least one second, such as 30s or 5m`);
   return Math.round(ms / 1000);
+}
+
+function count(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new Error(`'${text}' is not a number, such as 1000`);
+  return Number(text);
 }
 
 function pool(text: string): string {
@@ -230,6 +238,14 @@ export const OPTIONS: readonly Option[] = [
     help: 'serve metrics there (default: 127.0.0.1:9477)',
     set: (config, values) => {
       config.metrics = listen(last(values));
+    },
+  },
+  {
+    name: 'metrics-services',
+    value: 'N',
+    help: 'services with metrics of their own; those beyond are summed as service="" (default: 1000)',
+    set: (config, values) => {
+      config.metricsServices = count(last(values));
     },
   },
   {

@@ -151,6 +151,7 @@ export class KernelConntrack implements ConntrackSource {
       translatedDestinationPort: flow.dport,
       direction: direction(flow),
       endpoint: this.#endpoint(flow),
+      ...this.#service(flow),
       state: state(flow.state),
       tier,
       ageSeconds: seconds(now - flow.opened),
@@ -158,10 +159,19 @@ export class KernelConntrack implements ConntrackSource {
     };
   }
 
-  #endpoint(flow: Flow): string | null {
-    const entry = this.#o.tables.get('dp-endpoint', String(flow.endpoint));
+  #endpoint({ endpoint, generation }: Pick<Flow, 'endpoint' | 'generation'>): string | null {
+    const entry = this.#o.tables.get('dp-endpoint', String(endpoint));
     if (entry?.row.kind !== 'dp-endpoint' || !entry.wanted) return null;
-    return entry.row.generation === flow.generation ? entry.owner.id : null;
+    return entry.row.generation === generation ? entry.owner.id : null;
+  }
+
+  /** An id that was given up keeps the names of its last holder, so a flow of a backend that left is still told. */
+  #service({ flags, publish }: Flow): Pick<FlowRecord, 'service' | 'backend'> {
+    const backend =
+      (flags & flow_flag.FLOW_SERVICE) === 0 ? undefined : this.#o.maps.service_backends.get(publish);
+    if (backend === undefined) return { service: null, backend: null };
+    const entry = this.#o.tables.get('service', String(backend.service));
+    return { service: entry?.wanted ? entry.owner.id : null, backend: this.#endpoint(backend) };
   }
 }
 
@@ -200,10 +210,11 @@ function seconds(ticks: number): number {
   return Math.max(0, Math.round((ticks * TICK_NS) / 1e9));
 }
 
-function fits(flow: FlowRecord, { address, port, endpoint, protocol }: FlowFilter): boolean {
+function fits(flow: FlowRecord, { address, port, endpoint, protocol, service }: FlowFilter): boolean {
   return (
     (protocol === undefined || protocol === flow.protocol) &&
-    (endpoint === undefined || flow.endpoint === endpoint) &&
+    (endpoint === undefined || flow.endpoint === endpoint || flow.backend === endpoint) &&
+    (service === undefined || flow.service === service) &&
     (address === undefined ||
       [flow.source, flow.destination, flow.translatedSource, flow.translatedDestination].includes(address)) &&
     (port === undefined ||

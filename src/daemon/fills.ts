@@ -15,22 +15,29 @@ const UNCOUNTED = [
   'socket_namespaces',
   'resolver_heartbeat',
   'port_use',
+  'backend_load',
+  'backend_traffic',
+  'service_refusals',
   'share_map',
 ] as const;
 type Counted = Exclude<keyof DataplaneMaps, (typeof UNCOUNTED)[number]>;
 
 /** Arrays have all their entries always; what counts is how many are in use. */
 const ARRAYS: ReadonlySet<Counted> = new Set<Counted>(['endpoints', 'networks', 'port_slots']);
+/** Whose contents say nothing: what was left in them is not taken out. Their fill is in somebody's books. */
+export type Booked = 'service_slots' | 'service_table' | 'service_backends' | 'backend_of';
 /** For as long a count holds: a full flow table takes tenths of a second to walk. */
 const FRESH_MS = 2_000;
 
 /** How full the tables are, counted when somebody asks. */
 export class TableFills {
   readonly #maps: DataplaneMaps;
+  readonly #booked: () => Readonly<Record<Booked, number>>;
   readonly #counts = new Map<Counted, { at: number; entries: Promise<number> }>();
 
-  constructor(maps: DataplaneMaps) {
+  constructor(maps: DataplaneMaps, booked: () => Readonly<Record<Booked, number>>) {
     this.#maps = maps;
+    this.#booked = booked;
   }
 
   all(): Promise<TableFill[]> {
@@ -58,6 +65,9 @@ export class TableFills {
   }
 
   async #walk(name: Counted): Promise<number> {
+    const booked: Partial<Record<Counted, number>> = this.#booked();
+    const known = booked[name];
+    if (known !== undefined) return known;
     if (!ARRAYS.has(name)) return this.#maps[name].count();
     let entries = 0;
     for await (const _ of this.#maps[name].used()) entries++;

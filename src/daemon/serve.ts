@@ -7,6 +7,7 @@ import { registerDataplane } from '../../metrics/dataplane.js';
 import { registerDns } from '../../metrics/dns.js';
 import { registerDocker } from '../../metrics/docker.js';
 import { serveMetrics } from '../../metrics/server.js';
+import { registerServices } from '../../metrics/services.js';
 import { type Listener, listen } from '../api/listen.js';
 import { buildApi } from '../api/server.js';
 import { systemClock } from '../base/clock.js';
@@ -38,6 +39,8 @@ import { Keeper } from '../reconcile/keeper.js';
 import { allOps } from '../reconcile/kinds.js';
 import { LinkTable } from '../reconcile/links.js';
 import { reassemblyRows } from '../reconcile/ops/reassembly.js';
+import { ServiceOps } from '../reconcile/ops/service.js';
+import { ServiceSocketOps } from '../reconcile/ops/service-sockets.js';
 import { SOCKET_HOOKS } from '../reconcile/ops/socket-hook.js';
 import { type PassReport, Reconciler } from '../reconcile/reconciler.js';
 import { ReservedPorts } from '../reconcile/reserved-ports.js';
@@ -51,6 +54,7 @@ import { forwardEvents } from './events.js';
 import { TableFills } from './fills.js';
 import { Locks } from './lock.js';
 import { LINKS_DIR, RESERVED_FILE } from './places.js';
+import { ServiceFigures } from './service-figures.js';
 import { DaemonStatus } from './status.js';
 import { sysctls } from './sysctls.js';
 import { VERSION } from './version.js';
@@ -146,6 +150,19 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   closers.add(() => dead.stop());
   // without the hooks nobody would find it
   const withResolver = config.dns && dataplane.cgroup !== null;
+  const figures = new ServiceFigures(dataplane.maps, tables);
+  const { service_slots, service_table, service_backends, backend_of } = dataplane.maps;
+  const services = new ServiceOps(dataplane.maps, {
+    sizes: {
+      slots: service_slots.capacity,
+      table: service_table.capacity,
+      backends: service_backends.capacity,
+      endpoints: backend_of.capacity,
+    },
+    clock,
+    onLeft: (number, ids) => figures.left(number, ids),
+    onRemoved: (number) => figures.removed(number),
+  });
   const ops = allOps(
     {
       netlink,
@@ -162,17 +179,8 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     },
     dataplane.maps,
     { hostSockets: () => hostSockets(net), reserved },
-    {
-      sizes: {
-        slots: dataplane.maps.service_slots.descriptor.maxEntries,
-        table: dataplane.maps.service_table.descriptor.maxEntries,
-        backends: dataplane.maps.service_backends.descriptor.maxEntries,
-        endpoints: dataplane.maps.backend_of.descriptor.maxEntries,
-      },
-      clock,
-    },
+    new ServiceSocketOps(services, dead),
     awaited,
-    dead,
   );
   const reconciler = new Reconciler({ ops, tables, clock, log });
   const keeper = new Keeper({
@@ -265,7 +273,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   await resolver?.start();
   closers.add(() => resolver?.stop());
 
-  const fills = new TableFills(dataplane.maps);
+  const fills = new TableFills(dataplane.maps, () => services.used);
   const described = describeFeatures(features);
   const node = { name: config.nodeName, ip: config.nodeIp };
   const registry = new Registry();
@@ -286,10 +294,16 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   });
   const observeRequest = apiHistogram(registry);
   if (resolver !== null) registerDns(registry, { meter: resolver.meter, counts: () => resolver.counts() });
-  registerDocker(registry, { services: () => model.services(), engine });
+  registerServices(registry, {
+    services: () => model.services(),
+    totals: () => figures.totals(),
+    most: config.metricsServices,
+  });
+  registerDocker(registry, engine);
   const app = buildApi({
     cnm: model,
     docker: engine,
+    services: figures,
     status: new DaemonStatus({
       node,
       features: described,

@@ -140,18 +140,35 @@ export class TypedMap<K, V> {
 
   /** Of an array: so many elements from `first` on. */
   slice(first: number, count: number): V[] {
-    const { key, value } = this.descriptor;
-    if (count === 0) return [];
+    const { value } = this.descriptor;
+    const { values, got } = this.#range(first, count, value.size);
+    return Array.from({ length: got }, (_, i) => value.decode(values, i * value.size));
+  }
+
+  /** As `slice`, one value a CPU. */
+  slicePerCpu(first: number, count: number): V[][] {
+    const { value } = this.descriptor;
+    const [stride, size] = [align8(value.size), this.#value.length];
+    const { values, got } = this.#range(first, count, size);
+    return Array.from({ length: got }, (_, i) =>
+      Array.from({ length: this.#cpus }, (_, cpu) => value.decode(values, i * size + cpu * stride)),
+    );
+  }
+
+  #range(first: number, count: number, size: number): { values: Buffer; got: number } {
+    const { key } = this.descriptor;
     const keys = Buffer.allocUnsafe(count * key.size);
-    const values = Buffer.allocUnsafe(count * value.size);
+    const values = Buffer.allocUnsafe(count * size);
+    if (count === 0) return { values, got: 0 };
     let from: Buffer | null = null;
     if (first > 0) {
       // a batch begins behind the key that it is given
       from = Buffer.alloc(key.size);
       from.writeUInt32LE(first - 1, 0);
     }
-    const got = this.#native.bpfMapLookupBatch(this.fd, from, Buffer.alloc(key.size), keys, values, count);
-    return Array.from({ length: got.count }, (_, i) => value.decode(values, i * value.size));
+    const next = Buffer.alloc(key.size);
+    const got = this.#native.bpfMapLookupBatch(this.fd, from, next, keys, values, count);
+    return { values, got: got.count };
   }
 
   /** Of an array, of every CPU too: sets elements to zero. */

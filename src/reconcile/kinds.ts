@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operations of every kind of row, put together. */
-import type { Row } from '../cnm/rows.js';
+import type { Row, ServiceRow } from '../cnm/rows.js';
 import type { Awaited } from './awaited.js';
-import type { DeadSockets } from './dead-sockets.js';
 import type { Identity } from './identity.js';
 import type {
   AttachApi,
@@ -30,8 +29,6 @@ import { PortOps } from './ops/port.js';
 import { PublishOps } from './ops/publish.js';
 import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
-import { ServiceOps, type ServiceOpsOptions } from './ops/service.js';
-import { ServiceSocketOps } from './ops/service-sockets.js';
 import { SocketHookOps } from './ops/socket-hook.js';
 import { SocketMemberOps } from './ops/socket-member.js';
 import { UplinkOps } from './ops/uplink.js';
@@ -67,9 +64,8 @@ export function allOps(
   kernel: LinkKernel,
   maps: KernelMaps,
   ports: PortKernel,
-  services: ServiceOpsOptions,
+  services: Ops<ServiceRow>,
   awaited: Awaited,
-  dead: Pick<DeadSockets, 'backendsGone'>,
 ): OpsByKind {
   const { netns, links, tables } = kernel;
   return {
@@ -80,7 +76,7 @@ export function allOps(
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
     'socket-member': new SocketMemberOps({ maps, netns, tables, awaited }),
-    service: new ServiceSocketOps(new ServiceOps(maps, services), dead),
+    service: services,
     publish: new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
   };
 }

@@ -3,15 +3,38 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { FlowFilter } from '../../src/api/sources.js';
 import { systemClock } from '../../src/base/clock.js';
 import type { BackendRow, ServiceRow } from '../../src/cnm/rows.js';
-import { backend_state } from '../../src/maps/generated/enums.js';
+import { KernelConntrack } from '../../src/daemon/conntrack.js';
+import { TableFills } from '../../src/daemon/fills.js';
+import { ServiceFigures } from '../../src/daemon/service-figures.js';
+import { backend_state, flow_action, flow_flag } from '../../src/maps/generated/enums.js';
 import { bpfNative } from '../../src/native/bpf.js';
 import { PUBLISH_ALLOW_SERVICE } from '../../src/reconcile/ops/allow.js';
 import { ServiceOps } from '../../src/reconcile/ops/service.js';
 import { SERVICE_RENDEZVOUS } from '../../src/reconcile/service/choice.js';
 import { hashName } from '../../src/reconcile/service/hash.js';
+import { Tables } from '../../src/reconcile/tables.js';
 import { TestDataplane } from '../support/dataplane.js';
+
+const FLOW = {
+  dport: 8080,
+  addr_delta: 0,
+  port_delta: 0,
+  endpoint: 0,
+  generation: 0,
+  ifindex: 0,
+  mac: '00:00:00:00:00:00',
+  action: flow_action.FLOW_TO_ENDPOINT,
+  seen: 0,
+  opened: 0,
+  state: 0,
+  mtu: 0,
+  saddr: '10.64.0.5',
+  daddr: '10.64.9.9',
+  nexthop: '0.0.0.0',
+};
 
 let d: TestDataplane;
 let ops: ServiceOps;
@@ -214,6 +237,84 @@ describe('services in the maps', () => {
     expect(d.maps.backend_traffic.getPerCpu(2)).toEqual(
       Array.from({ length: cpus }, () => ({ packets: 0n, bytes: 0n })),
     );
+  });
+
+  it('tell what a service got, and show its flows with it', async () => {
+    const row = service(7, backends(1, 2));
+    await ops.update(row, []);
+    const tables = new Tables();
+    const [first] = row.backends as [BackendRow];
+    tables.replace({ kind: 'service', id: 's' }, [row]);
+    tables.replace({ kind: 'endpoint', id: 'e' }, [
+      {
+        kind: 'dp-endpoint',
+        slot: first.slot,
+        generation: first.generation,
+        net: 4,
+        member: 1,
+        sandbox: 1,
+        mac: '02:00:00:00:00:01',
+        ipv4: '10.64.9.9',
+        ipv6: null,
+        link: 'x',
+        maxFlows: null,
+        newFlowsPerSecond: null,
+      },
+    ]);
+    const cpus = bpfNative().bpfPossibleCpus();
+    const traffic = Buffer.alloc(16 * cpus);
+    for (let cpu = 0; cpu < cpus; cpu++) {
+      traffic.writeBigUInt64LE(2n, 16 * cpu);
+      traffic.writeBigUInt64LE(300n, 16 * cpu + 8);
+    }
+    bpfNative().bpfMapUpdate(d.maps.backend_traffic.fd, index(1), traffic, 0);
+    d.maps.backend_load.set(1, { picks: 5n, flows: 4n, sockets: 3n, active: 2, counted: 1 });
+    d.maps.service_refusals.set(7, { count: [6n, 0n, 1n] });
+    const figures = new ServiceFigures(d.maps, tables);
+    const own = { picks: 5, flows: 4, sockets: 3, packets: 2 * cpus, bytes: 300 * cpus, active: 2 };
+    expect(figures.of('s')).toEqual({
+      total: own,
+      refused: { no_backend: 6, port: 0, source: 1 },
+      backends: new Map([['e', own]]),
+    });
+    expect(await figures.totals()).toMatchObject([
+      {
+        id: 's',
+        counted: { active: { connections: 7, packets: 2 * cpus, bytes: 300 * cpus } },
+        active: { active: 2 },
+      },
+    ]);
+    figures.left(7, [1]);
+    expect(lookup('backend_load', index(1))).toMatchObject({ picks: 0, active: 0 });
+    expect(figures.of('s')?.total).toEqual({ ...own, active: 0 });
+
+    for (const [sport, flags, publish] of [
+      [1000, flow_flag.FLOW_SERVICE | flow_flag.FLOW_AT_ENDPOINT, 1],
+      [1001, flow_flag.FLOW_PUBLISHED, 1],
+    ] as const) {
+      d.maps.flows4.set(
+        { sport, dport: 80, protocol: 6, saddr: '10.64.0.5', daddr: row.vip4 },
+        { ...FLOW, sport, flags, publish },
+      );
+    }
+    const fills = new TableFills(d.maps, () => ops.used);
+    const conntrack = new KernelConntrack({ maps: d.maps, tables, fills });
+    const told = async (filter: FlowFilter) => {
+      const flows: unknown[] = [];
+      for await (const { sourcePort, service: of, backend } of conntrack.flows(filter))
+        flows.push([sourcePort, of, backend]);
+      return flows.sort();
+    };
+    expect(await told({})).toEqual([
+      [1000, 's', 'e'],
+      [1001, null, null],
+    ]);
+    expect(await told({ service: 's' })).toEqual([[1000, 's', 'e']]);
+    expect(await told({ service: 't' })).toEqual([]);
+    expect(await conntrack.flush({ service: 's' })).toBe(1);
+    expect(await told({})).toEqual([[1001, null, null]]);
+    const fill = Object.fromEntries((await fills.all()).map(({ map, entries }) => [map, entries]));
+    expect(fill).toMatchObject({ services4: 2, service_slots: 2, service_backends: 2, backend_of: 2 });
   });
 
   it('use the numbers that the programs are compiled with', () => {

@@ -81,24 +81,19 @@ export function conntrackRoutes(api: Api, cnm: Cnm, source: ConntrackSource): vo
 }
 
 function filterOf(cnm: Cnm, query: Static<typeof FlowQuery>): FlowFilter {
-  if (query.service !== undefined) {
-    throw new SluiceError('unsupported', 'this version has no services yet', {
-      field: 'service',
-      hint: 'filter by endpoint, address or port',
-    });
-  }
   if (query.address !== undefined && parseAddress(query.address) === null) {
     throw new SluiceError('invalid_argument', `'${query.address}' is not an IP address`, {
       field: 'address',
       hint: 'give one address, such as 10.64.0.2',
     });
   }
-  const { address, port, protocol, endpoint } = query;
+  const { address, port, protocol, endpoint, service } = query;
   return {
     ...(address === undefined ? {} : { address }),
     ...(port === undefined ? {} : { port }),
     ...(protocol === undefined ? {} : { protocol }),
     ...(endpoint === undefined ? {} : { endpoint: cnm.endpoint(endpoint).id }),
+    ...(service === undefined ? {} : { service: cnm.service(service).id }),
   };
 }
 
@@ -108,12 +103,22 @@ async function* flowLines(
   source: ConntrackSource,
   filter: FlowFilter,
 ): AsyncGenerator<string, void> {
-  const names = new Map(cnm.endpoints().map(({ id, name }) => [id, name]));
+  const endpoints = new Map(cnm.endpoints().map(({ id, name }) => [id, name]));
+  // many have no flow through any
+  let services: ReadonlyMap<string, string> | null = null;
+  const serviceNames = () => (services ??= new Map(cnm.services().map(({ id, name }) => [id, name])));
+  const named = (names: ReadonlyMap<string, string>, id: string | null): string | null =>
+    id === null ? null : (names.get(id) ?? null);
   let chunk = '[';
   let separator = '\n';
   for await (const flow of source.flows(filter)) {
-    const endpoint = flow.endpoint === null ? null : (names.get(flow.endpoint) ?? null);
-    chunk += separator + JSON.stringify({ ...flow, endpoint } satisfies Static<typeof FlowSchema>);
+    const told = {
+      ...flow,
+      endpoint: named(endpoints, flow.endpoint),
+      service: flow.service === null ? null : named(serviceNames(), flow.service),
+      backend: named(endpoints, flow.backend),
+    } satisfies Static<typeof FlowSchema>;
+    chunk += separator + JSON.stringify(told);
     separator = ',\n';
     if (chunk.length >= CHUNK) {
       yield chunk;

@@ -13,13 +13,15 @@ import {
   ServiceCreatesSchema,
 } from '../schemas/requests.js';
 import type { Api } from '../server.js';
+import { withStats } from '../service-stats.js';
+import type { ServiceStatsSource } from '../sources.js';
 import { changed, FAILURES, found, listed, REMOVED } from './answers.js';
 
 const tags = ['services'];
 /** Ten thousand services with a dozen backends each, and room. */
 const BODY_LIMIT = 64 * 1024 * 1024;
 
-export function serviceRoutes(api: Api, cnm: Cnm): void {
+export function serviceRoutes(api: Api, cnm: Cnm, stats: ServiceStatsSource | null): void {
   api.get(
     '/services',
     { schema: { tags, summary: 'List services', querystring: NoQuery, response: listed(ServiceSchema) } },
@@ -62,7 +64,7 @@ export function serviceRoutes(api: Api, cnm: Cnm): void {
         response: found(ServiceSchema),
       },
     },
-    async ({ params }) => cnm.service(params.id),
+    async ({ params }) => withStats(cnm, stats, cnm.service(params.id)),
   );
 
   api.delete(

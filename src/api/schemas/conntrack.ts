@@ -21,6 +21,8 @@ export const FlowSchema = Type.Object(
     translatedDestinationPort: port,
     direction: words(['inbound', 'outbound', 'local', 'host']),
     endpoint: nullable(Type.String({ description: 'name; null: of none, or of one that has left' })),
+    service: nullable(Type.String({ description: 'name of the service that it was opened through' })),
+    backend: nullable(Type.String({ description: "name of that service's backend, an endpoint" })),
     state: words(['new', 'answered', 'established', 'closing', 'reset']),
     tier: words(['proven', 'new'], { description: 'proven: in the table that never evicts' }),
     ageSeconds: Type.Number(),
@@ -34,7 +36,7 @@ const filter = {
   port: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535, description: 'any of the four ports' })),
   endpoint: Type.Optional(Type.String({ description: 'name, id or unique prefix of an id' })),
   protocol: Type.Optional(words(PROTOCOLS)),
-  service: Type.Optional(Type.String({ description: 'not in this version' })),
+  service: Type.Optional(Type.String({ description: 'name, id or unique prefix of an id' })),
 };
 export const FlowQuery = Type.Object(filter, closed);
 export const FlushQuery = Type.Object({ ...filter, dryRun: Type.Optional(Type.Boolean()) }, closed);

@@ -2,6 +2,7 @@
 /** The objects as answered: the shapes of src/cnm/types.ts. */
 import { type Static, Type } from 'typebox';
 import { closed, nullable, ref, stringMap, words } from './common.js';
+import { BackendStats, ServiceStats } from './service-stats.js';
 
 const id = Type.String({ pattern: '^[0-9a-f]{64}$', description: '64 hexadecimal characters' });
 const created = Type.String({ description: 'ISO 8601' });
@@ -156,10 +157,12 @@ export const ServiceSchema = Type.Object(
             description: 'active: gets new flows; draining: keeps its flows; gone: does not run',
           }),
           healthy: nullable(Type.Boolean({ description: 'null: nobody has checked it' })),
+          stats: Type.Optional(BackendStats),
         },
         closed,
       ),
     ),
+    stats: Type.Optional(ServiceStats),
     created,
   },
   { ...closed, $id: 'Service' },

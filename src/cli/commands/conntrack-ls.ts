@@ -11,13 +11,14 @@ const HEADINGS = [
   'DESTINATION',
   'TRANSLATED',
   'ENDPOINT',
+  'SERVICE',
   'STATE',
   'TIER',
   'AGE',
   'IDLE',
 ];
 /** Wide enough for any IPv4 address and port; longer cells push their neighbours aside. */
-const WIDTHS = [5, 9, 21, 21, 21, 16, 11, 6, 6, 4];
+const WIDTHS = [5, 9, 21, 21, 21, 16, 16, 11, 6, 6, 4];
 
 /** There may be hundreds of thousands, so each line is printed as it comes. */
 export async function conntrackLs(call: Call): Promise<undefined> {
@@ -52,6 +53,7 @@ function cells(flow: FlowObject): string[] {
     destination,
     translated.join(' ') || '-',
     flow.endpoint ?? '-',
+    flow.service === null ? '-' : `${flow.service} (${flow.backend ?? 'gone'})`,
     flow.state,
     flow.tier,
     seconds(flow.ageSeconds),

@@ -77,9 +77,9 @@ export class ServiceOps implements Ops<ServiceRow> {
     this.#backends = new Backends(maps, options.sizes);
   }
 
-  /** Elements in use of the arrays that choices are in. */
-  get used(): { service_slots: number; service_table: number } {
-    return this.#choices.used;
+  /** Elements in use of the arrays. */
+  get used() {
+    return { ...this.#choices.used, ...this.#backends.used };
   }
 
   update(row: ServiceRow, was: readonly ServiceRow[]): Promise<void> | void {

@@ -46,6 +46,16 @@ export class Backends {
     this.#counts = new Uint32Array(sizes.endpoints);
   }
 
+  /** Ids in use, and endpoints that are backends. */
+  get used(): { service_backends: number; backend_of: number } {
+    let backends = 0;
+    for (const own of this.#counted.values()) backends += own.length;
+    return {
+      service_backends: backends,
+      backend_of: this.#counts.reduce((n, count) => n + (count > 0 ? 1 : 0), 0),
+    };
+  }
+
   async read(): Promise<BackendsRead> {
     const { backends: size, endpoints } = this.#sizes;
     const backends = new BackendTable(size);

@@ -46,6 +46,8 @@ export function flow(over: Partial<FlowRecord> = {}): FlowRecord {
     translatedDestinationPort: 80,
     direction: 'inbound',
     endpoint: null,
+    service: null,
+    backend: null,
     state: 'established',
     tier: 'proven',
     ageSeconds: 61.2,

@@ -35,6 +35,7 @@ it('lists flows', async () => {
     '192.0.2.1:8080',
     'to 10.64.0.2:80',
     'e',
+    '-',
     'established',
     'proven',
     '61s',
@@ -52,7 +53,7 @@ it('lists flows', async () => {
 });
 
 it.each([
-  ['conntrack ls --service s', 1, 'no services yet'],
+  ['conntrack ls --service s', 1, "no service is called 's'"],
   ['conntrack ls --port eighty', 1, "'port' is not a whole number"],
   ['conntrack ls --address here', 1, "'here' is not an IP address"],
   ['conntrack flush --endpoint nix', 1, "no endpoint is called 'nix'"],

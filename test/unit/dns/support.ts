@@ -48,6 +48,7 @@ export function service(over: Partial<Service> = {}): Service {
     publish: [],
     allow: [],
     selector: {},
+    health: null,
     declaredBy: null,
     backends: [],
     created: '',

@@ -345,7 +345,7 @@ describe('service', () => {
   });
 
   it('adopts what is there after a restart without a write, and knows where everything is', async () => {
-    const bed = new Bed({ slots: 120, table: 1100 });
+    const bed = new Bed({ slots: 120, table: 2200 });
     await learnt(bed);
     const rows = [service(1, backends(1, 3)), service(2, backends(11, 40)), service(3, [])] as const;
     for (const row of rows) bed.ops.update(row, []);
@@ -354,7 +354,12 @@ describe('service', () => {
     expect(rows.map((row) => view.holds(row))).toEqual([true, true, true]);
     expect(view.strays(() => true)).toEqual([]);
     expect(bed.maps.journal).toEqual([]);
-    expect(bed.ops.used).toEqual({ service_slots: 43, service_table: Math.ceil(4093 / 4) });
+    expect(bed.ops.used).toEqual({
+      service_slots: 43,
+      service_table: Math.ceil(8191 / 4),
+      service_backends: 43,
+      backend_of: 43,
+    });
     const more = service(1, backends(1, 4));
     bed.ops.update(more, [rows[0]]);
     check(bed, [more, ...rows.slice(1)]);
