@@ -116,7 +116,7 @@ export function registerDataplane(
   registerSnat(registry, maps, ports.last - ports.first + 1);
   register(registry, {
     name: 'sluice_socket_operations_total',
-    help: "operations on the host's own sockets that a published port has changed: translated, or refused (bind)",
+    help: 'operations on sockets of the host and of sandboxes that a published port or a service has changed: translated, or refused',
     type: 'counter',
     read: () =>
       SOCKET_EVENTS.map(([operation, event]) => ({

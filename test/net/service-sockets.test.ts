@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Services at the socket: what programs of sandboxes and of the host reach and see, and what goes over the wire. */
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.js';
 import { silentLog } from '../../src/base/log.js';
@@ -15,6 +17,7 @@ import { type Container, HOST, Testbed } from '../support/testbed.js';
 const VIP = '10.64.0.200';
 const VIP6 = 'fd00:64::200';
 const SUBNET6 = 'fd00:64::/64';
+const PLUGIN = 'plugin.sock';
 const GATEWAY = '10.64.0.1';
 const GATEWAY6 = 'fd00:64::1';
 
@@ -27,7 +30,9 @@ let stranger: Container;
 let web: Made;
 
 beforeAll(async () => {
-  bed = await Testbed.start({ daemonFlags: ['--pass-interval', '1h'] });
+  bed = await Testbed.start({
+    daemonFlags: (directory) => ['--pass-interval', '1h', '--docker-plugin', join(directory, PLUGIN)],
+  });
   bed.ok('network', 'create', 'web', '--subnet', '10.64.0.0/24', '--subnet', SUBNET6);
   bed.ok('network', 'create', 'other', '--ipv6');
   a = bed.container('a', 'web');
@@ -260,6 +265,47 @@ describe('a sandbox', () => {
     bed.ok('disconnect', 'other', ns);
     expect(await services.members()).not.toContain(own);
     bed.ok('sandbox', 'rm', ns);
+  });
+
+  it('of another engine is served once its namespace has a path, which may be after it has joined', async () => {
+    const plugin = (method: string, body: object): { InterfaceName?: { SrcName: string } } =>
+      JSON.parse(
+        must(null, [
+          ...['curl', '-s', '--unix-socket', join(bed.directory, PLUGIN)],
+          ...['-d', JSON.stringify(body), `http://plugin/NetworkDriver.${method}`],
+        ]),
+      );
+    const [NetworkID, EndpointID] = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex')];
+    const of = { NetworkID, EndpointID };
+    const name = bed.box('engine');
+    plugin('CreateNetwork', { NetworkID, IPv4Data: [{ Pool: '10.65.0.0/24', Gateway: '10.65.0.1/24' }] });
+    plugin('CreateEndpoint', { ...of, Interface: { Address: '10.65.0.2/24' } });
+    const joined = plugin('Join', { ...of, SandboxKey: `/run/netns/${name}` });
+    const slot = services.slot('10.65.0.2');
+    const vip4 = '10.65.0.200';
+    services.put({
+      ...web,
+      number: 8,
+      network: '10.65.0.2',
+      vip4,
+      vip6: null,
+      backends: { 81: '10.65.0.2' },
+    });
+    await sleep(500);
+    expect(await services.members()).not.toContain(slot);
+    bed.namespace(name);
+    const link = joined.InterfaceName?.SrcName ?? '';
+    must(bed.host, ['ip', 'link', 'set', link, 'netns', name, 'name', 'eth0']);
+    must(name, ['ip', 'addr', 'add', '10.65.0.2/24', 'dev', 'eth0']);
+    must(name, ['ip', 'link', 'set', 'eth0', 'up']);
+    await until(async () => (await services.members()).includes(slot), 'the sandbox is known', 2_000);
+    await bed.background(name, ['/usr/bin/python3', SERVICES, 'serve', 'self', '80']).says(/ready/);
+    const before = translated();
+    expect(ask(name, 'tcp', vip4, 8080)).toMatchObject({ names: ['self'], peers: [`${vip4} 8080`] });
+    expect(translated()).toBe(before + 1);
+    for (const method of ['Leave', 'DeleteEndpoint']) plugin(method, of);
+    expect(await services.members()).not.toContain(slot);
+    plugin('DeleteNetwork', { NetworkID });
   });
 
   it('that --allow does not list is left to its packets; the host is not asked', () => {
