@@ -12,6 +12,9 @@ const UNCOUNTED = [
   'socket_events',
   'socket_netns',
   'port_use',
+  'backend_load',
+  'backend_traffic',
+  'service_refusals',
   'share_map',
 ] as const;
 type Counted = Exclude<keyof DataplaneMaps, (typeof UNCOUNTED)[number]>;
