@@ -37,12 +37,14 @@
 #include "../../bpf/maps/endpoint.h"
 #include "../../bpf/maps/flow.h"
 #include "../../bpf/maps/publish.h"
+#include "../../bpf/maps/service.h"
 
 #define PART	  (1 << 15)
 #define CLIENT	  0x0a640000u /* 10.100.0.0, first client */
 #define HOST	  0xc0a80a01u /* 192.168.10.1 */
 #define CONTAINER 0x0a400002u /* 10.64.0.2 */
 #define GATEWAY	  0x0a400001u
+#define VIP	  0x0a400064u
 
 static const mac_addr container_mac = {{2, 0x42, 10, 64, 0, 2}};
 static const mac_addr gateway_mac = {{2, 0, 0, 0, 0, 1}};
@@ -184,6 +186,32 @@ static void fill(u32 uplink, u32 bridge)
 	put("host_addr4", &host, &uplink);
 	put("publishes", &id, &publish);
 	put("port_slots", &port, &id);
+}
+
+/* The container is the one backend of a service, which the host's port 8081 leads to. */
+static void fill_service(void)
+{
+	struct publish publish = {.addr4 = htonl(VIP),
+				  .host_port = 8081,
+				  .host_port_end = 8081,
+				  .port = 80,
+				  .protocol = IPPROTO_TCP,
+				  .flags = PUBLISH_SERVICE};
+	struct service4_key key = {.addr = htonl(VIP), .port = htons(80), .protocol = IPPROTO_TCP};
+	struct service_port at = {
+		.service = 1, .net = 1, .count = 1, .weights = 1, .port = htons(81)};
+	struct service_slot slot = {.backend = 1, .weight = 1};
+	struct service_backend backend = {
+		.endpoint = 1, .generation = 7, .service = 1, .state = BACKEND_ACTIVE};
+	u32 zero = 0, one = 1, two = 2, port = 8081;
+
+	check_size("services4", sizeof(key), sizeof(at));
+	check_size("service_backends", 4, sizeof(backend));
+	put("service_backends", &one, &backend);
+	put("service_slots", &zero, &slot);
+	put("services4", &key, &at);
+	put("publishes", &two, &publish);
+	put("port_slots", &port, &two);
 }
 
 struct packet {
@@ -345,6 +373,7 @@ int main(int argc, char **argv)
 		load(path, i);
 	}
 	fill(uplink, bridge);
+	fill_service();
 
 	struct packet syn = packet(UPLINK_IN, uplink, CLIENT, 1024, HOST, 8080, IPPROTO_TCP, SYN);
 	struct packet syn_ack =
@@ -375,6 +404,25 @@ int main(int argc, char **argv)
 		fprintf(stderr, "progcost: %u of %u halves proven\n", entries("flows4"), 2 * all);
 		return 1;
 	}
+	struct packet service_syn =
+		packet(UPLINK_IN, uplink, CLIENT, 1024, HOST, 8081, IPPROTO_TCP, SYN);
+	struct packet service_data =
+		packet(UPLINK_IN, uplink, CLIENT, 1024, HOST, 8081, IPPROTO_TCP, ACK);
+	struct packet service_reply =
+		packet(ENDPOINT, 1, CONTAINER, 81, CLIENT, 1024, IPPROTO_TCP, ACK);
+
+	service_syn.run.order = service_data.run.order = service_reply.run.order = ORDER_NEXT;
+	service_syn.run.flows = service_data.run.flows = service_reply.run.flows = 1 << 10;
+	run(&service_syn, UPLINK_IN, 1 << 10, REDIRECT);
+	run(&service_reply, ENDPOINT, 1 << 10, REDIRECT);
+	run(&service_data, UPLINK_IN, 1 << 10, REDIRECT);
+	sleep(3);
+	run(&service_data, UPLINK_IN, 1 << 10, REDIRECT);
+	if (entries("flows4") != 2 * (all + (1 << 10))) {
+		fprintf(stderr, "progcost: flows of the service are not proven\n");
+		return 1;
+	}
+	service_data.run.order = service_reply.run.order = ORDER_RANDOM;
 	data.run.order = ORDER_RANDOM;
 	reply.run.order = ORDER_RANDOM;
 
@@ -387,11 +435,17 @@ int main(int argc, char **argv)
 		{"reply, established, 1k flows", reply, 1 << 10, false, REDIRECT, NULL},
 		{"reply, established, 16k flows", reply, 1 << 14, false, REDIRECT, NULL},
 		{"reply, established, 131k flows", reply, 1 << 17, false, REDIRECT, NULL},
+		{"service, established, 1 flow", service_data, 1, false, REDIRECT, NULL},
+		{"service, established, 1k flows", service_data, 1 << 10, false, REDIRECT, NULL},
+		{"service's reply, established, 1 flow", service_reply, 1, false, REDIRECT, NULL},
+		{"service's reply, established, 1k flows", service_reply, 1 << 10, false, REDIRECT,
+		 NULL},
 		{"bridged, to another endpoint", bridged, 1, false, REDIRECT, NULL},
 		{"host's own, in", host_in, 1, false, NEXT, NULL},
 		{"host's own, out", host_out, 1, false, NEXT, NULL},
 		{"ours, out", marked, 1, false, NEXT, NULL},
 		{"new flow, published", syn, 1 << 17, true, REDIRECT, NULL},
+		{"new flow, service", service_syn, 1 << 17, true, REDIRECT, NULL},
 		{"new flow, masquerade", udp, 1 << 17, true, REDIRECT, NULL},
 	};
 	int n = sizeof(kases) / sizeof(*kases);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Services packet by packet, by test run: clients, backends, refusals, what a VIP answers. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   backend_state,
   drop_reason,
@@ -804,4 +804,60 @@ it.each([4, 6] as const)('limits its refusals in their rate, in IPv%i', async (f
     d.close();
     d = shared;
   }
+});
+
+describe('the collector', () => {
+  let shared: TestDataplane;
+  const udp = { protocol: 'udp', dport: 53 } as const;
+
+  beforeEach(async () => {
+    shared = d;
+    d = await TestDataplane.load({ collect_interval: 1 });
+    prepare();
+  });
+  afterEach(() => {
+    d.close();
+    d = shared;
+  });
+
+  /** UDP flows from so many ports, answered, with the one backend there is. */
+  async function established(count: number): Promise<void> {
+    for (const family of [4, 6] as const)
+      for (let sport = 1000; sport < 1000 + count; sport++) {
+        speaker(1);
+        await send(asked(family, { ...udp, sport }));
+        speaker(2);
+        await send(answered(family, 2, { protocol: 'udp', sport: 5353, dport: sport }));
+      }
+    expect(await d.flows()).toBe(4 * count);
+  }
+  const run = async (): Promise<void> => {
+    await (await d.program('collector')).testRun({});
+  };
+  const active = (): number | undefined => d.maps.backend_load.get(12)?.active;
+
+  it('counts the flows of a backend, and ends them when it is gone', async () => {
+    onlyTo({});
+    await established(5);
+    await run();
+    await expect.poll(active, { timeout: 8_000 }).toBe(10);
+    onlyTo({ state: backend_state.BACKEND_DRAINING });
+    const { passes } = d.maps.collector_map.get(0) ?? { passes: 0n };
+    await expect
+      .poll(() => d.maps.collector_map.get(0)?.passes, { timeout: 8_000 })
+      .toBeGreaterThan(passes + 1n);
+    expect(active()).toBe(10);
+    onlyTo({ state: backend_state.BACKEND_NONE });
+    await expect.poll(() => d.flows(), { timeout: 8_000 }).toBe(0);
+    await expect.poll(active, { timeout: 8_000 }).toBe(0);
+  });
+
+  it('ends established flows when they were idle for as long as the backend says', async () => {
+    onlyTo({ idle: 3600 });
+    await established(3);
+    await run();
+    await expect.poll(active, { timeout: 8_000 }).toBe(6);
+    onlyTo({ idle: 1 });
+    await expect.poll(() => d.flows(), { timeout: 8_000 }).toBe(0);
+  });
 });
