@@ -47,7 +47,7 @@ const PORTS = 'VIPPORT[:BACKENDPORT][/tcp|udp|sctp]';
 const WEIGHT: OptionSpec = {
   long: '--weight',
   value: 'N',
-  help: '0 (no new flows) to 1000: its share of the new flows (default: 1)',
+  help: '0 (no new flows) to 1000: its share of the new flows',
 };
 
 const SERVICE: readonly OptionSpec[] = [
@@ -382,7 +382,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'ENDPOINT', complete: 'endpoint' },
     ],
     changes: true,
-    options: [WEIGHT],
+    options: [{ ...WEIGHT, help: `${WEIGHT.help} (default: 1)` }],
     load: async () => (await import('./commands/service-backend.js')).addBackend,
   },
   {

@@ -134,7 +134,7 @@ export class DockerEngine {
       error,
       containers: containers.length,
       running: containers.filter(isRunning).length,
-      services: this.#model.services().length,
+      services: this.#model.services().filter(({ declaredBy }) => declaredBy !== null).length,
       problems: [...this.#services.problems],
     };
   }

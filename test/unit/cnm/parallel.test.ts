@@ -123,6 +123,8 @@ test('any order of operations and failures leaves memory, store and kernel of on
   const network = fc.constantFrom('web', 'n1', 'n2');
   const sandbox = fc.constantFrom('s1', 's2');
   const endpoint = fc.constantFrom('e1', 'e2', 'web.s1', 'n1.s2');
+  const service = fc.constantFrom('v1', 'v2');
+  const labels = fc.constantFrom<Record<string, string>[]>({}, { app: 'x' }, { app: 'x', tier: 'y' });
   const port = fc.constantFrom(
     '80',
     '8080:80',
@@ -153,10 +155,47 @@ test('any order of operations and failures leaves memory, store and kernel of on
         ({ model }) =>
           model.removeSandbox(name),
     ),
-    fc.tuple(endpoint, network, fc.array(port, { maxLength: 2 })).map(
-      ([name, net, ports]): Call =>
+    fc.tuple(endpoint, network, fc.array(port, { maxLength: 2 }), labels).map(
+      ([name, net, ports, given]): Call =>
         ({ model }) =>
-          model.createEndpoint({ name, network: net, ports }),
+          model.createEndpoint({ name, network: net, ports, labels: given }),
+    ),
+    fc.tuple(service, network, labels, fc.array(endpoint, { maxLength: 2 }), fc.boolean()).map(
+      ([name, net, selector, backends, published]): Call =>
+        ({ model }) =>
+          model.createService({
+            name,
+            network: net,
+            ports: ['80'],
+            selector,
+            backends: backends.map((ref) => ({ endpoint: ref })),
+            publish: published ? ['8080:80'] : [],
+          }),
+    ),
+    fc.tuple(fc.uniqueArray(service), network, labels).map(
+      ([names, net, selector]): Call =>
+        ({ model }) =>
+          model.createServices(names.map((name) => ({ name, network: net, ports: ['80'], selector }))),
+    ),
+    service.map(
+      (name): Call =>
+        ({ model }) =>
+          model.removeService(name),
+    ),
+    fc.tuple(service, endpoint).map(
+      ([name, ref]): Call =>
+        ({ model }) =>
+          model.addBackend(name, { endpoint: ref, weight: 2 }),
+    ),
+    fc.tuple(service, endpoint).map(
+      ([name, ref]): Call =>
+        ({ model }) =>
+          model.removeBackend(name, ref),
+    ),
+    fc.tuple(service, endpoint, fc.boolean()).map(
+      ([name, ref, drain]): Call =>
+        ({ model }) =>
+          model.setBackend(name, ref, { drain }),
     ),
     fc.tuple(endpoint, sandbox).map(
       ([name, box]): Call =>
@@ -203,6 +242,7 @@ test('any order of operations and failures leaves memory, store and kernel of on
         'port' as const,
         'publish' as const,
         'bridge' as const,
+        'service' as const,
         'removal' as const,
       ),
     },
@@ -220,7 +260,7 @@ test('any order of operations and failures leaves memory, store and kernel of on
         world.store.failAfter = kind === 'store' ? 1 : Number.POSITIVE_INFINITY;
         world.store.failures = 1;
         world.realizer.failing =
-          kind === 'port' || kind === 'publish' || kind === 'bridge' ? { kind, times: 1 } : null;
+          kind === 'none' || kind === 'store' || kind === 'removal' ? null : { kind, times: 1 };
         world.realizer.failingRemovals = kind === 'removal' ? 1 : 0;
         const results = await Promise.allSettled(calls.map((run) => run(world)));
         for (const result of results) {
@@ -231,17 +271,19 @@ test('any order of operations and failures leaves memory, store and kernel of on
       await world.model.stop();
       const again = await startModel({ store: world.store, host: world.host });
       const sorted = async (b: Bench) => {
-        const { networks, sandboxes, endpoints, ...rest } = JSON.parse(await snapshot(b));
+        const { networks, sandboxes, endpoints, services, ...rest } = JSON.parse(await snapshot(b));
         const byName = (list: { name: string }[]) => list.sort((x, y) => (x.name < y.name ? -1 : 1));
         return {
           ...rest,
           networks: byName(networks),
           sandboxes: byName(sandboxes),
           endpoints: byName(endpoints),
+          services: byName(services),
         };
       };
       expect(await sorted(again)).toEqual(await sorted(world));
       // Whatever is there can be taken away, and then nothing is left.
+      for (const { name } of again.model.services()) await again.model.removeService(name);
       for (const { name, sandbox: box } of again.model.endpoints()) {
         if (box) await again.model.leave(name);
         await again.model.removeEndpoint(name);
