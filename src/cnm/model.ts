@@ -33,6 +33,7 @@ import {
   SandboxRecord,
   SelectedRecord,
   ServiceRecord,
+  selectedKey,
   ULA_KEY,
   Ula,
 } from './records.js';
@@ -162,13 +163,14 @@ export class CnmModel implements Cnm {
     if (generation) state.generations.restore(decoder(Generation)(generation));
     if (ula && !state.pools.restoreUla(decoder(Ula)(ula))) throw damaged(ULA_KEY);
     state.leased.restore(pools.map(decoder(LeasedPoolRecord)), leases.map(decoder(LeaseRecord)));
-    state.restore(
+    const orphans = state.restore(
       networks.map(decoder(NetworkRecord)),
       sandboxes.map(decoder(SandboxRecord)),
       endpoints.map(decoder(EndpointRecord)),
       services.map(decoder(ServiceRecord)),
       selected.map(decoder(SelectedRecord)),
     );
+    await Promise.all(orphans.map((record) => ledger.write([{ op: 'delete', key: selectedKey(record) }])));
     const plan = this.#plan(await host.resolvConf());
     this.#phase = 'running';
     return plan;

@@ -207,6 +207,10 @@ export const SelectedRecord = Type.Object({
 });
 export type SelectedRecord = Static<typeof SelectedRecord>;
 
+export function selectedKey({ service, endpoint }: Pick<SelectedRecord, 'service' | 'endpoint'>): string {
+  return `selected/${service}/${endpoint}`;
+}
+
 /** The highest generation given out. */
 export const GENERATION_KEY = 'generation';
 export const Generation = Type.Integer({ minimum: 0 });

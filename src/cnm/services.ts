@@ -482,18 +482,31 @@ export class Services {
   }
 
   async #tidyIfGone(id: string): Promise<void> {
-    const { state } = this.#context;
-    const record = state.services.get(id);
-    if (record?.backends.some((backend) => dangles(state, backend))) await this.#tidy(id);
+    if (this.#lost(id).length > 0) await this.#tidy(id);
   }
 
-  /** Lets go of backends whose endpoints are gone. Nothing leads to those any more, whatever becomes of it. */
+  /** Backends whose endpoints are gone. What containers declare is told anew as these come and go. */
+  #lost(id: string): (BackendRecord | SelectedRecord)[] {
+    const { state } = this.#context;
+    const record = state.services.get(id);
+    if (!record) return [];
+    return state.balancing
+      .backendsOf(record)
+      .filter(
+        (backend) =>
+          !('declared' in backend && backend.declared) &&
+          (backend.endpoint === null || !state.knowsEndpoint(backend.endpoint)),
+      );
+  }
+
+  /** Lets go of them. Nothing leads to them any more, whatever becomes of it. */
   async #tidy(id: string): Promise<void> {
     const { state, log, locks } = this.#context;
     await locks.with(id, 'exclusive', async () => {
+      const lost = this.#lost(id);
       const record = state.services.get(id);
-      const lost = record?.backends.filter((backend) => dangles(state, backend)) ?? [];
       if (!record || lost.length === 0) return;
+      const selected = lost.flatMap((backend) => ('service' in backend ? [backend] : []));
       try {
         await makeChange(
           this.#context,
@@ -502,8 +515,10 @@ export class Services {
           (change) => {
             change.forward = true;
             const backends = record.backends.filter((backend) => !lost.includes(backend));
+            for (const own of selected) storeSelected(change, null, own);
             this.#replace(change, record, { ...record, backends });
             change.onDone(() => {
+              for (const own of selected) state.balancing.deselect(own);
               for (const backend of lost) releaseBackend(this.#context, id, backend);
             });
             return () => undefined;
@@ -514,11 +529,6 @@ export class Services {
       }
     });
   }
-}
-
-/** What containers declare names endpoints that come and go, and is told anew when they do. */
-function dangles(state: Context['state'], { endpoint, declared }: BackendRecord): boolean {
-  return !declared && (endpoint === null || state.endpoints.get(endpoint) === undefined);
 }
 
 export function addressesOf({ vip, vip6 }: Pick<ServiceRecord, 'vip' | 'vip6'>): Record<string, string> {

@@ -108,6 +108,11 @@ export class State {
     else this.#pending.set(id, words);
   }
 
+  /** There is one, or its creation is under way. */
+  knowsEndpoint(id: string): boolean {
+    return this.endpoints.get(id) !== undefined || this.#pending.has(id);
+  }
+
   /** Who holds an address or a port, in words. */
   holderOf(id: string): string {
     const endpoint = this.endpoints.get(id);
@@ -121,14 +126,18 @@ export class State {
     return this.spaces.get(network) as NetworkSpace;
   }
 
-  /** Fills in what the store holds. Throws `store` where it contradicts itself. */
+  /**
+   * Fills in what the store holds. Throws `store` where it contradicts itself.
+   * Answers what has outlived its service or endpoint, which takes two changes
+   * at once of which one is undone, or a crash.
+   */
   restore(
     networks: readonly NetworkRecord[],
     sandboxes: readonly SandboxRecord[],
     endpoints: readonly EndpointRecord[],
     services: readonly ServiceRecord[],
     selected: readonly SelectedRecord[],
-  ): void {
+  ): SelectedRecord[] {
     for (const record of inOrder(networks)) {
       this.#claimAll(`networks/${record.id}`, record.id, networkClaims(record));
       this.networks.set(record);
@@ -171,9 +180,12 @@ export class State {
       this.balancing.setJoined(record.id, record);
     }
     for (const record of inOrder(services)) this.#restoreService(record);
+    const orphans: SelectedRecord[] = [];
     for (const record of [...selected].sort((a, b) => (a.id ?? 0) - (b.id ?? 0))) {
-      // An entry may outlive its service or endpoint by a crash between two transactions.
-      if (!this.services.get(record.service) || !this.endpoints.get(record.endpoint)) continue;
+      if (!this.services.get(record.service) || !this.endpoints.get(record.endpoint)) {
+        orphans.push(record);
+        continue;
+      }
       if (record.id !== null) this.backendIds.restore(record.id);
       this.balancing.select(record);
     }
@@ -183,6 +195,7 @@ export class State {
         if (endpoint !== null) this.balancing.setHealth(service.id, endpoint, 'presumed');
       }
     }
+    return orphans;
   }
 
   #restoreService(stored: ServiceRecord): void {

@@ -5,7 +5,13 @@ import type { Change } from '../change.js';
 import { type Context, claim, now } from '../context.js';
 import { findDriver } from '../drivers/registry.js';
 import type { HostSockets } from '../publishing.js';
-import type { BackendRecord, NetworkRecord, SelectedRecord, ServiceRecord } from '../records.js';
+import {
+  type BackendRecord,
+  type NetworkRecord,
+  type SelectedRecord,
+  type ServiceRecord,
+  selectedKey,
+} from '../records.js';
 import { serviceClaims, servicePortClaim } from '../state.js';
 import { chooses } from './balancing.js';
 import { takePort } from './publishing.js';
@@ -161,8 +167,7 @@ export function storeSelected(
   next: SelectedRecord | null,
   previous: SelectedRecord | null,
 ): void {
-  const { service, endpoint } = (next ?? previous) as SelectedRecord;
-  change.store(`selected/${service}/${endpoint}`, next, previous);
+  change.store(selectedKey((next ?? previous) as SelectedRecord), next, previous);
 }
 
 export function claimName(context: Context, change: Change, id: string, name: string): void {

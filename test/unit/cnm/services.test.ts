@@ -496,6 +496,34 @@ describe('many', () => {
   });
 });
 
+it('has no endpoint that went while it was chosen', async () => {
+  await made(bench.model.createEndpoint({ name: 'e', network: 'web', labels: { app: 'shop' } }));
+  bench.realizer.delay = () => new Promise<void>((resolve) => setTimeout(resolve, 5));
+  await Promise.all([bench.model.removeEndpoint('e'), create({ selector: { app: 'shop' } })]);
+  await expect
+    .poll(() => bench.model.usage())
+    .toContainEqual({ table: 'backends', used: 0, capacity: 131071 });
+  expect(states()).toEqual([]);
+  expect(await bench.store.list('selected/')).toEqual([]);
+});
+
+it('forgets what outlived its service or endpoint', async () => {
+  await connect('a');
+  await create();
+  const service = bench.model.service('shop').id;
+  const endpoint = bench.model.endpoint('web.a').id;
+  for (const [i, [one, other]] of [
+    ['f'.repeat(64), endpoint],
+    [service, 'f'.repeat(64)],
+  ].entries()) {
+    const record = { service: one as string, endpoint: other as string, id: i + 1, weight: 1 };
+    await bench.store.put(`selected/${one}/${other}`, record);
+  }
+  const again = await restarted();
+  expect(await again.store.list('selected/')).toEqual([]);
+  expect(again.model.service('shop').backends).toEqual([]);
+});
+
 it('is as it was after a restart', async () => {
   await connect('a');
   await create({
