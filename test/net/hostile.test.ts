@@ -184,7 +184,10 @@ describe('a name asked for on an internal network', () => {
     const before = bed.dropped('internal') + bed.dropped('no_host_access');
     must(hidden.ns, ['ip', 'route', 'add', 'default', 'via', gateway(hidden)]);
     const servers = [EXT1, HOST, gateway(hidden), '127.0.0.1', '127.0.0.11'];
-    expect(run(hidden.ns, ['/usr/bin/python3', '-c', ASK, ...servers]).out).toBe('[]\n');
+    // at 127.0.0.11 is ours, which connects, and asks nobody
+    expect(run(hidden.ns, ['/usr/bin/python3', '-c', ASK, ...servers]).out).toBe("['127.0.0.11']\n");
+    const ours = run(hidden.ns, ['dig', '+tries=1', '@127.0.0.11', 'leak.example']).out;
+    expect(ours).toContain('status: NXDOMAIN');
     expect(bed.dropped('internal') + bed.dropped('no_host_access')).toBeGreaterThanOrEqual(before + 6);
     expect(await outside.packets()).toEqual([]);
     // they do answer others
