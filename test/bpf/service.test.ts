@@ -861,3 +861,33 @@ describe('the collector', () => {
     await expect.poll(() => d.flows(), { timeout: 8_000 }).toBe(0);
   });
 });
+
+it.each([4, 6] as const)(
+  'sums right where the kernel does not show how a checksum stands, in IPv%i',
+  async (family) => {
+    const shared = d;
+    d = await TestDataplane.load({ kern_ctx: 0 });
+    try {
+      prepare();
+      const { host, world } = FAMILIES[family];
+      publishService(d.maps, 40, 9000, {
+        vip: FAMILIES[4].vip,
+        vip6: FAMILIES[6].vip,
+        port: 80,
+        protocol: TCP,
+      });
+      d.from('uplink');
+      const syn = build({ src: world, dst: host, protocol: 'tcp', sport: 50000, dport: 9000, flags: SYN });
+      onlyTo();
+      const refused = await d.run('uplink_ingress', syn);
+      expect(refused.verdict).toBe(REDIRECT);
+      expect(parse(refused.data)).toMatchObject({ src: host, sport: 9000, dst: world, sumsOk: true });
+      onlyTo({});
+      const served = await d.run('uplink_ingress', syn);
+      expect(parse(served.data)).toMatchObject({ src: world, dport: 8080, sumsOk: true });
+    } finally {
+      d.close();
+      d = shared;
+    }
+  },
+);
