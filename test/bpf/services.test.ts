@@ -172,7 +172,7 @@ describe('services in the maps', () => {
       );
     };
     const table = places();
-    expect(table).toHaveLength(16_384);
+    expect(table).toHaveLength(32_752);
     // read once more by bpftool, which knows nothing of ours
     expect(lookup('service_table', index(0))).toEqual({ slot: table.slice(0, 4) });
     expect(lookup('service_table', index(4094))).toEqual({ slot: table.slice(4094 * 4, 4095 * 4) });
@@ -193,7 +193,7 @@ describe('services in the maps', () => {
     const fewer = service(1, own.slice(1));
     await ops.update(fewer, [row]);
     const after = lookup('services4', key4(row.vip4, 80, 6)) as Record<string, number>;
-    expect(after).toMatchObject({ count: 99, slots: 100, table: 16_384 });
+    expect(after).toMatchObject({ count: 99, slots: 100, table: 32_752 });
     expect(before).toMatchObject({ count: 100, slots: 0, table: 0 });
     expect(lookup('service_table', index(0))).toEqual({ slot: table.slice(0, 4) });
     expect((await ops.read()).holds(fewer)).toBe(true);

@@ -48,7 +48,7 @@ const serve = (...backends: TestBackend[]): void =>
   });
 
 beforeAll(async () => {
-  bed = await Testbed.start();
+  bed = await Testbed.start({ daemonFlags: () => ['--no-socket-services'] });
   bed.ok('network', 'create', 'shop', '--subnet', '10.99.0.0/24', '--subnet', 'fd00:99::/64', '--ipv6');
   client = bed.container('client', 'shop');
   servers = [bed.container('one', 'shop'), bed.container('two', 'shop')];
