@@ -177,11 +177,11 @@ describe('services in the maps', () => {
     expect(lookup('service_table', index(0))).toEqual({ slot: table.slice(0, 4) });
     expect(lookup('service_table', index(4094))).toEqual({ slot: table.slice(4094 * 4, 4095 * 4) });
     const counts = own.map(() => 0);
-    for (const slot of table.slice(0, 16_381)) counts[slot] = (counts[slot] as number) + 1;
+    for (const slot of table.slice(0, 32_749)) counts[slot] = (counts[slot] as number) + 1;
     // by name, as the slots are
     const weights = [...own].sort((a, b) => (a.name < b.name ? -1 : 1)).map(({ weight }) => weight);
     counts.forEach((count, i) => {
-      expect(Math.abs(count - ((weights[i] as number) * 16_381) / 150)).toBeLessThanOrEqual(2);
+      expect(Math.abs(count - ((weights[i] as number) * 32_749) / 150)).toBeLessThanOrEqual(2);
     });
 
     ops = start();
