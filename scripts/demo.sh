@@ -10,7 +10,7 @@ PATH=$PWD/bin:$PATH
 
 id=demo-$$
 work=$(mktemp -d)
-client=client-$id host=host-$id box=box-$id
+client=client-$id host=host-$id box=box-$id one=one-$id two=two-$id
 pids=()
 daemon=
 export SLUICE_SOCKET=$work/sluice.sock
@@ -103,6 +103,21 @@ echo "server's log: $(log_of "$work/inside.log")"
 say "The sandbox goes out masqueraded: the client's server logs the host's address"
 on sandbox "$box" curl -s http://192.168.50.2:8000/
 echo "server's log: $(log_of "$work/outside.log")"
+
+say "A service: one address and one name for two backends"
+for backend in "$one" "$two"; do
+  sluice sandbox create "$backend" >"$work/id"
+  sluice connect web "$backend" --name "$backend" >"$work/id"
+  mkdir "$work/$backend"
+  echo "I am $backend" >"$work/$backend/index.html"
+  (cd "$work/$backend" && exec nsenter --net="/run/netns/$backend" python3 -u -m http.server 8080 >"$work/$backend.log" 2>&1) &
+  pids+=("$!")
+  until_done grep -q '^Serving' "$work/$backend.log"
+done
+show sluice service create shop --network web --port 80:8080 --backend "$one" --backend "$two"
+show sluice service ls
+shown "sluice sandbox exec $box -- curl http://shop/        # eight times"
+for _ in $(seq 8); do sluice sandbox exec "$box" -- curl -s http://shop/; done | sort | uniq -c
 
 say "Nothing of this is a rule of iptables or nftables: both print nothing"
 on host "$host" iptables-save
