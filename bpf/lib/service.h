@@ -93,14 +93,17 @@ static __always_inline int plan_backend_family(struct flow *flow, u8 protocol, u
 	return DROP_NONE;
 }
 
-static __noinline int plan_backend4(struct flow *flow, u8 protocol, u32 client_slot)
+/* Not static: verified once, whatever the number of its callers. */
+__noinline int plan_backend4(union any_flow *flow, u32 protocol, u32 client_slot)
 {
-	return plan_backend_family(flow, protocol, client_slot, false);
+	return !flow ? DROP_NO_BACKEND
+		     : plan_backend_family((struct flow *)flow, protocol, client_slot, false);
 }
 
-static __noinline int plan_backend6(struct flow *flow, u8 protocol, u32 client_slot)
+__noinline int plan_backend6(union any_flow *flow, u32 protocol, u32 client_slot)
 {
-	return plan_backend_family(flow, protocol, client_slot, true);
+	return !flow ? DROP_NO_BACKEND
+		     : plan_backend_family((struct flow *)flow, protocol, client_slot, true);
 }
 
 /*
@@ -111,8 +114,10 @@ static __noinline int plan_backend6(struct flow *flow, u8 protocol, u32 client_s
  */
 static __always_inline int plan_backend(struct flow *flow, u8 protocol, u32 client_slot, bool v6)
 {
-	return v6 ? plan_backend6(flow, protocol, client_slot)
-		  : plan_backend4(flow, protocol, client_slot);
+	union any_flow *any = (union any_flow *)flow;
+
+	return v6 ? plan_backend6(any, protocol, client_slot)
+		  : plan_backend4(any, protocol, client_slot);
 }
 
 static __always_inline void count_backend_traffic(struct __sk_buff *skb, u32 id)

@@ -415,38 +415,41 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
  * What a backend sends straight to a neighbour, and may be an answer that the
  * neighbour expects from a VIP. A SYN with ACK on a connection that is closed
  * answers another one, which the neighbour has opened to the backend's own
- * address meanwhile.
+ * address meanwhile. Verified on its own, parses again.
  */
-static __always_inline int served_family(struct __sk_buff *skb, const struct endpoint *ep,
-					 struct packet *p, bool v6)
+static __always_inline int served_family(struct __sk_buff *skb, u32 ep_slot, bool v6)
 {
+	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &ep_slot);
 	struct endpoint *owner;
 	struct flow *flow;
+	struct packet p;
 
-	flow = flow_find(&p->key, v6);
+	if (!ep || parse_in_order(skb, &p, v6) != PARSED_FLOW)
+		return NOT_SERVED;
+	flow = flow_find(&p.key, v6);
 	if (!flow || !(flow->flags & FLOW_SERVICE) || !(flow->flags & FLOW_AT_ENDPOINT))
 		return NOT_SERVED;
-	if (p->tcp_flags & TCP_SYN && flow_closing(flow->state)) {
-		flow_forget(&p->key, v6);
+	if (p.tcp_flags & TCP_SYN && flow_closing(flow->state)) {
+		flow_forget(&p.key, v6);
 		return NOT_SERVED;
 	}
-	if (p->ttl <= 1)
+	if (p.ttl <= 1)
 		return refuse(skb, ep, DROP_TTL, REJECT_EXPIRED, 0, v6);
-	flow = flow_goes_on(skb, ep, p, flow, &owner, v6);
+	flow = flow_goes_on(skb, ep, &p, flow, &owner, v6);
 	if (!flow)
 		return NOT_SERVED;
-	return v6 ? deliver_first6(skb, HOOK, p, flow, owner)
-		  : deliver_first4(skb, HOOK, p, flow, owner);
+	return v6 ? deliver_first6(skb, HOOK, &p, flow, owner)
+		  : deliver_first4(skb, HOOK, &p, flow, owner);
 }
 
-static __noinline int served4(struct __sk_buff *skb, const struct endpoint *ep, struct packet *p)
+__noinline int served4(struct __sk_buff *skb, u32 ep_slot)
 {
-	return served_family(skb, ep, p, false);
+	return served_family(skb, ep_slot, false);
 }
 
-static __noinline int served6(struct __sk_buff *skb, const struct endpoint *ep, struct packet *p)
+__noinline int served6(struct __sk_buff *skb, u32 ep_slot)
 {
-	return served_family(skb, ep, p, true);
+	return served_family(skb, ep_slot, true);
 }
 
 /* The endpoint is a backend of some service. */
@@ -457,19 +460,16 @@ static __always_inline bool is_backend(u32 ep_slot)
 	return services && *services;
 }
 
-static __always_inline int from_backend(struct __sk_buff *skb, const struct endpoint *ep,
-					struct packet *p, enum parsed parsed, bool v6)
+static __always_inline int from_backend(struct __sk_buff *skb, u32 ep_slot, const struct packet *p,
+					enum parsed parsed, bool v6)
 {
-	if (parsed == PARSED_FRAGMENT) {
-		parsed = parse_in_order(skb, p, v6);
-		if (parsed == PARSED_FRAGMENT)
-			return p->ttl > 1 ? fragment_send(skb, HOOK, 0, v6) : NOT_SERVED;
-	}
+	if (parsed == PARSED_FRAGMENT && skb->cb[0] != FRAGMENTS_FIRST)
+		return p->ttl > 1 ? fragment_send(skb, HOOK, 0, v6) : NOT_SERVED;
 	if (parsed == PARSED_ICMP_ERROR)
 		return icmp_error(skb, HOOK, p, v6);
-	if (parsed != PARSED_FLOW)
+	if (parsed != PARSED_FLOW && parsed != PARSED_FRAGMENT)
 		return NOT_SERVED;
-	return v6 ? served6(skb, ep, p) : served4(skb, ep, p);
+	return v6 ? served6(skb, ep_slot) : served4(skb, ep_slot);
 }
 _Static_assert(NOT_SERVED == FRAGMENT_STAYS && NOT_SERVED == ERROR_OF_NO_FLOW &&
 		       NOT_SERVED == VIP_NOT_ASKED,
@@ -477,7 +477,7 @@ _Static_assert(NOT_SERVED == FRAGMENT_STAYS && NOT_SERVED == ERROR_OF_NO_FLOW &&
 
 /* What a frame within the network has to do with services, or NOT_SERVED. */
 static __always_inline int served(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
-				  struct packet *p, enum parsed parsed)
+				  const struct packet *p, enum parsed parsed)
 {
 	struct ethhdr *eth = (void *)(long)skb->data;
 
@@ -489,9 +489,9 @@ static __always_inline int served(struct __sk_buff *skb, const struct endpoint *
 	if (is_multicast(eth->h_dest) || !is_backend(ep_slot))
 		return NOT_SERVED;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		return from_backend(skb, ep, p, parsed, false);
+		return from_backend(skb, ep_slot, p, parsed, false);
 	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		return from_backend(skb, ep, p, parsed, true);
+		return from_backend(skb, ep_slot, p, parsed, true);
 	return NOT_SERVED;
 }
 
