@@ -193,8 +193,8 @@ function partnerKey(key: Key, flow: Flow): Key {
 function direction({ flags }: Flow): FlowRecord['direction'] {
   if ((flags & flow_flag.FLOW_AT_HOST) !== 0) return 'host';
   const fromEndpoint = (flags & flow_flag.FLOW_AT_ENDPOINT) !== 0;
-  const published = (flags & flow_flag.FLOW_PUBLISHED) !== 0;
-  if (fromEndpoint) return published ? 'local' : 'outbound';
+  const inside = (flags & (flow_flag.FLOW_PUBLISHED | flow_flag.FLOW_SERVICE)) !== 0;
+  if (fromEndpoint) return inside ? 'local' : 'outbound';
   return 'inbound';
 }
 

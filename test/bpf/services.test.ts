@@ -301,18 +301,18 @@ describe('services in the maps', () => {
     const conntrack = new KernelConntrack({ maps: d.maps, tables, fills });
     const told = async (filter: FlowFilter) => {
       const flows: unknown[] = [];
-      for await (const { sourcePort, service: of, backend } of conntrack.flows(filter))
-        flows.push([sourcePort, of, backend]);
+      for await (const { sourcePort, direction, service: of, backend } of conntrack.flows(filter))
+        flows.push([sourcePort, direction, of, backend]);
       return flows.sort();
     };
     expect(await told({})).toEqual([
-      [1000, 's', 'e'],
-      [1001, null, null],
+      [1000, 'local', 's', 'e'],
+      [1001, 'inbound', null, null],
     ]);
-    expect(await told({ service: 's' })).toEqual([[1000, 's', 'e']]);
+    expect(await told({ service: 's' })).toEqual([[1000, 'local', 's', 'e']]);
     expect(await told({ service: 't' })).toEqual([]);
     expect(await conntrack.flush({ service: 's' })).toBe(1);
-    expect(await told({})).toEqual([[1001, null, null]]);
+    expect(await told({})).toEqual([[1001, 'inbound', null, null]]);
     const fill = Object.fromEntries((await fills.all()).map(({ map, entries }) => [map, entries]));
     expect(fill).toMatchObject({ services4: 2, service_slots: 2, service_backends: 2, backend_of: 2 });
   });
