@@ -265,13 +265,15 @@ export class DockerBed {
     return this.run('nsenter', '-t', pid, '--net', '--', ...command);
   }
 
+  /** As within(), going on beside the test; ends with the bed. */
+  beside(container: string, ...command: string[]): Background {
+    const pid = this.ok('inspect', '-f', '{{.State.Pid}}', container);
+    return new Background(null, this.#inside(['nsenter', '-t', pid, '--net', '--', ...command]));
+  }
+
   /** A server of test/support/servers.py there. */
   async serve(container: string, ...args: string[]): Promise<Background> {
-    const pid = this.ok('inspect', '-f', '{{.State.Pid}}', container);
-    const server = new Background(
-      null,
-      this.#inside(['nsenter', '-t', pid, '--net', '--', '/usr/bin/python3', SERVERS, ...args]),
-    );
+    const server = this.beside(container, '/usr/bin/python3', SERVERS, ...args);
     await server.says(/ready/);
     return server;
   }

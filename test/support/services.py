@@ -6,9 +6,13 @@ tcp|udp|connected ADDRESS PORT [COUNT] [SOURCE]: so many connections, datagrams 
 that names its peer with each, or UDP sockets that connect.
 hold tcp|connected ADDRESS PORT: waits, once connected, for what ends it.
 converse ADDRESS PORT: a datagram of one socket for each line that is read.
+talk ADDRESS PORT: a request of one TCP connection for each line that is read, until it ends.
+load ADDRESS PORT: TCP connections one after another; for each line that is read, who answered
+how often since the line before, and errors.
 reconnect ADDRESS PORT ADDRESS PORT: one UDP socket that connects to both in turn."""
 import errno
 import json
+import select
 import socket
 import sys
 import threading
@@ -105,6 +109,38 @@ def converse(address, port):
             print(errno.errorcode.get(e.errno, "timeout"), flush=True)
 
 
+def talk(address, port):
+    sock = opened("tcp", address)
+    sock.connect((address, int(port)))
+    for _ in sys.stdin:
+        try:
+            print((asked(sock) or ["closed"])[0], flush=True)
+        except OSError as e:
+            print(errno.errorcode.get(e.errno, "timeout"), flush=True)
+            return
+
+
+def load(address, port):
+    out = {"names": {}, "errors": {}}
+    while True:
+        try:
+            with opened("tcp", address) as sock:
+                # a SYN that is lost is sent again after one second
+                sock.settimeout(5)
+                sock.connect((address, int(port)))
+                kind, of = "names", asked(sock)[0]
+        except OSError as e:
+            kind, of = "errors", errno.errorcode.get(e.errno, "timeout")
+        except IndexError:
+            kind, of = "errors", "closed"
+        out[kind][of] = out[kind].get(of, 0) + 1
+        if select.select([sys.stdin], [], [], 0.002)[0]:
+            if not sys.stdin.readline():
+                return
+            print(json.dumps(out), flush=True)
+            out = {"names": {}, "errors": {}}
+
+
 def reconnect(*places):
     sock = opened("udp", places[0])
     peers = []
@@ -115,7 +151,7 @@ def reconnect(*places):
     return {"peers": peers}
 
 
-COMMANDS = {"serve": serve, "hold": hold, "converse": converse, "reconnect": reconnect}
+COMMANDS = {"serve": serve, "hold": hold, "converse": converse, "talk": talk, "load": load, "reconnect": reconnect}
 
 try:
     command, *rest = sys.argv[1:]
