@@ -45,13 +45,13 @@ def measure(lab, quick):
     peer = lab.namespace("many-p")
     lab.pair(host, "up0", "10.98.0.1/24", peer, "eth0", "10.98.0.2/24")
     daemon = lab.daemon(host, "many", "--metrics", METRICS)
-    daemon.start()
+    result = {"services": SERVICES, "backends": BACKENDS, "startEmpty": daemon.start() * 1000, "startEmptyCpu": daemon.cpu()}
     daemon.call("POST", "/v1/networks", {"name": "web", "subnets": [{"cidr": "10.97.0.0/16"}]})
     boxes = [f"many{i}-{lab.suffix}" for i in range(ENDPOINTS)]
     for box in boxes:
         daemon.call("POST", "/v1/sandboxes", {"name": box})
         daemon.call("POST", f"/v1/sandboxes/{box}/connect", {"network": "web", "name": box})
-    result = {"services": SERVICES, "backends": BACKENDS, "residentBefore": daemon.resident()}
+    result["residentBefore"] = daemon.resident()
 
     services = [
         {"name": f"s{i}", "network": "web", "ports": ["80:8080/tcp"],
@@ -106,6 +106,7 @@ def show(r):
     print(f"\n{r['services']:,} services of {r['backends']} backends in a daemon (ms)")
     for key, what in (("create", "created by one request"), ("createCpu", "  of it, the daemon's CPU"), ("status", "status"),
                       ("list", "all of them listed"), ("inspect", "one of them, with figures"), ("scrape", "a scrape of the metrics"),
+                      ("startEmpty", "a first start, until the API answers"), ("startEmptyCpu", "  of it, the daemon's CPU"),
                       ("restart", "a restart, until the API answers"), ("restartCpu", "  of it, the daemon's CPU")):
         print(f"  {what:40}{r[key]:10,.1f}")
     cases = {**{f"one backend: {name}": times for name, times in r["change"].items()}, "a name, asked inside": r["dns"]}
