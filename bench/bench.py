@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from lib import chart, connect, control, docker, drop, full, paths, readme, services, services_scale
+from lib import chart, connect, control, docker, drop, full, paths, readme, services, services_daemon, services_scale
 from lib.shell import CPU, ROOT, Lab
 
 LATENCY = ("tcp_rr", "tcp_crr", "udp_rr")
@@ -107,6 +107,8 @@ def show_rest(results):
         print("\nprograms (ns a packet, net of an empty one; min, median)")
         for row in results["programs"]:
             print(f"  {row['case']:36}{row['min']:10.1f}{row['median']:10.1f}")
+    if "servicesDaemon" in results:
+        services_daemon.show(results["servicesDaemon"])
     if "servicesScale" in results:
         services_scale.show(results["servicesScale"])
     if "control" in results:
@@ -257,6 +259,8 @@ def main():
             results["docker"] = measure_docker(lab, args)
         if "services" in only:
             results["services"], results["servicesTax"] = measure_services(lab, args, ports)
+        if "services-scale" in only:
+            results["servicesDaemon"] = services_daemon.measure(lab, args.quick)
         if "control" in only:
             results["control"] = control.measure(lab, args.quick)
     finally:

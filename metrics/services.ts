@@ -181,6 +181,11 @@ class Named {
       if (name === undefined) return [];
       if (name !== OTHERS) return toSamples(name, label, own);
       const before = others.last.get(total.id);
+      // most have counted nothing, and there may be tens of thousands
+      if (before === undefined && [...own.values()].every((value) => value === 0)) {
+        for (const key of own.keys()) others.sum.set(key, others.sum.get(key) ?? 0);
+        return [];
+      }
       for (const [key, value] of own)
         others.sum.set(key, (others.sum.get(key) ?? 0) + Math.max(0, value - (before?.get(key) ?? 0)));
       seen.set(total.id, own);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** `sluiced`: the command line, signals and exit codes around one daemon. */
+import { setFlagsFromString } from 'node:v8';
 import { SluiceError } from './base/errors.js';
 import { createLog, type Log } from './base/log.js';
 import { helpText, parseCommand, UsageError } from './config/load.js';
@@ -10,6 +11,8 @@ import { notifyReady } from './daemon/notify.js';
 import { serve } from './daemon/serve.js';
 import { VERSION } from './daemon/version.js';
 
+/** What V8's heap may grow by between two collections, in per cent. It would let it double, or more. */
+const HEAP_GROWTH = 30;
 const REFUSED = 1;
 const USAGE = 2;
 
@@ -24,6 +27,7 @@ function complain(e: unknown): void {
 }
 
 async function run(config: Config): Promise<void> {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH}`);
   const log = createLog({ level: config.logLevel, sink: process.stderr });
   exitOnDefects(log);
   const daemon = await serve(config, log);

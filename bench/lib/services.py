@@ -83,7 +83,7 @@ def sluice(lab, services, *flags, label):
     for box in (client, server):
         daemon.call("POST", "/v1/sandboxes", {"name": box})
         daemon.call("POST", f"/v1/sandboxes/{box}/connect", {"network": "web", "name": box})
-    ports = [{"port": VIP_PORT, "backendPort": SERVER_PORT, "protocol": proto} for proto in PROTOCOLS]
+    ports = [f"{VIP_PORT}:{SERVER_PORT}/{proto}" for proto in PROTOCOLS]
     made = daemon.call("POST", "/v1/services", [
         {"name": f"s{i}", "network": "web", "ports": ports, "backends": [{"endpoint": server}]} for i in range(services)])
     address = daemon.call("GET", f"/v1/endpoints/{server}")["ipv4"]

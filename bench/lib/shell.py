@@ -102,7 +102,8 @@ class Daemon:
         return [
             os.path.join(ROOT, "bin/sluiced"), *extra,
             "--socket", self.socket, "--state-dir", os.path.join(self.directory, "state"),
-            "--bpffs", self.pins, "--no-metrics", *([] if "--docker-plugin" in self.flags else ["--no-docker"]), *self.flags,
+            "--bpffs", self.pins, *([] if "--metrics" in self.flags else ["--no-metrics"]),
+            *([] if "--docker-plugin" in self.flags else ["--no-docker"]), *self.flags,
         ]
 
     @property
@@ -146,6 +147,12 @@ class Daemon:
         """Bytes."""
         with open(f"/proc/{self.process.pid}/status") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+
+    def cpu(self):
+        """Milliseconds of the CPU that it has had."""
+        with open(f"/proc/{self.process.pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
     def close(self):
         self.stop()

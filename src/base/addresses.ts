@@ -30,9 +30,15 @@ export function familyOf(text: string): Family {
   return text.includes(':') ? 6 : 4;
 }
 
+const IPV4 = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/;
+
 export function parseAddress(text: string): Address | null {
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) {
-    return { family: 4, value: fromBytes(ipaddr.IPv4.parse(text).toByteArray()) };
+  const match = IPV4.exec(text);
+  if (match) {
+    // without the library, and in plain numbers: a start reads tens of thousands
+    const octets = match.slice(1).map(Number);
+    if (octets.some((octet) => octet > 255)) return null;
+    return { family: 4, value: BigInt(octets.reduce((value, octet) => value * 256 + octet, 0)) };
   }
   if (text.includes(':') && !text.includes('%') && ipaddr.IPv6.isValid(text)) {
     return { family: 6, value: fromBytes(ipaddr.IPv6.parse(text).toByteArray()) };
@@ -42,10 +48,9 @@ export function parseAddress(text: string): Address | null {
 
 /** IPv6 in the spelling of RFC 5952. */
 export function formatAddress(address: Address): string {
-  const bytes = toBytes(address);
-  return address.family === 4
-    ? bytes.join('.')
-    : (ipaddr.fromByteArray(bytes) as ipaddr.IPv6).toRFC5952String();
+  if (address.family === 6) return (ipaddr.fromByteArray(toBytes(address)) as ipaddr.IPv6).toRFC5952String();
+  const value = Number(address.value);
+  return `${value >>> 24}.${(value >>> 16) & 255}.${(value >>> 8) & 255}.${value & 255}`;
 }
 
 /** `10.64.0.5/24` as an address and the prefix that it lies in. */

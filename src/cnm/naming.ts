@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a resolver has to know of the model: who is where, and by which names. One object at a time, cheaply. */
 import { findDriver } from './drivers/registry.js';
-import type { EndpointRecord, SandboxRecord } from './records.js';
+import type { EndpointRecord, SandboxRecord, ServiceRecord } from './records.js';
+import { serviceView } from './services/views.js';
 import type { State } from './state.js';
+import type { Service } from './types.js';
 
 /** An endpoint that has joined a sandbox. */
 export interface NamedEndpoint {
@@ -38,6 +40,9 @@ export interface NamedSandbox {
   readonly leadsOut: boolean;
 }
 
+/** Its backends as they are when somebody asks. */
+export type NamedService = Pick<Service, 'id' | 'name' | 'network' | 'mode' | 'vip' | 'vip6' | 'backends'>;
+
 export class Naming {
   readonly #state: State;
 
@@ -62,6 +67,16 @@ export class Naming {
 
   sandboxes(): NamedSandbox[] {
     return this.#state.sandboxes.all().map((record) => this.#sandbox(record));
+  }
+
+  /** null: it is not there. */
+  service(id: string): NamedService | null {
+    const record = this.#state.services.get(id);
+    return record ? new LiveService(this.#state, record) : null;
+  }
+
+  services(): NamedService[] {
+    return this.#state.services.all().map((record) => new LiveService(this.#state, record));
   }
 
   #endpoint({ id, name, network, ipv4, ipv6, aliases, join }: EndpointRecord): NamedEndpoint | null {
@@ -94,5 +109,31 @@ export class Naming {
       })),
       leadsOut: networks.some(({ internal, driver }) => !internal && findDriver(driver).addressed),
     };
+  }
+}
+
+/** Few are asked for their backends, of which there may be a hundred thousand. */
+class LiveService implements NamedService {
+  readonly id: string;
+  readonly name: string;
+  readonly network: string | null;
+  readonly mode: Service['mode'];
+  readonly vip: string | null;
+  readonly vip6: string | null;
+  readonly #state: State;
+
+  constructor(state: State, { id, name, network, mode, vip, vip6 }: ServiceRecord) {
+    this.#state = state;
+    this.id = id;
+    this.name = name;
+    this.network = network === null ? null : (state.networks.get(network)?.name ?? null);
+    this.mode = mode;
+    this.vip = vip;
+    this.vip6 = vip6;
+  }
+
+  get backends(): Service['backends'] {
+    const record = this.#state.services.get(this.id);
+    return record ? serviceView(this.#state, record).backends : [];
   }
 }

@@ -202,9 +202,12 @@ export class State {
     const key = `services/${stored.id}`;
     this.#claimAll(key, stored.id, serviceClaims(stored));
     // An endpoint may have gone without its services being written again.
-    const backends = stored.backends.filter(
-      ({ endpoint, declared }) => declared || (endpoint !== null && this.endpoints.get(endpoint)),
-    );
+    const backends = stored.backends.flatMap((backend) => {
+      const endpoint = backend.endpoint === null ? undefined : this.endpoints.get(backend.endpoint);
+      // the endpoint's own id: a hundred thousand copies of these would take much room
+      if (endpoint) return [{ ...backend, endpoint: endpoint.id }];
+      return backend.declared ? [backend] : [];
+    });
     const record = { ...stored, backends };
     const network = record.network === null ? null : this.networks.get(record.network);
     if (network === undefined) throw damaged(key, 'its network is missing');

@@ -4,7 +4,6 @@ import { type DataplaneMaps, mapNames } from '../maps/dataplane.js';
 
 /** Counters and single values: not tables that fill. */
 const UNCOUNTED = [
-  'backend_traffic',
   'collector_map',
   'drops',
   'hook_traffic',

@@ -295,7 +295,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const observeRequest = apiHistogram(registry);
   if (resolver !== null) registerDns(registry, { meter: resolver.meter, counts: () => resolver.counts() });
   registerServices(registry, {
-    services: () => model.services(),
+    services: () => model.naming.services(),
     totals: () => figures.totals(),
     most: config.metricsServices,
   });

@@ -115,6 +115,9 @@ export class ServiceFigures implements ServiceStatsSource {
       }
       await new Promise((resolve) => setImmediate(resolve));
     }
+    const refusals = this.#maps.service_refusals;
+    const last = services.reduce((most, { row: { number } }) => Math.max(most, number), 0);
+    const refused = refusals.slice(0, last + 1);
     return services.map(({ id, row: { number } }) => {
       const { picks, counted } = this.#book(number);
       return {
@@ -122,7 +125,7 @@ export class ServiceFigures implements ServiceStatsSource {
         picks,
         counted: { active: { ...counted.active }, draining: { ...counted.draining } },
         active: active.get(number) ?? { active: 0, draining: 0 },
-        refused: this.#refused(number),
+        refused: byReason(refused[number]?.count),
       };
     });
   }
@@ -137,8 +140,7 @@ export class ServiceFigures implements ServiceStatsSource {
   }
 
   #refused(service: number): Record<string, number> {
-    const counts = this.#maps.service_refusals.get(service)?.count ?? [];
-    return Object.fromEntries(REASONS.map(([reason, index]) => [reason, Number(counts[index] ?? 0n)]));
+    return byReason(this.#maps.service_refusals.get(service)?.count);
   }
 
   #book(service: number): Book {
@@ -161,6 +163,10 @@ function note(book: Book, state: KernelBackendState, now: Figures, before: Figur
   counted.connections += more('flows') + more('sockets');
   counted.packets += more('packets');
   counted.bytes += more('bytes');
+}
+
+function byReason(counts: readonly bigint[] = []): Record<string, number> {
+  return Object.fromEntries(REASONS.map(([reason, index]) => [reason, Number(counts[index] ?? 0n)]));
 }
 
 function isNothing(figures: Figures): boolean {

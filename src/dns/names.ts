@@ -5,8 +5,7 @@
  * than it changes, and a question one look into a table.
  */
 import { formatAddress, parseAddress } from '../base/addresses.js';
-import type { NamedEndpoint } from '../cnm/naming.js';
-import type { Service } from '../cnm/types.js';
+import type { NamedEndpoint, NamedService } from '../cnm/naming.js';
 
 /** What a name or an address stands for on one network. */
 export interface Found {
@@ -17,7 +16,7 @@ export interface Found {
 }
 
 interface ServiceNames {
-  readonly service: Service;
+  readonly service: NamedService;
   /** Where the next answer begins. */
   turn: number;
 }
@@ -39,7 +38,7 @@ export class Names {
   readonly #networks = new Map<string, NetworkNames>();
   readonly #endpoints = new Map<string, NamedEndpoint>();
   readonly #byName = new Map<string, NamedEndpoint>();
-  readonly #services = new Map<string, Service>();
+  readonly #services = new Map<string, NamedService>();
   /** Of names that several sandboxes share: where the next answer begins. */
   #turn = 0;
 
@@ -82,7 +81,7 @@ export class Names {
   }
 
   /** In place of the one with this id; null: it is gone. */
-  setService(id: string, service: Service | null): void {
+  setService(id: string, service: NamedService | null): void {
     const old = this.#services.get(id);
     let turn = 0;
     if (old?.network) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The resolver that sandboxes see at 127.0.0.11: follows the model, and answers in every namespace. */
 import type { Clock, Timer } from '../base/clock.js';
-import { SluiceError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { NamedSandbox, Naming } from '../cnm/naming.js';
-import type { ChangeEvent, Service } from '../cnm/types.js';
+import type { ChangeEvent } from '../cnm/types.js';
 import { Forwarder } from './forwarder.js';
 import { domain, type HostResolvers } from './host-resolvers.js';
 import { BadQuery, encodeAnswer, OUR_LIMIT, parseQuery, type Query, RCODE, udpLimit } from './message.js';
@@ -26,9 +25,6 @@ const LOOK_EVERY = 2;
 
 export interface ResolverModel {
   readonly naming: Pick<Naming, keyof Naming>;
-  services(): Service[];
-  /** Throws `not_found`. */
-  service(id: string): Service;
   onChange(listener: (e: ChangeEvent) => void): () => void;
 }
 
@@ -75,7 +71,7 @@ export class Resolver {
     beat(false);
     this.#unfollow = model.onChange((event) => this.#changed(event));
     for (const endpoint of model.naming.endpoints()) this.#names.setEndpoint(endpoint.id, endpoint);
-    for (const service of model.services()) this.#names.setService(service.id, service);
+    for (const service of model.naming.services()) this.#names.setService(service.id, service);
     await Promise.all(model.naming.sandboxes().map((sandbox) => this.#serve(sandbox)));
     const cookies = new Set([...this.#served.values()].map(({ place }) => place.cookie));
     const strays: bigint[] = [];
@@ -130,16 +126,7 @@ export class Resolver {
     } else if (type === 'sandbox') {
       this.#follow(id);
     } else if (type === 'service') {
-      this.#names.setService(id, this.#service(id));
-    }
-  }
-
-  #service(id: string): Service | null {
-    try {
-      return this.#o.model.service(id);
-    } catch (e) {
-      if (e instanceof SluiceError && e.code === 'not_found') return null;
-      throw e;
+      this.#names.setService(id, model.naming.service(id));
     }
   }
 

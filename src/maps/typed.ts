@@ -20,13 +20,19 @@ function lacksBatch(e: unknown): boolean {
   return isNativeError(e) && (e.errno === ENOTSUPP || e.code === 'EINVAL' || e.code === 'EOPNOTSUPP');
 }
 
+/** Where a map has a value of each CPU, one that is read is the first CPU's, and one that is written every CPU's. */
 export class TypedMap<K, V> {
   readonly descriptor: MapDescriptor<K, V>;
   readonly #native: BpfNative;
   readonly #fd: () => number;
   readonly #key: Buffer;
   readonly #value: Buffer;
+  /** 0: entries have one value for all of them. */
   readonly #cpus: number;
+  /** Bytes from one CPU's value to the next one's. */
+  readonly #step: number;
+  /** Bytes of an entry's value, or of those of each CPU. */
+  readonly #size: number;
 
   /** `fd` answers the descriptor, and throws once its owner has closed it. */
   constructor(native: BpfNative, descriptor: MapDescriptor<K, V>, fd: () => number) {
@@ -35,9 +41,9 @@ export class TypedMap<K, V> {
     this.#fd = fd;
     this.#cpus = PER_CPU_TYPES.has(descriptor.type) ? native.bpfPossibleCpus() : 0;
     this.#key = Buffer.alloc(descriptor.key.size);
-    this.#value = Buffer.alloc(
-      this.#cpus === 0 ? descriptor.value.size : this.#cpus * align8(descriptor.value.size),
-    );
+    this.#step = align8(descriptor.value.size);
+    this.#size = this.#cpus === 0 ? descriptor.value.size : this.#cpus * this.#step;
+    this.#value = Buffer.alloc(this.#size);
   }
 
   get fd(): number {
@@ -58,15 +64,12 @@ export class TypedMap<K, V> {
   getPerCpu(key: K): V[] {
     this.descriptor.key.encode(key, this.#key, 0);
     if (!this.#native.bpfMapLookup(this.fd, this.#key, this.#value)) return [];
-    const stride = align8(this.descriptor.value.size);
-    return Array.from({ length: this.#cpus }, (_, cpu) =>
-      this.descriptor.value.decode(this.#value, cpu * stride),
-    );
+    return this.#perCpu(this.#value, 0);
   }
 
   set(key: K, value: V, flags: number = BPF_ANY): void {
     this.descriptor.key.encode(key, this.#key, 0);
-    this.descriptor.value.encode(value, this.#value, 0);
+    this.#encode(value, this.#value, 0);
     this.#native.bpfMapUpdate(this.fd, this.#key, this.#value, flags);
   }
 
@@ -77,13 +80,13 @@ export class TypedMap<K, V> {
   }
 
   setBatch(pairs: readonly (readonly [K, V])[]): void {
-    const { key, value } = this.descriptor;
+    const { key } = this.descriptor;
     if (pairs.length === 0) return;
     const keys = Buffer.allocUnsafe(pairs.length * key.size);
-    const values = Buffer.allocUnsafe(pairs.length * value.size);
+    const values = Buffer.allocUnsafe(pairs.length * this.#size);
     pairs.forEach(([k, v], i) => {
       key.encode(k, keys, i * key.size);
-      value.encode(v, values, i * value.size);
+      this.#encode(v, values, i * this.#size);
     });
     try {
       this.#native.bpfMapUpdateBatch(this.fd, keys, values, pairs.length, BPF_ANY);
@@ -119,20 +122,21 @@ export class TypedMap<K, V> {
     const { key, value } = this.descriptor;
     for await (const { keys, values, count } of this.#batches(batch)) {
       for (let i = 0; i < count; i++)
-        yield [key.decode(keys, i * key.size), value.decode(values, i * value.size)];
+        yield [key.decode(keys, i * key.size), value.decode(values, i * this.#size)];
     }
   }
 
   /** Of an array: the elements that are not all zero. An array is full always, and mostly of zeros. */
   async *used(batch: number = DEFAULT_BATCH): AsyncGenerator<[K, V]> {
     const { key, value } = this.descriptor;
-    const zero = Buffer.alloc(batch * value.size);
+    const size = this.#size;
+    const zero = Buffer.alloc(batch * size);
     for await (const { keys, values, count } of this.#batches(batch)) {
-      const length = count * value.size;
+      const length = count * size;
       if (values.compare(zero, 0, length, 0, length) === 0) continue;
       for (let i = 0; i < count; i++) {
-        const at = i * value.size;
-        if (values.compare(zero, 0, value.size, at, at + value.size) === 0) continue;
+        const at = i * size;
+        if (values.compare(zero, 0, size, at, at + size) === 0) continue;
         yield [key.decode(keys, i * key.size), value.decode(values, at)];
       }
     }
@@ -141,24 +145,32 @@ export class TypedMap<K, V> {
   /** Of an array: so many elements from `first` on. */
   slice(first: number, count: number): V[] {
     const { value } = this.descriptor;
-    const { values, got } = this.#range(first, count, value.size);
-    return Array.from({ length: got }, (_, i) => value.decode(values, i * value.size));
+    const { values, got } = this.#range(first, count);
+    return Array.from({ length: got }, (_, i) => value.decode(values, i * this.#size));
   }
 
   /** As `slice`, one value a CPU. */
   slicePerCpu(first: number, count: number): V[][] {
-    const { value } = this.descriptor;
-    const [stride, size] = [align8(value.size), this.#value.length];
-    const { values, got } = this.#range(first, count, size);
-    return Array.from({ length: got }, (_, i) =>
-      Array.from({ length: this.#cpus }, (_, cpu) => value.decode(values, i * size + cpu * stride)),
+    const { values, got } = this.#range(first, count);
+    return Array.from({ length: got }, (_, i) => this.#perCpu(values, i * this.#size));
+  }
+
+  #perCpu(values: Buffer, at: number): V[] {
+    return Array.from({ length: this.#cpus }, (_, cpu) =>
+      this.descriptor.value.decode(values, at + cpu * this.#step),
     );
   }
 
-  #range(first: number, count: number, size: number): { values: Buffer; got: number } {
+  #encode(value: V, into: Buffer, at: number): void {
+    this.descriptor.value.encode(value, into, at);
+    for (let cpu = 1; cpu < this.#cpus; cpu++)
+      into.copy(into, at + cpu * this.#step, at, at + this.descriptor.value.size);
+  }
+
+  #range(first: number, count: number): { values: Buffer; got: number } {
     const { key } = this.descriptor;
     const keys = Buffer.allocUnsafe(count * key.size);
-    const values = Buffer.allocUnsafe(count * size);
+    const values = Buffer.allocUnsafe(count * this.#size);
     if (count === 0) return { values, got: 0 };
     let from: Buffer | null = null;
     if (first > 0) {
@@ -179,19 +191,19 @@ export class TypedMap<K, V> {
     list.forEach((k, i) => {
       key.encode(k, keys, i * key.size);
     });
-    const values = Buffer.alloc(list.length * this.#value.length);
+    const values = Buffer.alloc(list.length * this.#size);
     this.#native.bpfMapUpdateBatch(this.fd, keys, values, list.length, BPF_ANY);
   }
 
   async *#batches(batch: number): AsyncGenerator<{ keys: Buffer; values: Buffer; count: number }> {
-    const { key, value } = this.descriptor;
+    const { key } = this.descriptor;
     const position = Math.max(4, key.size);
     let count = batch;
     let from: Buffer | null = null;
     for (;;) {
       const next: Buffer = Buffer.alloc(position);
       const keys = Buffer.allocUnsafe(count * key.size);
-      const values = Buffer.allocUnsafe(count * value.size);
+      const values = Buffer.allocUnsafe(count * this.#size);
       let got: { count: number; end: boolean };
       try {
         got = this.#native.bpfMapLookupBatch(this.fd, from, next, keys, values, count);
@@ -213,12 +225,12 @@ export class TypedMap<K, V> {
   }
 
   *#oneByOne(): Generator<{ keys: Buffer; values: Buffer; count: number }> {
-    const { key, value } = this.descriptor;
+    const { key } = this.descriptor;
     const fd = this.fd;
     let from: Buffer | null = null;
     for (;;) {
       const keys: Buffer = Buffer.alloc(key.size);
-      const values = Buffer.alloc(value.size);
+      const values = Buffer.alloc(this.#size);
       if (!this.#native.bpfMapNextKey(fd, from, keys)) return;
       if (this.#native.bpfMapLookup(fd, keys, values)) yield { keys, values, count: 1 };
       from = keys;

@@ -52,9 +52,9 @@ beforeAll(async () => {
         endpoints: () => endpoints,
         sandbox: (id) => (here?.id === id ? here : null),
         sandboxes: () => (here === null ? [] : [here]),
+        services: () => services,
+        service: () => services[0] ?? null,
       },
-      services: () => services,
-      service: () => services[0] as Service,
       onChange: (listener) => {
         tell = listener;
         return () => undefined;

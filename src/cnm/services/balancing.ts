@@ -17,8 +17,8 @@ export class Balancing {
   readonly #joined = new Map<string, EndpointRecord>();
   /** By service, then by endpoint. */
   readonly #selected = new Map<string, Map<string, SelectedRecord>>();
-  /** By service and endpoint. */
-  readonly #health = new Map<string, Health>();
+  /** By service, then by endpoint. */
+  readonly #health = new Map<string, Map<string, Health>>();
   /** Services whose backends are checked. */
   readonly #checked = new Set<string>();
   readonly #byEndpoint = new Index();
@@ -69,7 +69,8 @@ export class Balancing {
 
   /** All of its backends: those that it names, then those that its selector chose. */
   backendsOf(record: ServiceRecord): (BackendRecord | SelectedRecord)[] {
-    return [...record.backends, ...this.selectedBy(record.id)];
+    const selected = this.#selected.get(record.id);
+    return selected === undefined ? [...record.backends] : [...record.backends, ...selected.values()];
   }
 
   selectedBy(service: string): SelectedRecord[] {
@@ -123,12 +124,15 @@ export class Balancing {
 
   /** null: not known. */
   health(service: string, endpoint: string): Health | null {
-    return this.#health.get(`${service} ${endpoint}`) ?? null;
+    return this.#health.get(service)?.get(endpoint) ?? null;
   }
 
   setHealth(service: string, endpoint: string, health: Health | null): void {
-    if (health === null) this.#health.delete(`${service} ${endpoint}`);
-    else this.#health.set(`${service} ${endpoint}`, health);
+    const own = this.#health.get(service) ?? new Map<string, Health>();
+    if (health === null) own.delete(endpoint);
+    else own.set(endpoint, health);
+    if (own.size === 0) this.#health.delete(service);
+    else this.#health.set(service, own);
   }
 
   /** The services whose backends are to be checked. */

@@ -44,6 +44,7 @@ export function buildService(
   const number = addressed ? takeNumber(context, change) : null;
   const vip = addressed ? takeVip(context, change, id, network, 4, request.vip) : null;
   const vip6 = addressed ? takeVip(context, change, id, network, 6, request.vip6) : null;
+  const ids = takeBackendIds(context, change, addressed ? request.backends.length : 0);
   const backends: BackendRecord[] = [];
   const named = new Set<string>();
   for (const { endpoint: ref, weight, field } of request.backends) {
@@ -51,7 +52,7 @@ export function buildService(
     checkBackend(state, endpoint, network, field);
     if (named.has(endpoint.id)) throw twice(endpoint.name, name, field);
     named.add(endpoint.id);
-    backends.push({ id: takeBackendId(context, change, addressed), endpoint: endpoint.id, weight });
+    backends.push({ id: ids[backends.length] ?? null, endpoint: endpoint.id, weight });
   }
   const record: ServiceRecord = {
     id,
@@ -188,13 +189,23 @@ export function takeNumber({ state }: Context, change: Change): number {
 }
 
 /** `balanced`: the dataplane leads to it. */
-export function takeBackendId({ state }: Context, change: Change, balanced: boolean): number | null {
-  if (!balanced) return null;
+export function takeBackendId(context: Context, change: Change, balanced: boolean): number | null {
+  return takeBackendIds(context, change, balanced ? 1 : 0)[0] ?? null;
+}
+
+/** All of a service in one go: there may be a hundred thousand in one request. */
+function takeBackendIds({ state }: Context, change: Change, count: number): number[] {
+  if (count === 0) return [];
   change.mark(state.backendIds.mark());
-  return change.allocated(
-    () => state.backendIds.allocate(),
-    (id) => state.backendIds.release(id),
+  const ids: number[] = [];
+  change.allocated(
+    () => undefined,
+    () => {
+      for (const id of ids) state.backendIds.release(id);
+    },
   );
+  for (let i = 0; i < count; i++) ids.push(state.backendIds.allocate());
+  return ids;
 }
 
 export function releaseBackend(

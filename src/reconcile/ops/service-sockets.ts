@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { ServiceRow } from '../../cnm/rows.js';
+import type { BackendRow, ServiceRow } from '../../cnm/rows.js';
 import type { DeadSockets } from '../dead-sockets.js';
 import type { Actual, Ops } from '../ops.js';
 
@@ -7,8 +7,8 @@ import type { Actual, Ops } from '../ops.js';
 export class ServiceSocketOps implements Ops<ServiceRow> {
   readonly #inner: Ops<ServiceRow>;
   readonly #dead: Pick<DeadSockets, 'backendsGone'>;
-  /** By a service's number: the ids of its backends. Of one that is not here nothing is known. */
-  readonly #backends = new Map<number, ReadonlySet<number>>();
+  /** By a service's number. Who was gone before this process is looked for at its start. */
+  readonly #backends = new Map<number, readonly BackendRow[]>();
 
   constructor(inner: Ops<ServiceRow>, dead: Pick<DeadSockets, 'backendsGone'>) {
     this.#inner = inner;
@@ -17,14 +17,16 @@ export class ServiceSocketOps implements Ops<ServiceRow> {
 
   expect(row: ServiceRow): void {
     this.#inner.expect?.(row);
+    this.#backends.set(row.number, row.backends);
   }
 
   async update(row: ServiceRow, was: readonly ServiceRow[]): Promise<void> {
     await this.#inner.update(row, was);
-    const before = this.#backends.get(row.number);
+    const before = this.#backends.get(row.number) ?? [];
+    this.#backends.set(row.number, row.backends);
+    if (before.length === 0) return;
     const now = new Set(row.backends.map(({ id }) => id));
-    this.#backends.set(row.number, now);
-    if (before === undefined || [...before].some((id) => !now.has(id))) this.#dead.backendsGone();
+    if (before.some(({ id }) => !now.has(id))) this.#dead.backendsGone();
   }
 
   async delete(row: ServiceRow): Promise<void> {

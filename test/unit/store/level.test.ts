@@ -119,10 +119,15 @@ test('a batch that landed although its write failed is taken back', async () => 
   await store.put('b', 1);
   // The write happens, and then the engine reports an error, as after a failed sync.
   const { batch } = ClassicLevel.prototype;
-  ClassicLevel.prototype.batch = async function (this: ClassicLevel, ...args: never[]) {
+  ClassicLevel.prototype.batch = function (this: ClassicLevel) {
     ClassicLevel.prototype.batch = batch;
-    await (batch as (...all: never[]) => Promise<void>).apply(this, args);
-    throw new Error('Input/output error');
+    const chain = (batch as () => { write(options: object): Promise<void> }).call(this);
+    const write = chain.write.bind(chain);
+    chain.write = async (options) => {
+      await write(options);
+      throw new Error('Input/output error');
+    };
+    return chain;
   } as unknown as typeof batch;
   try {
     const change = [
