@@ -10,24 +10,26 @@ trap 'rm -rf "$work"' EXIT
 bash scripts/lint.sh --count "$work/lint"
 read -r passed failed <"$work/lint"
 skipped=0
-vitest() { # PROJECT: its report to $work/PROJECT.json, its exit code to $work/PROJECT.code
-  npx --no-install vitest run --project "$1" --passWithNoTests \
-    --reporter=default --reporter=json --outputFile.json="$work/$1.json"
-  echo $? >"$work/$1.code"
+vitest() { # PROJECT [SHARD]: its report to $work/PART.json, its exit code to $work/PART.code
+  local part=$1${2:+-${2%/*}}
+  npx --no-install vitest run --project "$1" ${2:+--shard="$2"} --passWithNoTests \
+    --reporter=default --reporter=json --outputFile.json="$work/$part.json"
+  echo $? >"$work/$part.code"
 }
 
-# packet-level tests mostly wait for time to pass: half of the whole, beside the other half
-vitest net >"$work/net.log" 2>&1 &
+# packet-level tests mostly wait for time to pass: two thirds of them, beside all others
+{ vitest net 1/3; vitest net 2/3; } >"$work/net.log" 2>&1 &
 trap 'kill $! 2>/dev/null; rm -rf "$work"' EXIT
 for project in unit bpf fuzz e2e; do vitest "$project"; done
+vitest net 3/3
 wait
 cat "$work/net.log"
-for project in unit bpf fuzz net e2e; do
-  code=$(cat "$work/$project.code")
+for part in unit bpf fuzz net-1 net-2 net-3 e2e; do
+  code=$(cat "$work/$part.code")
   read -r p f s < <(node -e '
     const { numPassedTests: p, numFailedTests: f, numPendingTests: s, numFailedTestSuites: suites, success } =
       JSON.parse(require("fs").readFileSync(process.argv[1], "utf8"));
-    console.log(p, f || (success ? 0 : Math.max(1, suites)), s);' "$work/$project.json" 2>/dev/null || echo 0 1 0)
+    console.log(p, f || (success ? 0 : Math.max(1, suites)), s);' "$work/$part.json" 2>/dev/null || echo 0 1 0)
   # a failure outside any test, such as in the global teardown
   [ "$code" -ne 0 ] && [ "$f" -eq 0 ] && f=1
   passed=$((passed + p))
