@@ -27,7 +27,7 @@ const MAPS = [
   'service_slots',
   'service_table',
   'service_backends',
-  'backend_of',
+  'backend_endpoints',
   'backend_load',
   'backend_traffic',
   'service_refusals',
@@ -82,7 +82,7 @@ function side() {
     slots: maps.service_slots.descriptor.maxEntries,
     table: maps.service_table.descriptor.maxEntries,
     backends: maps.service_backends.descriptor.maxEntries,
-    endpoints: maps.backend_of.descriptor.maxEntries,
+    endpoints: maps.backend_endpoints.descriptor.maxEntries,
   };
   ops.service = new ServiceOps(maps, { sizes, clock });
   return new Reconciler({ ops, tables: new Tables(), clock, log });

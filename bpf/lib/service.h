@@ -153,18 +153,63 @@ static __always_inline bool backend_is_of(const struct service_backend *backend,
 }
 
 /*
+ * Whether a TCP segment of a backend that is none any more still goes to its
+ * client: while the half towards the backend is there. The client's
+ * acknowledgement finds that dead, and is answered by RST with the number that
+ * the client expects. A client that only reads would hear nothing otherwise.
+ */
+static __always_inline bool backend_may_finish_family(const union any_key *key, u32 sandbox,
+						      bool v6)
+{
+	struct flow_scratch *scratch = flow_scratch_get();
+	struct flow *flow = flow_find(key, v6);
+	struct flow *request;
+	struct endpoint *ep;
+
+	if (!scratch || !flow || !(flow->flags & FLOW_REPLY))
+		return false;
+	flow_reply_key(key, flow, &scratch->pkey, v6);
+	request = flow_find(&scratch->pkey, v6);
+	if (!request || !(request->flags & FLOW_SERVICE) || !flow_partner_of(key, request, v6))
+		return false;
+	ep = bpf_map_lookup_elem(&endpoints, &request->endpoint);
+	return ep && ep->sandbox == sandbox && !flow_dead(request, ep);
+}
+
+/* Calls, for the stack. */
+__noinline int backend_may_finish4(const union any_key *key, u32 sandbox)
+{
+	return key && backend_may_finish_family(key, sandbox, false);
+}
+
+__noinline int backend_may_finish6(const union any_key *key, u32 sandbox)
+{
+	return key && backend_may_finish_family(key, sandbox, true);
+}
+
+static __always_inline bool backend_may_finish(const union any_key *key,
+					       const struct endpoint *sender, bool v6)
+{
+	if (!sender || key->protocol != IPPROTO_TCP)
+		return false;
+	return v6 ? backend_may_finish6(key, sender->sandbox)
+		  : backend_may_finish4(key, sender->sandbox);
+}
+
+/*
  * Of a flow with FLOW_SERVICE, before anything is noted about the packet:
  * counts it for the backend, or answers false where the flow is dead. A
  * connection that is closed and opened anew is a new one, which a draining
  * backend does not get. `sender`: whose hook this is; NULL on an uplink.
  */
 static __always_inline bool service_goes_on(struct __sk_buff *skb, const struct packet *p,
-					    const struct flow *flow, const struct endpoint *sender)
+					    const struct flow *flow, const struct endpoint *sender,
+					    bool v6)
 {
 	struct service_backend *backend = bpf_map_lookup_elem(&service_backends, &flow->publish);
 
 	if (!backend || backend->state == BACKEND_NONE || !backend_is_of(backend, flow, sender))
-		return false;
+		return backend_may_finish(&p->key, sender, v6);
 	if (backend->state != BACKEND_ACTIVE && p->tcp_flags && opens_flow(p) &&
 	    flow_closing(flow->state))
 		return false;

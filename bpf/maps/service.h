@@ -150,13 +150,16 @@ struct {
 	__type(value, struct backend_traffic);
 } backend_traffic SEC(".maps");
 
-/* By an endpoint's slot: of how many services it is a backend. Its replies are looked at. */
+/*
+ * By an endpoint's slot: the generation of the one that is a backend, or was.
+ * Its answers are looked at; also when it is none any more, for flows that it has.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 16384); /* MAX_ENDPOINTS */
 	__type(key, u32);
-	__type(value, u32);
-} backend_of SEC(".maps");
+	__type(value, u32); /* 0: none */
+} backend_endpoints SEC(".maps");
 
 /* Why a service refused. Enumerator names become metric labels, so they are public. */
 enum service_refusal {

@@ -346,7 +346,7 @@ static __always_inline struct flow *flow_goes_on(struct __sk_buff *skb, const st
 						 const struct packet *p, struct flow *flow,
 						 struct endpoint **owner, bool v6)
 {
-	if (flow->flags & FLOW_SERVICE && !service_goes_on(skb, p, flow, ep))
+	if (flow->flags & FLOW_SERVICE && !service_goes_on(skb, p, flow, ep, v6))
 		goto dead;
 	if (!p->later && flow_due(flow, p)) {
 		flow = flow_maintain(skb, p, v6);
@@ -452,12 +452,12 @@ __noinline int served6(struct __sk_buff *skb, u32 ep_slot)
 	return served_family(skb, ep_slot, true);
 }
 
-/* The endpoint is a backend of some service. */
-static __always_inline bool is_backend(u32 ep_slot)
+/* The endpoint may have flows with clients of a service. */
+static __always_inline bool is_backend(const struct endpoint *ep, u32 ep_slot)
 {
-	u32 *services = bpf_map_lookup_elem(&backend_of, &ep_slot);
+	u32 *generation = bpf_map_lookup_elem(&backend_endpoints, &ep_slot);
 
-	return services && *services;
+	return generation && *generation == ep->generation;
 }
 
 static __always_inline int from_backend(struct __sk_buff *skb, u32 ep_slot, const struct packet *p,
@@ -486,7 +486,7 @@ static __always_inline int served(struct __sk_buff *skb, const struct endpoint *
 	if (parsed == PARSED_LINK)
 		return eth->h_proto == bpf_htons(ETH_P_ARP) ? vip_answer_arp(skb, ep, HOOK)
 							    : vip_answer_neighbour(skb, ep, HOOK);
-	if (is_multicast(eth->h_dest) || !is_backend(ep_slot))
+	if (is_multicast(eth->h_dest) || !is_backend(ep, ep_slot))
 		return NOT_SERVED;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
 		return from_backend(skb, ep_slot, p, parsed, false);

@@ -139,7 +139,7 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 {
 	struct endpoint *ep;
 
-	if (flow->flags & FLOW_SERVICE && !service_goes_on(skb, p, flow, NULL)) {
+	if (flow->flags & FLOW_SERVICE && !service_goes_on(skb, p, flow, NULL, v6)) {
 		flow_forget(&p->key, v6);
 		return open_flow(skb, p, v6);
 	}

@@ -24,7 +24,7 @@ type Counted = Exclude<keyof DataplaneMaps, (typeof UNCOUNTED)[number]>;
 /** Arrays have all their entries always; what counts is how many are in use. */
 const ARRAYS: ReadonlySet<Counted> = new Set<Counted>(['endpoints', 'networks', 'port_slots']);
 /** Whose contents say nothing: what was left in them is not taken out. Their fill is in somebody's books. */
-export type Booked = 'service_slots' | 'service_table' | 'service_backends' | 'backend_of';
+export type Booked = 'service_slots' | 'service_table' | 'service_backends' | 'backend_endpoints';
 /** For as long a count holds: a full flow table takes tenths of a second to walk. */
 const FRESH_MS = 2_000;
 

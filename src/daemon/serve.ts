@@ -151,13 +151,13 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   // without the hooks nobody would find it
   const withResolver = config.dns && dataplane.cgroup !== null;
   const figures = new ServiceFigures(dataplane.maps, tables);
-  const { service_slots, service_table, service_backends, backend_of } = dataplane.maps;
+  const { service_slots, service_table, service_backends, backend_endpoints } = dataplane.maps;
   const services = new ServiceOps(dataplane.maps, {
     sizes: {
       slots: service_slots.capacity,
       table: service_table.capacity,
       backends: service_backends.capacity,
-      endpoints: backend_of.capacity,
+      endpoints: backend_endpoints.capacity,
     },
     clock,
     onLeft: (number, ids) => figures.left(number, ids),

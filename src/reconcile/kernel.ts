@@ -165,7 +165,7 @@ export interface KernelMaps {
   readonly service_slots: KernelMap<number, ServiceSlotValue>;
   readonly service_table: KernelMap<number, { slot: number[] }>;
   readonly service_backends: KernelMap<number, ServiceBackendValue>;
-  readonly backend_of: KernelMap<number, number>;
+  readonly backend_endpoints: KernelMap<number, number>;
   readonly backend_load: Pick<KernelMap<number, unknown>, 'zero'>;
   readonly backend_traffic: Pick<KernelMap<number, unknown>, 'zero'>;
   readonly service_refusals: Pick<KernelMap<number, unknown>, 'zero'>;

@@ -363,7 +363,7 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
     it('of a container that is no backend is not looked at', async () => {
       onlyTo({});
       await send(asked(family));
-      d.maps.backend_of.set(2, 0);
+      d.maps.backend_endpoints.set(2, 0);
       speaker(2);
       const frame = answered(family, 2);
       expect((await send(frame)).data.equals(frame)).toBe(true);
@@ -446,12 +446,51 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
       expect((await send(asked(family))).got.dst).toBe(server(3));
     });
 
-    it('that is dead does not answer in the VIP’s name', async () => {
+    it.each([
+      ['has no state', () => onlyTo({ state: backend_state.BACKEND_NONE })],
+      ['has left its row to another', () => onlyTo({ endpoint: 3 })],
+      [
+        'has left no row',
+        () => {
+          onlyTo();
+          d.maps.service_backends.set(12, { endpoint: 0, generation: 0, service: 0, idle: 0, state: 0 });
+        },
+      ],
+    ])('that %s is heard over TCP until its client is told', async (_name, end) => {
       onlyTo({});
       await send(asked(family));
-      onlyTo({ state: backend_state.BACKEND_NONE });
       speaker(2);
-      const frame = answered(family, 2);
+      await send(answered(family, 2));
+      end();
+      const data = await send(answered(family, 2, { flags: ACK, payload: Buffer.from('late') }));
+      expect(data.got).toMatchObject({ src: vip, sport: 80, dst: client, dport: 40000, sumsOk: true });
+      speaker(1);
+      const told = await send(numbered(asked(family, { flags: ACK }), 1000, 2000));
+      expect(tcpOf(told.data)).toMatchObject({ flags: RST, seq: 2000 });
+      speaker(2);
+      const frame = answered(family, 2, { flags: ACK });
+      expect((await send(frame)).data.equals(frame)).toBe(true);
+    });
+
+    it.each([
+      ['dead does not answer with datagrams', 'udp', () => onlyTo({ state: backend_state.BACKEND_NONE })],
+      [
+        'gone has no heir',
+        'tcp',
+        () => {
+          const ep = d.maps.endpoints.get(2);
+          if (ep) d.maps.endpoints.set(2, { ...ep, generation: 8 });
+          onlyTo();
+        },
+      ],
+    ] as const)('that is %s in the VIP’s name', async (_name, protocol, end) => {
+      onlyTo({});
+      const ports = protocol === 'udp' ? { dport: 53 } : {};
+      await send(asked(family, { protocol, ...ports }));
+      speaker(2);
+      const frame = answered(family, 2, { protocol, flags: ACK, ...(protocol === 'udp' && { sport: 5353 }) });
+      expect((await send(frame)).got.src).toBe(vip);
+      end();
       expect((await send(frame)).data.equals(frame)).toBe(true);
     });
   });

@@ -50,7 +50,7 @@ function start(): ServiceOps {
     slots: maps.service_slots.capacity,
     table: maps.service_table.capacity,
     backends: maps.service_backends.capacity,
-    endpoints: maps.backend_of.capacity,
+    endpoints: maps.backend_endpoints.capacity,
   };
   return new ServiceOps(maps, { sizes, clock: systemClock() });
 }
@@ -314,7 +314,7 @@ describe('services in the maps', () => {
     expect(await conntrack.flush({ service: 's' })).toBe(1);
     expect(await told({})).toEqual([[1001, 'inbound', null, null]]);
     const fill = Object.fromEntries((await fills.all()).map(({ map, entries }) => [map, entries]));
-    expect(fill).toMatchObject({ services4: 2, service_slots: 2, service_backends: 2, backend_of: 2 });
+    expect(fill).toMatchObject({ services4: 2, service_slots: 2, service_backends: 2, backend_endpoints: 2 });
   });
 
   it('use the numbers that the programs are compiled with', () => {

@@ -163,16 +163,18 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
   it('ends a download whose backend is taken out, and not one whose backend drains', async () => {
     const [one, two] = servers;
     serve(backend(one));
-    const slow = ['-o', '/dev/null', '--limit-rate', '2M', '-m', '8', '-w', '%{size_download}'];
-    const start = (bytes: number) =>
-      bed.background(client.ns, ['curl', '-s', ...slow, url(vip, 80, String(bytes))]);
+    const options = ['-o', '/dev/null', '-m', '8', '-w', '%{size_download}'];
+    const start = (megabytes: number, rate: string) => {
+      const path = String(megabytes << 20);
+      return bed.background(client.ns, ['curl', '-s', ...options, '--limit-rate', rate, url(vip, 80, path)]);
+    };
     const flows = (): bigint => maps.backend_load.get(backend(one).id)?.flows ?? 0n;
     const opened = async (since: bigint): Promise<void> => {
       await expect.poll(flows, { timeout: 5_000 }).toBeGreaterThan(since);
     };
 
     let before = flows();
-    const drained = start(8 << 20);
+    const drained = start(8, '2M');
     await opened(before);
     serve(backend(one, { state: backend_state.BACKEND_DRAINING }), backend(two));
     expect(await drained.end()).toBe(0);
@@ -180,7 +182,7 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
     serve(backend(one));
     before = flows();
     // more than the client's socket may have room for: what has come is read to its end
-    const cut = start(64 << 20);
+    const cut = start(512, '20M');
     await opened(before);
     serve(backend(one, { state: backend_state.BACKEND_NONE }), backend(two));
     // 56: reset by the peer; 18: the transfer ended early

@@ -36,7 +36,7 @@ describe.each(WAYS)('%s', (way, flags) => {
     const { maps: pinned, close } = pinnedMaps(bpfNative(), join(bed.bpffs, MAPS_DIR));
     const maps = pinned as DataplaneMaps;
     const used: unknown[] = [];
-    for (const map of [maps.services4, maps.services6, maps.backend_of] as const)
+    for (const map of [maps.services4, maps.services6, maps.backend_endpoints] as const)
       for await (const entry of map.entries()) used.push(entry);
     for (const place of [8000, 65_536 + 8000]) used.push(maps.publishes.get(maps.port_slots.get(place) ?? 0));
     for (let id = 0; id < 64; id++) used.push(maps.service_backends.get(id), maps.service_slots.get(id));

@@ -38,7 +38,7 @@ type ServiceMaps = Pick<
   | 'service_slots'
   | 'service_table'
   | 'service_backends'
-  | 'backend_of'
+  | 'backend_endpoints'
   | 'port_slots'
   | 'publishes'
 >;
@@ -50,7 +50,7 @@ export function writeService(maps: ServiceMaps, s: TestService): void {
   for (const b of s.backends) {
     const { id, endpoint, generation, idle = 0, state = backend_state.BACKEND_ACTIVE } = b;
     maps.service_backends.set(id, { endpoint, generation, service: s.number, idle, state });
-    maps.backend_of.set(endpoint, 1);
+    maps.backend_endpoints.set(endpoint, generation);
   }
   const first = s.slots ?? 0;
   active.forEach(({ id, seed = id * 0x9e3779b1, weight = 1 }, i) => {

@@ -5,6 +5,14 @@ import * as c from './codecs.js';
 import type * as t from './types.js';
 
 export const maps = {
+  backend_endpoints: {
+    name: 'backend_endpoints',
+    type: 2,
+    maxEntries: 16384,
+    flags: 0,
+    key: u32Codec,
+    value: u32Codec,
+  } satisfies MapDescriptor<number, number>,
   backend_load: {
     name: 'backend_load',
     type: 2,
@@ -13,14 +21,6 @@ export const maps = {
     key: u32Codec,
     value: c.backendLoadCodec,
   } satisfies MapDescriptor<number, t.BackendLoad>,
-  backend_of: {
-    name: 'backend_of',
-    type: 2,
-    maxEntries: 16384,
-    flags: 0,
-    key: u32Codec,
-    value: u32Codec,
-  } satisfies MapDescriptor<number, number>,
   backend_traffic: {
     name: 'backend_traffic',
     type: 6,

@@ -18,7 +18,7 @@ type ServiceMaps = Pick<
   | 'service_slots'
   | 'service_table'
   | 'service_backends'
-  | 'backend_of'
+  | 'backend_endpoints'
   | 'backend_load'
   | 'backend_traffic'
   | 'service_refusals'

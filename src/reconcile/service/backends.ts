@@ -6,10 +6,13 @@ import type { Stray } from '../ops.js';
 import { BackendTable } from './backend-table.js';
 import { isActive } from './choice.js';
 
-type BackendMaps = Pick<KernelMaps, 'service_backends' | 'backend_of' | 'backend_load' | 'backend_traffic'>;
+type BackendMaps = Pick<
+  KernelMaps,
+  'service_backends' | 'backend_endpoints' | 'backend_load' | 'backend_traffic'
+>;
 
 export interface BackendSizes {
-  /** Elements of `service_backends`, of `backend_of`. */
+  /** Elements of `service_backends`, of `backend_endpoints`. */
   readonly backends: number;
   readonly endpoints: number;
 }
@@ -17,8 +20,8 @@ export interface BackendSizes {
 /** What the kernel had when it was looked at. */
 export interface BackendsRead {
   readonly backends: BackendTable;
-  /** By endpoint's slot. */
-  readonly counts: Uint32Array;
+  /** By slot: the generation of the endpoint that is, or was, a backend. */
+  readonly endpoints: Uint32Array;
 }
 
 /** Elements read at once; other work gets its turn in between. */
@@ -27,62 +30,66 @@ const CHUNK = 4096;
 /**
  * Backends by their ids. An id that was given up keeps the names of its last
  * holder in the kernel, in state NONE: whoever gets it next, in this process
- * or a later one, can so tell that its figures are another's. `backend_of`
- * counts services by endpoint, so the books of all are kept here.
+ * or a later one, can so tell that its figures are another's. Nor is an
+ * endpoint taken out of `backend_endpoints`: flows that it has with clients
+ * outlast its time as a backend.
  */
 export class Backends {
   readonly #maps: BackendMaps;
   readonly #sizes: BackendSizes;
   /** What the kernel has, as far as we wrote it or learnt it. */
   readonly #written: BackendTable;
-  /** By service: what is counted. */
-  readonly #counted = new Map<number, readonly BackendRow[]>();
-  readonly #counts: Uint32Array;
+  readonly #endpoints: Uint32Array;
+  /** By service: whose ids are in use. */
+  readonly #inUse = new Map<number, readonly BackendRow[]>();
 
   constructor(maps: BackendMaps, sizes: BackendSizes) {
     this.#maps = maps;
     this.#sizes = sizes;
     this.#written = new BackendTable(sizes.backends);
-    this.#counts = new Uint32Array(sizes.endpoints);
+    this.#endpoints = new Uint32Array(sizes.endpoints);
   }
 
   /** Ids in use, and endpoints that are backends. */
-  get used(): { service_backends: number; backend_of: number } {
+  get used(): { service_backends: number; backend_endpoints: number } {
     let backends = 0;
-    for (const own of this.#counted.values()) backends += own.length;
-    return {
-      service_backends: backends,
-      backend_of: this.#counts.reduce((n, count) => n + (count > 0 ? 1 : 0), 0),
-    };
+    const slots = new Set<number>();
+    for (const own of this.#inUse.values()) {
+      backends += own.length;
+      for (const { slot } of own) slots.add(slot);
+    }
+    return { service_backends: backends, backend_endpoints: slots.size };
   }
 
   async read(): Promise<BackendsRead> {
-    const { backends: size, endpoints } = this.#sizes;
+    const { backends: size } = this.#sizes;
     const backends = new BackendTable(size);
     await eachElement(this.#maps.service_backends, size, (id, value) => {
       if (value.service !== 0) backends.set(id, value);
     });
-    const counts = new Uint32Array(endpoints);
-    await eachElement(this.#maps.backend_of, endpoints, (slot, count) => {
-      counts[slot] = count;
+    const endpoints = new Uint32Array(this.#sizes.endpoints);
+    await eachElement(this.#maps.backend_endpoints, endpoints.length, (slot, generation) => {
+      endpoints[slot] = generation;
     });
-    return { backends, counts };
+    return { backends, endpoints };
   }
 
   /** What earlier processes have given, once, before anything is brought. */
-  learn({ backends }: BackendsRead): void {
+  learn({ backends, endpoints }: BackendsRead): void {
+    this.#endpoints.set(endpoints);
     for (let id = 0; id < backends.size; id++)
       if (backends.serviceOf(id) !== 0) this.#written.set(id, backends.get(id));
   }
 
-  /** Counts a service's backends without writing anything. */
+  /** Notes a service's backends without writing anything. */
   expect(row: ServiceRow): void {
-    this.#count(row.number, row.backends);
+    this.#use(row.number, row.backends);
   }
 
-  holds(row: ServiceRow, { backends, counts }: BackendsRead): boolean {
+  holds(row: ServiceRow, { backends, endpoints }: BackendsRead): boolean {
     return row.backends.every(
-      (backend) => backends.is(backend.id, backendValue(row, backend)) && (counts[backend.slot] ?? 0) > 0,
+      (backend) =>
+        backends.is(backend.id, backendValue(row, backend)) && endpoints[backend.slot] === backend.generation,
     );
   }
 
@@ -104,13 +111,13 @@ export class Backends {
       this.#maps.backend_traffic.zero(taken);
     }
     for (const [id, value] of changed) this.#written.set(id, value);
-    const slots = this.#count(row.number, this.#withFormer(row));
-    this.#writeCounts(all ? row.backends.map(({ slot }) => slot) : slots);
+    this.#mark(row.backends, all);
+    this.#use(row.number, this.#withFormer(row));
   }
 
   /** After nothing leads to them any more: the service's backends are these. Answers the ids of those that left. */
   leave(service: number, backends: readonly BackendRow[], former: readonly BackendRow[]): number[] {
-    this.#writeCounts(this.#count(service, backends));
+    this.#use(service, backends);
     const kept = new Set(backends.map(({ id }) => id));
     const gone = new Map<number, ServiceBackendValue>();
     for (const { id } of former) {
@@ -121,59 +128,37 @@ export class Backends {
     return [...gone.keys()];
   }
 
-  strays({ backends, counts }: BackendsRead): Stray[] {
+  strays({ backends }: BackendsRead): Stray[] {
     const wanted = new Uint8Array(this.#sizes.backends);
-    for (const own of this.#counted.values()) for (const { id } of own) wanted[id] = 1;
+    for (const own of this.#inUse.values()) for (const { id } of own) wanted[id] = 1;
     const ids: number[] = [];
     for (let id = 0; id < backends.size; id++)
       if (backends.stateOf(id) !== backend_state.BACKEND_NONE && wanted[id] === 0) ids.push(id);
-    const slots: number[] = [];
-    // A slot that lacks its count is the business of the row it lacks.
-    counts.forEach((count, slot) => {
-      if (count !== 0 && count !== this.#counts[slot]) slots.push(slot);
-    });
-    const strays: Stray[] = [];
-    if (slots.length > 0)
-      strays.push({ what: `${slots.length} endpoints as backends`, remove: () => this.#writeCounts(slots) });
-    if (ids.length > 0) {
-      const end = (): void => this.#end(new Map(ids.map((id) => [id, this.#ended(id)])));
-      strays.push({ what: `${ids.length} backends`, remove: end });
-    }
-    return strays;
+    if (ids.length === 0) return [];
+    const end = (): void => this.#end(new Map(ids.map((id) => [id, this.#ended(id)])));
+    return [{ what: `${ids.length} backends`, remove: end }];
   }
 
-  /** Those that leave are counted until nothing leads to them. */
+  /** Those that leave keep their ids until nothing leads to them. */
   #withFormer({ number, backends }: ServiceRow): readonly BackendRow[] {
-    const before = this.#counted.get(number);
+    const before = this.#inUse.get(number);
     if (before === undefined || before === backends) return backends;
     const ids = new Set(backends.map(({ id }) => id));
     const leaving = before.filter(({ id }) => !ids.has(id));
     return leaving.length === 0 ? backends : [...backends, ...leaving];
   }
 
-  /** Answers the slots whose count is another one now. */
-  #count(service: number, backends: readonly BackendRow[]): number[] {
-    const before = this.#counted.get(service) ?? [];
-    if (before === backends) return [];
-    if (backends.length === 0) this.#counted.delete(service);
-    else this.#counted.set(service, backends);
-    const changes = new Map<number, number>();
-    for (const { slot } of before) changes.set(slot, (changes.get(slot) ?? 0) - 1);
-    for (const { slot } of backends) changes.set(slot, (changes.get(slot) ?? 0) + 1);
-    const slots: number[] = [];
-    for (const [slot, by] of changes) {
-      if (by === 0) continue;
-      this.#counts[slot] = (this.#counts[slot] as number) + by;
-      slots.push(slot);
-    }
-    return slots;
+  #use(service: number, backends: readonly BackendRow[]): void {
+    if (backends.length === 0) this.#inUse.delete(service);
+    else this.#inUse.set(service, backends);
   }
 
-  #writeCounts(slots: readonly number[]): void {
-    if (slots.length === 0) return;
-    this.#maps.backend_of.setBatch(
-      slots.map((slot): [number, number] => [slot, this.#counts[slot] as number]),
-    );
+  #mark(backends: readonly BackendRow[], all: boolean): void {
+    const marks: [number, number][] = [];
+    for (const { slot, generation } of backends)
+      if (all || this.#endpoints[slot] !== generation) marks.push([slot, generation]);
+    this.#maps.backend_endpoints.setBatch(marks);
+    for (const [slot, generation] of marks) this.#endpoints[slot] = generation;
   }
 
   /** Keeps the names. */

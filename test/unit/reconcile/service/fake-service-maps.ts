@@ -10,7 +10,7 @@ type Name =
   | 'service_slots'
   | 'service_table'
   | 'service_backends'
-  | 'backend_of';
+  | 'backend_endpoints';
 type ValueOf<N extends Name> = NonNullable<ReturnType<KernelMaps[N]['get']>>;
 type KeyOf<N extends Name> = Parameters<KernelMaps[N]['get']>[0];
 
@@ -49,7 +49,7 @@ export class FakeServiceMaps {
     idle: 0,
     state: 0,
   });
-  readonly backend_of = this.#array<'backend_of'>('backend_of', 0);
+  readonly backend_endpoints = this.#array<'backend_endpoints'>('backend_endpoints', 0);
   readonly backend_load = new FakeMap<number, number>(0);
   readonly backend_traffic = new FakeMap<number, number>(0);
   readonly service_refusals = new FakeMap<number, number>(0);

@@ -66,7 +66,6 @@ function check(bed: Bed, rows: readonly ServiceRow[]): void {
   const { maps } = bed;
   const ports = new Set<string>();
   const allowed = new Set<string>();
-  const of = new Map<string, number>();
   for (const row of rows) {
     const active = row.backends.filter(({ state, weight }) => state === 'active' && weight > 0);
     expect(bed.chosen(row)).toEqual(
@@ -109,12 +108,11 @@ function check(bed: Bed, rows: readonly ServiceRow[]): void {
         idle: row.idleTimeout ?? 0,
         state,
       });
-      of.set(String(b.slot), (of.get(String(b.slot)) ?? 0) + 1);
+      expect(maps.backend_endpoints.get(b.slot)).toBe(b.generation);
     }
     for (const source of row.allow) allowed.add(`${PUBLISH_ALLOW_SERVICE + row.number} ${source}`);
   }
   expect(new Set([...maps.services4.dump().keys(), ...maps.services6.dump().keys()])).toEqual(ports);
-  expect(maps.backend_of.dump()).toEqual(of);
   expect(maps.publish_allow.dump().size).toBe(allowed.size);
   const ids = new Set(rows.flatMap((row) => row.backends.map(({ id }) => String(id))));
   for (const [id, { state }] of maps.service_backends.dump())
@@ -126,14 +124,14 @@ async function learnt(bed: Bed): Promise<void> {
 }
 
 describe('service', () => {
-  it('writes backends, what is counted of them, slots, and ports last; and removes in reverse', async () => {
+  it('writes backends, what endpoints they are, slots, and ports last; and removes in reverse', async () => {
     const bed = new Bed();
     await learnt(bed);
     const row = service(1, backends(1, 40), { allow: ['192.0.2.0/24'], vip6: 'fd00::9' });
     bed.ops.update(row, []);
     expect(bed.maps.journal).toEqual([
       'service_backends',
-      'backend_of',
+      'backend_endpoints',
       'service_slots',
       'service_table',
       'publish_allow',
@@ -143,13 +141,7 @@ describe('service', () => {
     check(bed, [row]);
     bed.maps.journal = [];
     bed.ops.delete(row);
-    expect(bed.maps.journal).toEqual([
-      'services4',
-      'services6',
-      'publish_allow',
-      'backend_of',
-      'service_backends',
-    ]);
+    expect(bed.maps.journal).toEqual(['services4', 'services6', 'publish_allow', 'service_backends']);
     check(bed, []);
     expect(bed.removed).toEqual([1]);
   });
@@ -316,16 +308,15 @@ describe('service', () => {
     check(bed, [moved, other]);
   });
 
-  it('counts an endpoint for each service it is a backend of', async () => {
+  it('marks an endpoint that is a backend, for as long as it is there', async () => {
     const bed = new Bed();
     await learnt(bed);
-    const both = [service(1, [backend(1, { slot: 9 })]), service(2, [backend(2, { slot: 9 })])] as const;
-    for (const row of both) bed.ops.update(row, []);
-    expect(bed.maps.backend_of.get(9)).toBe(2);
-    bed.ops.update(service(1, []), [both[0]]);
-    expect(bed.maps.backend_of.get(9)).toBe(1);
-    bed.ops.delete(both[1]);
-    expect(bed.maps.backend_of.get(9)).toBe(0);
+    const row = service(1, [backend(1, { slot: 9, generation: 5 })]);
+    bed.ops.update(row, []);
+    bed.ops.delete(row);
+    expect(bed.maps.backend_endpoints.get(9)).toBe(5);
+    bed.ops.update(service(2, [backend(2, { slot: 9, generation: 6 })]), []);
+    expect(bed.maps.backend_endpoints.get(9)).toBe(6);
   });
 
   it('refuses an address that another service has, and changes nothing', async () => {
@@ -358,7 +349,7 @@ describe('service', () => {
       service_slots: 43,
       service_table: Math.ceil(8191 / 4),
       service_backends: 43,
-      backend_of: 43,
+      backend_endpoints: 43,
     });
     const more = service(1, backends(1, 4));
     bed.ops.update(more, [rows[0]]);
@@ -395,7 +386,7 @@ describe('service', () => {
       (bed: Bed) =>
         bed.maps.service_backends.set(3, { endpoint: 0, generation: 0, service: 0, idle: 0, state: 0 }),
     ],
-    ['a count', (bed: Bed) => bed.maps.backend_of.set(103, 0)],
+    ['the mark of an endpoint', (bed: Bed) => bed.maps.backend_endpoints.set(103, 0)],
     [
       'a source',
       (bed: Bed) =>
