@@ -15,9 +15,9 @@ case "$*" in
   --tests) tests=true ;;
   *) fail "usage: setup.sh [--tests]" ;;
 esac
-command -v node >/dev/null || fail "there is no node: install Node.js 20 or newer (https://nodejs.org)"
-[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] ||
-  fail "Node.js $(node --version) is too old: 20 or newer is needed"
+command -v node >/dev/null || fail "there is no node: install Node.js 20.19 or newer (https://nodejs.org)"
+node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a === "20" && b >= 19) ? 0 : 1)' ||
+  fail "Node.js $(node --version) is too old: 20.19 or newer is needed"
 
 packages=(
   clang clang-format libbpf-dev libelf-dev libmnl-dev pkg-config g++ make python3 bpftool iproute2
@@ -87,7 +87,7 @@ bash scripts/build-bpf.sh
 
 if newer dist/.stamp src metrics tsconfig.json package.json \( -name '*.ts' -o -name '*.json' \); then
   say "compiling TypeScript"
-  npx --no-install tsc -p tsconfig.json
+  npm run --silent build:ts
   touch dist/.stamp
 fi
 say "ready"

@@ -14,7 +14,7 @@ target=$(realpath "$1")
 here=$(realpath "$(dirname "$0")")
 checkout=$(realpath "$here/../..")
 addon=src/native/build/Release/sluice_native.node
-[ -e "$checkout/dist/src/daemon.js" ] && [ -e "$checkout/$addon" ] ||
+[ -e "$checkout/dist/sluiced.js" ] && [ -e "$checkout/$addon" ] ||
   { echo "build: it is not built yet: run npm run setup" >&2; exit 1; }
 
 cp "$here/config.json" "$target/"
