@@ -43,21 +43,25 @@ static __always_inline u32 lifetime(u32 state, u8 protocol)
 	return ticks(config.icmp);
 }
 
-/* The backend is no more, or a half that goes to it goes to another one's container. */
-static __always_inline bool backend_is_gone(const struct service_backend *backend,
-					    const struct flow *flow)
+/* NULL: it is no more, or a half that goes to it goes to another one's container. */
+static __always_inline struct service_backend *backend_of(const struct flow *flow)
 {
-	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &backend->endpoint);
+	struct service_backend *backend = bpf_map_lookup_elem(&service_backends, &flow->publish);
+	struct endpoint *ep = backend ? bpf_map_lookup_elem(&endpoints, &backend->endpoint) : NULL;
 
-	if (backend->state == BACKEND_NONE || !ep || ep->generation != backend->generation)
-		return true;
-	return !(flow->flags & FLOW_REPLY) &&
-	       (backend->endpoint != flow->endpoint || backend->generation != flow->generation);
+	if (!ep || backend->state == BACKEND_NONE || ep->generation != backend->generation)
+		return NULL;
+	if (!(flow->flags & FLOW_REPLY) &&
+	    (backend->endpoint != flow->endpoint || backend->generation != flow->generation))
+		return NULL;
+	return backend;
 }
 
 /*
  * Idle in both directions for longer than allowed, or its container is gone.
- * An established flow of a service is allowed what the backend says.
+ * An established flow of a service is allowed what the backend says. Without
+ * that backend a connection stays for as long as one that closes: it has yet
+ * to tell its client, who may wait for an answer (backend_may_finish).
  */
 static __always_inline bool is_over(const union any_key *key, const struct flow *flow, u32 now,
 				    bool v6)
@@ -73,10 +77,13 @@ static __always_inline bool is_over(const union any_key *key, const struct flow 
 	if (flow->endpoint && ep && flow_dead(flow, ep))
 		return true;
 	if (flow->flags & FLOW_SERVICE) {
-		backend = bpf_map_lookup_elem(&service_backends, &flow->publish);
-		if (!backend || backend_is_gone(backend, flow))
+		backend = backend_of(flow);
+		if (!backend && key->protocol != IPPROTO_TCP)
 			return true;
-		if (backend->idle && flow->state & FLOW_ESTABLISHED && !flow_closing(flow->state))
+		if (!backend)
+			limit = ticks(config.tcp_transitory);
+		else if (backend->idle && flow->state & FLOW_ESTABLISHED &&
+			 !flow_closing(flow->state))
 			limit = ticks(backend->idle);
 	}
 	/* signed: a packet may have come in since the pass began */
@@ -96,11 +103,11 @@ static __always_inline void count_for_endpoint(u32 slot)
 		load->counted++;
 }
 
-static __always_inline void count_for_backend(u32 id)
+static __always_inline void count_for_backend(const struct flow *flow)
 {
-	struct backend_load *load = bpf_map_lookup_elem(&backend_load, &id);
+	struct backend_load *load = bpf_map_lookup_elem(&backend_load, &flow->publish);
 
-	if (load)
+	if (load && backend_of(flow))
 		load->counted++;
 }
 
@@ -124,54 +131,87 @@ static __always_inline void count_ports(struct pass *pass, const union any_key *
 	count_port(pass, PORT_USE_ENDPOINT, share_hash_endpoint(hash, flow->endpoint));
 }
 
-static __always_inline long visit(void *map, const void *key, struct flow *flow, struct pass *pass,
-				  bool v6)
+/* Counts an entry of a table that stays, or answers true: it is over. */
+static __always_inline bool judge_family(const union any_key *key, struct flow *flow,
+					 struct pass *pass, bool v6)
 {
-	u8 protocol = ((const struct flow_key *)key)->protocol;
-	struct flow_counts *counts = flow_counts(protocol);
+	struct flow_counts *counts = flow_counts(key->protocol);
 	bool first_half = !(flow->flags & FLOW_REPLY);
 
 	if (!is_over(key, flow, pass->now, v6)) {
-		pass->active[flow_protocol_of(protocol)] += first_half;
+		pass->active[flow_protocol_of(key->protocol)] += first_half;
 		if (first_half && flow->flags & FLOW_SERVICE)
-			count_for_backend(flow->publish);
+			count_for_backend(flow);
 		if (first_half)
 			count_for_endpoint(flow->endpoint);
 		else
 			count_ports(pass, key, flow, v6);
 		pass->entries++;
-		return 0;
+		return false;
 	}
-	if (flow_to_rest(protocol, flow) && config.port_rest) {
+	if (flow_to_rest(key->protocol, flow) && config.port_rest) {
 		flow->seen = pass->now;
 		flow->flags |= FLOW_RESTS;
 		pass->entries++;
-		return 0;
+		return false;
 	}
-	bpf_map_delete_elem(map, key);
 	if (first_half && counts)
 		counts->expired++;
+	return true;
+}
+
+/* Not static: verified once, whatever the number of its callers. */
+__noinline int judge4(const struct flow4_key *key, struct flow4 *flow, struct pass *pass)
+{
+	return key && flow && pass &&
+	       judge_family((const union any_key *)key, (struct flow *)flow, pass, false);
+}
+
+__noinline int judge6(const struct flow6_key *key, struct flow6 *flow, struct pass *pass)
+{
+	return key && flow && pass &&
+	       judge_family((const union any_key *)key, (struct flow *)flow, pass, true);
+}
+
+/* A copy of the key: such calls do not take what is read-only. */
+static __always_inline long visit4(void *map, const struct flow4_key *key, struct flow4 *flow,
+				   struct pass *pass)
+{
+	struct flow4_key copy = *key;
+
+	if (judge4(&copy, flow, pass))
+		bpf_map_delete_elem(map, &copy);
+	return 0;
+}
+
+static __always_inline long visit6(void *map, const struct flow6_key *key, struct flow6 *flow,
+				   struct pass *pass)
+{
+	struct flow6_key copy = *key;
+
+	if (judge6(&copy, flow, pass))
+		bpf_map_delete_elem(map, &copy);
 	return 0;
 }
 
 static long visit_proven4(void *map, struct flow4_key *key, struct flow4 *flow, struct pass *pass)
 {
-	return visit(&flows4, key, (struct flow *)flow, pass, false);
+	return visit4(&flows4, key, flow, pass);
 }
 
 static long visit_new4(void *map, struct flow4_key *key, struct flow4 *flow, struct pass *pass)
 {
-	return visit(&flows4_new, key, (struct flow *)flow, pass, false);
+	return visit4(&flows4_new, key, flow, pass);
 }
 
 static long visit_proven6(void *map, struct flow6_key *key, struct flow6 *flow, struct pass *pass)
 {
-	return visit(&flows6, key, (struct flow *)flow, pass, true);
+	return visit6(&flows6, key, flow, pass);
 }
 
 static long visit_new6(void *map, struct flow6_key *key, struct flow6 *flow, struct pass *pass)
 {
-	return visit(&flows6_new, key, (struct flow *)flow, pass, true);
+	return visit6(&flows6_new, key, flow, pass);
 }
 
 static long settle_load(void *map, u32 *slot, struct endpoint_load *load, void *unused)
@@ -198,21 +238,22 @@ static long clear_port_use(u32 index, u32 *first)
 	return 0;
 }
 
-static int collect(void *map, int *key, void *value)
+/* Not static: verified once for both of its callers. */
+__noinline int collect_once(u32 index)
 {
-	struct collector_state *state = value;
+	struct collector_state *state = bpf_map_lookup_elem(&collector_map, &index);
 	struct share_state *share = share_get();
 	u64 begun = bpf_ktime_get_ns();
 	/* the clock of clock_tick, which programs of this type may not call */
 	struct pass pass = {.now = begun >> TICK_SHIFT};
-	u32 i;
+	u32 first, i;
 
-	if (!share)
+	if (!share || !state)
 		return 0;
 	pass.seed = share->seed;
 	pass.half = !share->half;
-	i = pass.half * PORT_USES * PORT_USE_BUCKETS;
-	bpf_loop(PORT_USES * PORT_USE_BUCKETS, clear_port_use, &i, 0);
+	first = pass.half * PORT_USES * PORT_USE_BUCKETS;
+	bpf_loop(PORT_USES * PORT_USE_BUCKETS, clear_port_use, &first, 0);
 	bpf_for_each_map_elem(&flows4, visit_proven4, &pass, 0);
 	share->proven[0] = pass.entries;
 	pass.entries = 0;
@@ -234,6 +275,11 @@ static int collect(void *map, int *key, void *value)
 	state->duration_ns = bpf_ktime_get_ns() - begun;
 	state->passes++;
 	return 0;
+}
+
+static int collect(void *map, int *key, void *value)
+{
+	return collect_once(*key);
 }
 
 static int on_timer(void *map, int *key, struct collector_state *state)

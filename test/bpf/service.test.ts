@@ -874,6 +874,12 @@ describe('the collector', () => {
     await (await d.program('collector')).testRun({});
   };
   const active = (): number | undefined => d.maps.backend_load.get(12)?.active;
+  /** A pass that began after now. */
+  const collected = async (): Promise<void> => {
+    const passes = (): bigint => d.maps.collector_map.get(0)?.passes ?? 0n;
+    const before = passes();
+    await expect.poll(passes, { timeout: 8_000 }).toBeGreaterThan(before + 1n);
+  };
 
   it('counts the flows of a backend, and ends them when it is gone', async () => {
     onlyTo({});
@@ -881,14 +887,25 @@ describe('the collector', () => {
     await run();
     await expect.poll(active, { timeout: 8_000 }).toBe(10);
     onlyTo({ state: backend_state.BACKEND_DRAINING });
-    const { passes } = d.maps.collector_map.get(0) ?? { passes: 0n };
-    await expect
-      .poll(() => d.maps.collector_map.get(0)?.passes, { timeout: 8_000 })
-      .toBeGreaterThan(passes + 1n);
+    await collected();
     expect(active()).toBe(10);
     onlyTo({ state: backend_state.BACKEND_NONE });
     await expect.poll(() => d.flows(), { timeout: 8_000 }).toBe(0);
     await expect.poll(active, { timeout: 8_000 }).toBe(0);
+  });
+
+  it.each([4, 6] as const)('keeps an IPv%i connection for its backend’s last word', async (family) => {
+    const { vip, client } = FAMILIES[family];
+    onlyTo({});
+    speaker(1);
+    await send(asked(family));
+    onlyTo({ state: backend_state.BACKEND_NONE });
+    await run();
+    await collected();
+    expect(active()).toBe(0);
+    speaker(2);
+    const { got } = await send(answered(family, 2, { flags: ACK }));
+    expect(got).toMatchObject({ src: vip, sport: 80, dst: client, dport: 40000, sumsOk: true });
   });
 
   it('ends established flows when they were idle for as long as the backend says', async () => {
