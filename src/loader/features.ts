@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What this kernel has of what the programs like to use, and what is used instead. */
-import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { SluiceError } from '../base/errors.js';
 import { type BpfNative, bpfNative } from '../native/bpf.js';
@@ -68,7 +67,8 @@ export async function probeKernel(
     throw new SluiceError('environment', `this kernel has no type information (${btf})`, {
       hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of Debian and Ubuntu are',
     });
-  const types = await readFile(btf);
+  // sysfs answers by the page: asynchronously that would be a thousand round trips
+  const types = readFileSync(btf);
   return {
     tcx: inKernelTypes(types, 'tcx_link_attach'),
     kernCtx: inKernelTypes(types, 'bpf_cast_to_kern_ctx'),
