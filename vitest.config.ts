@@ -7,7 +7,8 @@ const privileged = { fileParallelism: false, testTimeout: 60_000, hookTimeout: 6
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 } },
+      // nothing is kept in modules, so files share them: to load them for each takes longer than the tests
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000, isolate: false } },
       { test: { name: 'bpf', include: ['test/bpf/**/*.test.ts'], ...privileged } },
       { test: { name: 'net', include: ['test/net/**/*.test.ts'], ...privileged } },
       { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], ...privileged } },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Fragments by test run: which take the detour, and what becomes of those that come back. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ECHO, ETHERTYPE, fragments, frame, packet } from '../support/craft.js';
 import {
   CLIENT,
@@ -30,11 +30,12 @@ const LATER6 = 185 << 3;
 const IN_ORDER = 0x51c00001;
 let d: TestDataplane;
 
-beforeEach(async () => {
+beforeAll(async () => {
   d = await TestDataplane.load();
-  d.fill();
 });
-afterEach(() => d.close());
+beforeEach(() => d.fill());
+afterEach(() => d.reset());
+afterAll(() => d.close());
 
 const offer = (): void => d.maps.reassembly.set(0, { ifindex: LOOPBACK, mtu: new Array<number>(16).fill(0) });
 

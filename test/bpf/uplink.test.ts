@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** uplink_ingress and uplink_egress by test run: packet and maps in; verdict, packet, maps and counters out. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   flow_flag,
   flow_state,
@@ -47,12 +47,15 @@ describe.each([
   const v6 = family === 6;
   let d: TestDataplane;
 
-  beforeEach(async () => {
+  beforeAll(async () => {
     d = await TestDataplane.load({ kern_ctx });
+  });
+  beforeEach(() => {
     d.fill();
     d.from('uplink');
   });
-  afterEach(() => d.close());
+  afterEach(() => d.reset());
+  afterAll(() => d.close());
 
   const toHost = (f: Partial<Frame>): Buffer =>
     build({ src: CLIENT, dst: HOST, protocol: 'tcp', sport: 40000, dport: 8080, flags: SYN, ...f });

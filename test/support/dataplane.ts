@@ -7,7 +7,7 @@
 import { join } from 'node:path';
 import { type BpfMap, type LoadedObject, loadObject, type Program } from '../../src/loader/programs.js';
 import { encodeConfig } from '../../src/maps/config.js';
-import { type DataplaneMaps, dataplaneMaps } from '../../src/maps/dataplane.js';
+import { type DataplaneMaps, dataplaneMaps, mapNames } from '../../src/maps/dataplane.js';
 import {
   device_kind,
   drop_reason,
@@ -16,6 +16,7 @@ import {
   port_table,
 } from '../../src/maps/generated/enums.js';
 import type { Config } from '../../src/maps/generated/types.js';
+import type { TypedMap } from '../../src/maps/typed.js';
 import { bpfNative, type ProgramInfo } from '../../src/native/bpf.js';
 import { packageRoot } from '../../src/native/load.js';
 
@@ -35,6 +36,10 @@ export const DROP = 2;
 export const REDIRECT = 7;
 /** Where a test run says the packet came in. */
 const LOOPBACK = 1;
+
+/** BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_PERCPU_ARRAY */
+const ARRAYS: ReadonlySet<number> = new Set([2, 6]);
+const LARGE = 4096;
 
 const NAMES = [
   'endpoint_ingress',
@@ -70,12 +75,14 @@ export class TestDataplane {
   readonly #config: Partial<Config>;
   readonly #objects: LoadedObject[];
   readonly #loading = new Map<Name, Promise<LoadedObject>>();
+  readonly #touched = new Map<string, Set<unknown>>();
 
   private constructor(types: LoadedObject, config: Partial<Config>) {
     this.#config = config;
     this.#share = types.maps;
     this.#objects = [types];
     this.maps = dataplaneMaps(bpfNative(), types.maps);
+    this.#noteTouched();
   }
 
   /** `flows`: entries of each flow table. */
@@ -183,6 +190,41 @@ export class TestDataplane {
     const { flows4, flows4_new, flows6, flows6_new } = this.maps;
     const counts = await Promise.all([flows4, flows4_new, flows6, flows6_new].map((map) => map.count()));
     return counts.reduce((sum, n) => sum + n, 0);
+  }
+
+  /**
+   * Maps as they were after the load; programs that are loaded stay so. Of
+   * large arrays, for which a look takes long, what the test has set, and what
+   * programs count in them by source ports.
+   */
+  async reset(): Promise<void> {
+    for (const name of mapNames) {
+      const map = this.maps[name] as TypedMap<unknown, unknown>;
+      const keys: unknown[] = [];
+      if (!ARRAYS.has(map.descriptor.type)) {
+        for await (const [key] of map.entries()) keys.push(key);
+        map.deleteBatch(keys);
+      } else if (map.capacity <= LARGE || name === 'port_use') {
+        for await (const [key] of map.used(LARGE)) keys.push(key);
+        map.zero(keys);
+      } else {
+        map.zero([...(this.#touched.get(name) ?? [])]);
+      }
+    }
+    this.#touched.clear();
+  }
+
+  #noteTouched(): void {
+    for (const name of mapNames) {
+      const map = this.maps[name] as TypedMap<unknown, unknown>;
+      if (!ARRAYS.has(map.descriptor.type) || map.capacity <= LARGE) continue;
+      const set = map.set.bind(map);
+      map.set = (key, value, ...more) => {
+        const keys = this.#touched.get(name) ?? new Set();
+        this.#touched.set(name, keys.add(key));
+        set(key, value, ...more);
+      };
+    }
   }
 
   close(): void {
