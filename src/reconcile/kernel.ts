@@ -168,7 +168,7 @@ export interface KernelMaps {
   readonly backend_endpoints: KernelMap<number, number>;
   readonly backend_load: Pick<KernelMap<number, unknown>, 'zero'>;
   readonly backend_traffic: Pick<KernelMap<number, unknown>, 'zero'>;
-  readonly service_refusals: Pick<KernelMap<number, unknown>, 'zero'>;
+  readonly service_refusals: Pick<KernelMap<number, unknown>, 'used' | 'zero'>;
   readonly socket_netns: KernelMap<number, bigint>;
   readonly socket_namespaces: KernelMap<number, number>;
   readonly socket_members: KernelMap<{ cookie: bigint; net: number }, number>;

@@ -67,6 +67,8 @@ export class ServiceOps implements Ops<ServiceRow> {
   readonly #vips = new Map<string, number>();
   /** Numbers that earlier processes have brought up. */
   readonly #known = new Set<number>();
+  /** Numbers of services that are no more and may have refusals counted: the next holder's begin at zero. */
+  readonly #refused = new Set<number>();
   #learning: Promise<Snapshot> | null = null;
   #learned = false;
 
@@ -114,7 +116,7 @@ export class ServiceOps implements Ops<ServiceRow> {
     // whatever happens on the way, the kernel may then hold something of each
     this.#held.set(row.number, { rows: [...former, row], place: held.place, sound: false });
     try {
-      if (held.rows.length === 0 && !this.#known.has(row.number))
+      if (held.rows.length === 0 && !this.#known.has(row.number) && this.#refused.delete(row.number))
         this.#maps.service_refusals.zero([row.number]);
       this.#backends.bring(row, last === null);
       const choice = choiceOf(row);
@@ -191,6 +193,7 @@ export class ServiceOps implements Ops<ServiceRow> {
     this.#left(number, [], former);
     this.#held.delete(number);
     this.#known.delete(number);
+    this.#refused.add(number);
     for (const vip of former.flatMap(vips)) this.#disclaim(vip, number);
     this.#o.onRemoved?.(number);
   }
@@ -206,7 +209,8 @@ export class ServiceOps implements Ops<ServiceRow> {
 
   #learn(): Promise<Snapshot> {
     this.#learning ??= this.#snapshot().then(
-      (snapshot) => {
+      async (snapshot) => {
+        for await (const [number] of this.#maps.service_refusals.used()) this.#refused.add(number);
         this.#backends.learn(snapshot.backends);
         for (const { value } of snapshot.ports.values()) {
           this.#known.add(value.service);

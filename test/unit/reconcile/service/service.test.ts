@@ -435,6 +435,19 @@ describe('service', () => {
     expect(bed.maps.backend_load.get(2)).toBe(5);
   });
 
+  it('begins to count refusals anew for who gets the number of another', async () => {
+    const bed = new Bed();
+    await learnt(bed);
+    const row = service(1, backends(1, 1));
+    bed.ops.update(row, []);
+    bed.maps.service_refusals.set(1, 3);
+    bed.ops.update({ ...row, idleTimeout: 5 }, [row]);
+    expect(bed.maps.service_refusals.get(1)).toBe(3);
+    bed.ops.delete(row);
+    bed.ops.update(service(1, backends(5, 1)), []);
+    expect(bed.maps.service_refusals.get(1)).toBe(0);
+  });
+
   it('leaves the allowed sources of publishes alone, and they those of services', async () => {
     const bed = new Bed();
     await learnt(bed);
