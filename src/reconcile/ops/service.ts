@@ -118,7 +118,8 @@ export class ServiceOps implements Ops<ServiceRow> {
     try {
       if (held.rows.length === 0 && !this.#known.has(row.number) && this.#refused.delete(row.number))
         this.#maps.service_refusals.zero([row.number]);
-      this.#backends.bring(row, last === null);
+      // what the kernel has lost of a service that it had is not known
+      this.#backends.bring(row, last === null && held.rows.length > 0);
       const choice = choiceOf(row);
       if (last !== null && sameChoice(choice, choiceOf(last))) {
         this.#lead(row, held.place, last, held.place, former);
