@@ -58,8 +58,9 @@ def measure(lab, quick):
          "backends": [{"endpoint": boxes[(i + j) % ENDPOINTS]} for j in range(BACKENDS)]}
         for i in range(SERVICES)
     ]
+    request = json.dumps(services)
     used = daemon.cpu()
-    result["create"] = timed(lambda: daemon.call("POST", "/v1/services", services))
+    result["create"] = timed(lambda: daemon.exchange("POST", "/v1/services", request))
     result["createCpu"] = daemon.cpu() - used
     result["residentAfterCreate"] = daemon.resident()
 

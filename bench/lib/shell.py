@@ -133,15 +133,19 @@ class Daemon:
             self.process = None
 
     def call(self, method, path, body=None):
+        text = self.exchange(method, path, None if body is None else json.dumps(body))
+        return json.loads(text) if text else None
+
+    def exchange(self, method, path, data):
+        """The answer's bytes to a body of JSON: what the daemon takes, and not what we take with it."""
         connection = UnixConnection(self.socket)
-        data = None if body is None else json.dumps(body)
         connection.request(method, path, data, {"Content-Type": "application/json"} if data else {})
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
         if answer.status >= 400:
             raise RuntimeError(f"{method} {path}: {text.decode()}")
-        return json.loads(text) if text else None
+        return text
 
     def resident(self):
         """Bytes."""
