@@ -22,7 +22,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { CLIENT, OTHER_ROOT, onThisRoot, takeRoot } from './engine.js';
+import { CLIENT, ON_THIS_ROOT, OTHER_ROOT, takeRoot } from './engine.js';
 import { Background, must, type Result, run, until } from './process.js';
 import { Testbed } from './testbed.js';
 
@@ -101,7 +101,7 @@ export class DockerBed {
       `mount --bind ${this.#directory}/plugins /run/docker/plugins`,
       ...takeRoot(this.#directory),
       // Ends with whoever holds the other end, also where that is killed; and reaps what is left to it.
-      `exec ${onThisRoot} bash -c 'echo ready; cat; exit 0'`,
+      `exec ${ON_THIS_ROOT.join(' ')} bash -c 'echo ready; cat; exit 0'`,
     ].join(' && ');
     this.#holder = new Background(this.bed.host, [
       'unshare',
@@ -136,7 +136,7 @@ export class DockerBed {
    */
   async moveDaemon(): Promise<void> {
     await this.bed.killDaemon('SIGTERM');
-    const inside = ['nsenter', '-t', String(this.#pid), '--mount', '--pid', '--'];
+    const inside = ['nsenter', '-t', String(this.#pid), '--mount', '--pid', '--', ...ON_THIS_ROOT];
     this.#daemonUnder.push(...inside, 'setpriv', '--pdeathsig', 'KILL', '--');
     await this.bed.startDaemon();
   }

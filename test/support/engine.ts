@@ -16,7 +16,7 @@ export const CLIENT = OTHER_ROOT === null && existsSync('/usr/bin/docker') ? '/u
 const HOST = '/host';
 
 /** Before a command of a process that has taken the root: it is one of this machine's. */
-export const onThisRoot = OTHER_ROOT === null ? '' : `chroot ${HOST}`;
+export const ON_THIS_ROOT: readonly string[] = OTHER_ROOT === null ? [] : ['chroot', HOST];
 
 /**
  * Commands of a shell that is alone in a mount namespace, and whose root
@@ -32,6 +32,9 @@ export function takeRoot(shared: string, root = OTHER_ROOT): string[] {
     'mkdir $layers/upper $layers/work',
     `mount -t overlay -o lowerdir=${root},upperdir=$layers/upper,workdir=$layers/work engine ${root}`,
     `mkdir -p ${at(HOST)} ${at(shared)}`,
+    // so that what Docker mounts there is to be seen from both roots
+    'mountpoint -q /run || mount --bind /run /run',
+    'mount --make-shared /run',
     ...['/proc', '/sys', '/dev', '/run', shared].map((path) => `mount --rbind ${path} ${at(path)}`),
     `cd ${root}`,
     `pivot_root . .${HOST}`,
