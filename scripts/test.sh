@@ -17,6 +17,10 @@ vitest() { # PROJECT [SHARD]: its report to $work/PART.json, its exit code to $w
   echo $? >"$work/$part.code"
 }
 
+# files, pins and namespaces, as the tests name them
+left() { ls -d "${TMPDIR:-/tmp}"/sluice-* /sys/fs/bpf/sluice-* /run/netns/{sluice-*,*-??????} 2>/dev/null | sort; }
+left >"$work/before"
+
 # packet-level tests mostly wait for time to pass: two thirds of them, beside all others
 { vitest net 1/3; vitest net 2/3; } >"$work/net.log" 2>&1 &
 trap 'kill $! 2>/dev/null; rm -rf "$work"' EXIT
@@ -36,6 +40,15 @@ for part in unit bpf fuzz net-1 net-2 net-3 e2e; do
   failed=$((failed + f))
   skipped=$((skipped + s))
 done
+left | comm -13 "$work/before" - >"$work/left"
+if [ -s "$work/left" ]; then
+  echo "leftovers: FAILED"
+  cat "$work/left"
+  failed=$((failed + 1))
+else
+  echo "leftovers: none"
+  passed=$((passed + 1))
+fi
 summary="$passed passed, $failed failed"
 [ "$skipped" -gt 0 ] && summary="$summary, $skipped skipped"
 echo "$summary"
