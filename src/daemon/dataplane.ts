@@ -7,6 +7,7 @@ import { SluiceError } from '../base/errors.js';
 import type { Hook, SocketHook } from '../cnm/rows.js';
 import type { Config } from '../config/options.js';
 import type { KernelFeatures } from '../loader/features.js';
+import { COLLECTOR, kernelConstants, MAPS_OBJECT, objectFiles } from '../loader/objects.js';
 import { type LoadedObject, loadObject, type Program } from '../loader/programs.js';
 import { encodeConfig } from '../maps/config.js';
 import { type DataplaneMaps, dataplaneMaps } from '../maps/dataplane.js';
@@ -15,7 +16,7 @@ import type { BpfNative } from '../native/bpf.js';
 import type { Programs, SocketPrograms } from '../reconcile/kernel.js';
 import type { Layer } from '../reconcile/layer.js';
 import { namespacePlace } from '../reconcile/ops/socket-member.js';
-import { COLLECTOR, MAPS_DIR, OBJECTS } from './places.js';
+import { MAPS_DIR, OBJECTS } from './places.js';
 
 /** Bytes of one entry with its share of the bucket array, and of what goes by before the kernel's slab rounds. */
 const ENTRY_BYTES = 144;
@@ -55,19 +56,6 @@ export interface DataplaneOptions {
   features: KernelFeatures;
 }
 
-/** Has every map that programs share, and no program. */
-const MAPS = 'abi';
-const ALWAYS: readonly string[] = [
-  'endpoint_ingress',
-  COLLECTOR,
-  'bridge_egress',
-  'uplink_ingress',
-  'uplink_egress',
-  'reassembly_ingress',
-];
-/** Only where the kernel takes programs on cgroups: elsewhere it refuses to load them. */
-const ON_SOCKETS: readonly string[] = ['socket4', 'socket6'];
-
 export class Dataplane implements Programs, SocketPrograms {
   readonly maps: DataplaneMaps;
   /** Maps that had another layout and lost their contents. */
@@ -75,13 +63,14 @@ export class Dataplane implements Programs, SocketPrograms {
   readonly cgroup: string | null;
   readonly #load: (name: string, layer: Layer) => Promise<LoadedObject>;
   readonly #mapsObject: LoadedObject;
+  readonly #collector: string;
   readonly #objects: Map<string, LoadedObject>;
   readonly #loading = new Map<string, Promise<Program>>();
 
   /** Programs for devices with Ethernet header; the few others come when first asked for. */
   static async load({ native, config, features }: DataplaneOptions): Promise<Dataplane> {
     const maps = await loadObject(native, {
-      path: join(OBJECTS, `${MAPS}.bpf.o`),
+      path: join(OBJECTS, `${MAPS_OBJECT}.bpf.o`),
       pins: join(config.bpffs, MAPS_DIR),
       sizes: flowTableSizes(config.conntrackMax),
     });
@@ -96,21 +85,20 @@ export class Dataplane implements Programs, SocketPrograms {
           exempt: config.masqueradeExcept.length > 0 ? 1 : 0,
           socket_services: config.socketServices ? 1 : 0,
           l3_device: layer === 'l3' ? 1 : 0,
-          kern_ctx: features.kernCtx ? 1 : 0,
-          csum_ipv6: features.csumIpv6,
-          fib_flags: features.fibFlags,
+          ...kernelConstants(features),
         }),
       });
 
     const objects = new Map<string, LoadedObject>();
-    const { cgroup } = features.socketHooks;
     // the verifier is most of a start, and works on each in a thread of its own
     await Promise.all(
-      [...ALWAYS, ...(cgroup === null ? [] : ON_SOCKETS)].map(async (name) => {
-        objects.set(`${name} ethernet`, await load(name, 'ethernet'));
-      }),
+      objectFiles(features)
+        .filter(({ atStart }) => atStart)
+        .map(async ({ name }) => {
+          objects.set(`${name} ethernet`, await load(name, 'ethernet'));
+        }),
     );
-    const dataplane = new Dataplane(native, load, maps, objects, cgroup);
+    const dataplane = new Dataplane(native, load, maps, objects, features);
     await dataplane.#exempt(config.masqueradeExcept);
     return dataplane;
   }
@@ -120,14 +108,15 @@ export class Dataplane implements Programs, SocketPrograms {
     load: (name: string, layer: Layer) => Promise<LoadedObject>,
     maps: LoadedObject,
     objects: Map<string, LoadedObject>,
-    cgroup: string | null,
+    features: KernelFeatures,
   ) {
     this.#load = load;
     this.maps = dataplaneMaps(native, maps.maps);
     this.recreated = maps.recreated;
     this.#mapsObject = maps;
     this.#objects = objects;
-    this.cgroup = cgroup;
+    this.cgroup = features.socketHooks.cgroup;
+    this.#collector = features.collector;
   }
 
   loaded(hook: Hook, layer: Layer): Program | undefined {
@@ -179,7 +168,7 @@ export class Dataplane implements Programs, SocketPrograms {
 
   /** Sets the collector's clock going, or hands it over from an earlier version's programs to these. */
   async startCollector(): Promise<void> {
-    const object = this.#objects.get(`${COLLECTOR} ethernet`);
+    const object = this.#objects.get(`${this.#collector} ethernet`);
     const { retval } = await programOf(object, COLLECTOR).testRun({});
     if (retval !== 0)
       throw new SluiceError('kernel', `the collector of old flows does not start: error ${retval}`);

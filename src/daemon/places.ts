@@ -5,7 +5,6 @@ import { packageRoot } from '../native/load.js';
 export const ROOT = packageRoot();
 /** Compiled programs, one an object file. */
 export const OBJECTS = join(ROOT, 'dist', 'bpf');
-export const COLLECTOR = 'collector';
 
 /** Below the state directory. */
 export const RESERVED_FILE = 'reserved-ports.json';

@@ -13,6 +13,9 @@ export interface Feature {
   readonly using: string;
 }
 
+/** One for each way in which the kernel lets it walk the tables, see bpf/gc. */
+export type Collector = 'collector' | 'collector_wq' | 'collector_wq_impl';
+
 export interface KernelFeatures {
   /** tc links (6.6) */
   readonly tcx: boolean;
@@ -22,8 +25,8 @@ export interface KernelFeatures {
   readonly csumIpv6: number;
   /** BPF_FIB_LOOKUP_SKIP_NEIGH (6.4) | BPF_FIB_LOOKUP_SRC (6.7), as config.fib_flags */
   readonly fibFlags: number;
-  /** kfuncs bpf_wq_* (6.10) */
-  readonly workQueue: boolean;
+  /** The object of the collector that this kernel takes */
+  readonly collector: Collector;
   readonly socketHooks: SocketHooks;
   /** Defragmentation by a BPF link (6.6, CONFIG_NETFILTER_BPF_LINK) */
   readonly defragment: boolean;
@@ -48,6 +51,13 @@ export function kernelVersion(text: string = release()): [number, number] {
 /** True if the kernel's own types name it: kernels carry features of newer ones. */
 function inKernelTypes(types: Buffer, name: string): boolean {
   return types.includes(Buffer.from(`\0${name}\0`));
+}
+
+/** Work items came with 6.10; 7.0 gave the kfunc that sets their callback another name and prototype. */
+function collectorFor(types: Buffer): Collector {
+  if (!inKernelTypes(types, 'bpf_wq_start')) return 'collector';
+  if (inKernelTypes(types, 'bpf_wq_set_callback')) return 'collector_wq';
+  return inKernelTypes(types, 'bpf_wq_set_callback_impl') ? 'collector_wq_impl' : 'collector';
 }
 
 /**
@@ -76,7 +86,7 @@ export async function probeKernel(
     fibFlags:
       (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
-    workQueue: inKernelTypes(types, 'bpf_wq_start'),
+    collector: collectorFor(types),
     socketHooks: await probeSocketHooks(bpfNative()),
     defragment: atLeast(version, [6, 6]) && inKernelTypes(types, 'bpf_nf_link_attach'),
   };
@@ -116,7 +126,12 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
       'fragments are put together in a namespace of ours',
       'none: fragments of containers are dropped',
     ),
-    row('bpf_wq', features.workQueue, 'collection in a work item', 'collection in a timer'),
+    row(
+      'bpf_wq',
+      features.collector !== 'collector',
+      `collection in a work item (${features.collector})`,
+      'collection in a timer',
+    ),
   ];
 }
 

@@ -5,6 +5,8 @@
  * it is first asked for, because most tests need one and verifying all takes a second.
  */
 import { join } from 'node:path';
+import { type KernelFeatures, probeKernel } from '../../src/loader/features.js';
+import { kernelConstants } from '../../src/loader/objects.js';
 import { type BpfMap, type LoadedObject, loadObject, type Program } from '../../src/loader/programs.js';
 import { encodeConfig } from '../../src/maps/config.js';
 import { type DataplaneMaps, dataplaneMaps, mapNames } from '../../src/maps/dataplane.js';
@@ -56,7 +58,7 @@ export type Name = (typeof NAMES)[number];
 
 /** `share`: maps to use; `flows`: entries of each flow table that is made. */
 function open(
-  name: Name | 'abi',
+  name: string,
   config: Partial<Config>,
   share: ReadonlyMap<string, BpfMap>,
   flows = 0,
@@ -73,12 +75,15 @@ export class TestDataplane {
   readonly maps: DataplaneMaps;
   readonly #share: ReadonlyMap<string, BpfMap>;
   readonly #config: Partial<Config>;
+  readonly #features: KernelFeatures;
   readonly #objects: LoadedObject[];
   readonly #loading = new Map<Name, Promise<LoadedObject>>();
   readonly #touched = new Map<string, Set<unknown>>();
 
-  private constructor(types: LoadedObject, config: Partial<Config>) {
-    this.#config = config;
+  private constructor(types: LoadedObject, features: KernelFeatures, config: Partial<Config>) {
+    // as the daemon loads them on this kernel
+    this.#config = { ...kernelConstants(features), ...config };
+    this.#features = features;
     this.#share = types.maps;
     this.#objects = [types];
     this.maps = dataplaneMaps(bpfNative(), types.maps);
@@ -88,7 +93,7 @@ export class TestDataplane {
   /** `flows`: entries of each flow table. */
   static async load(config: Partial<Config> = {}, flows = 1024): Promise<TestDataplane> {
     // the object of the types has every map and no program
-    return new TestDataplane(await open('abi', config, new Map(), flows), config);
+    return new TestDataplane(await open('abi', config, new Map(), flows), await probeKernel(), config);
   }
 
   /** All that the objects hold. */
@@ -111,7 +116,8 @@ export class TestDataplane {
   #object(name: Name): Promise<LoadedObject> {
     const known = this.#loading.get(name);
     if (known) return known;
-    const loading = open(name, this.#config, this.#share).then((object) => {
+    const file = name === 'collector' ? this.#features.collector : name;
+    const loading = open(file, this.#config, this.#share).then((object) => {
       this.#objects.push(object);
       return object;
     });

@@ -71,7 +71,7 @@ describe('the socket hooks', () => {
         kernCtx: true,
         csumIpv6: 0,
         fibFlags: 0,
-        workQueue: true,
+        collector: 'collector_wq',
         defragment: true,
         socketHooks,
       }).find(({ feature }) => feature === name);
