@@ -16,6 +16,12 @@
 #define TCX_DROP     2
 #define TCX_REDIRECT 7
 
+/*
+ * Not a verdict: the packet may open a flow. A program calls what answers this
+ * and what opens flows one after the other, so that their stacks do not add up.
+ */
+#define OPENS_FLOW (-101)
+
 static __always_inline void count_traffic(struct traffic *t, struct __sk_buff *skb)
 {
 	u32 segments = skb->gso_segs;

@@ -18,6 +18,15 @@
 #define FIB_SKIP_NEIGH 4  /* 6.4: redirect_neigh resolves the next hop itself */
 #define FIB_SRC	       16 /* 6.7: tell the preferred source address */
 
+/* In bytes; 0 if the device is gone. */
+static __always_inline u16 device_mtu(struct __sk_buff *skb, u32 ifindex)
+{
+	u32 mtu = 0;
+
+	bpf_check_mtu(skb, ifindex, &mtu, 0, 0);
+	return mtu > 0xffff ? 0 : mtu;
+}
+
 struct route_query {
 	u32 ifindex; /* the bridge that the packet enters by */
 	be16 sport;
@@ -31,7 +40,7 @@ struct route_query {
 
 struct route {
 	u32 ifindex; /* egress device */
-	u16 mtu;     /* of the way, path MTU discovered included */
+	u16 mtu;     /* of the way, path MTU discovered included, but see route_lookup */
 	u16 pad;
 	ipv6_addr nexthop; /* the destination itself if it is on link; IPv4: the first word */
 	ipv6_addr source;  /* preferred source address where asked for and known, else 0 */
@@ -42,7 +51,9 @@ struct route {
  * for that or the helper refuses; it is for our bridges, and for no other
  * device of the host. Answers a BPF_FIB_LKUP_RET_*: SUCCESS with *route set;
  * NOT_FWDED for local, broadcast and multicast destinations and where there is
- * no route at all; a negative errno if the device is gone.
+ * no route at all; a negative errno if the device is gone. Before 6.4 (without
+ * FIB_SKIP_NEIGH) a next hop whose MAC is not known yet ends the helper before it
+ * has written the MTU: that of the device stands for it then.
  */
 static __always_inline int route_lookup(struct __sk_buff *skb, const struct route_query *query,
 					struct route *route, bool v6)
@@ -56,6 +67,7 @@ static __always_inline int route_lookup(struct __sk_buff *skb, const struct rout
 		.tot_len = 1, /* fits: asks for the MTU */
 	};
 	u32 flags = config.fib_flags;
+	bool unresolved;
 	int rc;
 
 	if (v6)
@@ -67,11 +79,12 @@ static __always_inline int route_lookup(struct __sk_buff *skb, const struct rout
 	if (!query->want_source)
 		flags &= ~FIB_SRC;
 	rc = bpf_fib_lookup(skb, &fib, sizeof(fib), flags);
-	if (rc == BPF_FIB_LKUP_RET_NO_NEIGH)
+	unresolved = rc == BPF_FIB_LKUP_RET_NO_NEIGH;
+	if (unresolved)
 		rc = BPF_FIB_LKUP_RET_SUCCESS;
 	if (rc == BPF_FIB_LKUP_RET_SUCCESS) {
 		route->ifindex = fib.ifindex;
-		route->mtu = fib.mtu_result;
+		route->mtu = unresolved ? device_mtu(skb, fib.ifindex) : fib.mtu_result;
 		addr_copy(&route->nexthop, fib.ipv6_dst, v6);
 		if (flags & FIB_SRC)
 			addr_copy(&route->source, fib.ipv6_src, v6);

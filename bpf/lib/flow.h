@@ -32,15 +32,19 @@ static __always_inline struct flow *flow_find(const union any_key *key, bool v6)
 	return flow ? flow : flow_new(key, v6);
 }
 
-static __always_inline long flow_put_proven(const union any_key *key, const void *flow, u64 flags,
-					    bool v6)
+/*
+ * int, not long, where a caller tells one error from another: before 6.4 map
+ * operations return an int whose upper half a program sees as zero.
+ */
+static __always_inline int flow_put_proven(const union any_key *key, const void *flow, u64 flags,
+					   bool v6)
 {
 	return v6 ? bpf_map_update_elem(&flows6, key, flow, flags)
 		  : bpf_map_update_elem(&flows4, key, flow, flags);
 }
 
-static __always_inline long flow_put_new(const union any_key *key, const void *flow, u64 flags,
-					 bool v6)
+static __always_inline int flow_put_new(const union any_key *key, const void *flow, u64 flags,
+					bool v6)
 {
 	return v6 ? bpf_map_update_elem(&flows6_new, key, flow, flags)
 		  : bpf_map_update_elem(&flows4_new, key, flow, flags);
@@ -54,7 +58,7 @@ static __always_inline void flow_delete_proven(const union any_key *key, bool v6
 		bpf_map_delete_elem(&flows4, key);
 }
 
-static __always_inline long flow_delete_new(const union any_key *key, bool v6)
+static __always_inline int flow_delete_new(const union any_key *key, bool v6)
 {
 	return v6 ? bpf_map_delete_elem(&flows6_new, key) : bpf_map_delete_elem(&flows4_new, key);
 }
@@ -210,29 +214,36 @@ static __always_inline void flow_partner(const union any_key *key, const struct 
 	}
 }
 
-static __always_inline int flow_forget_family(const union any_key *key, bool v6)
+static __always_inline int flow_forget_family(bool v6)
 {
-	struct flow_counts *counts = flow_counts(key->protocol);
-	struct flow *flow = flow_find(key, v6);
+	struct flow_scratch *scratch = flow_scratch_get();
+	struct flow_counts *counts;
+	union any_key *key;
+	struct flow *flow;
 
+	if (!scratch)
+		return 0;
+	key = &scratch->key;
+	flow = flow_find(key, v6);
 	if (!flow || flow_to_rest(key->protocol, flow))
 		return 0;
 	flow_delete_proven(key, v6);
 	flow_delete_new(key, v6);
+	counts = flow_counts(key->protocol);
 	if (counts)
 		counts->reset++;
 	return 0;
 }
 
-/* Calls, for the stack. */
-__noinline int flow4_forget(const union any_key *key)
+/* Calls, for the stack; of the flow whose key is in the scratch. */
+__noinline int flow4_forget(void)
 {
-	return key ? flow_forget_family(key, false) : 0;
+	return flow_forget_family(false);
 }
 
-__noinline int flow6_forget(const union any_key *key)
+__noinline int flow6_forget(void)
 {
-	return key ? flow_forget_family(key, true) : 0;
+	return flow_forget_family(true);
 }
 
 /*
@@ -241,10 +252,11 @@ __noinline int flow6_forget(const union any_key *key)
  */
 static __always_inline void flow_forget(const union any_key *key, bool v6)
 {
+	scratch_put_key(key, v6);
 	if (v6)
-		flow6_forget(key);
+		flow6_forget();
 	else
-		flow4_forget(key);
+		flow4_forget();
 }
 
 /* True unless the key of our other half was taken over by another flow. */

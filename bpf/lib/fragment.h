@@ -142,20 +142,6 @@ static __always_inline int read_ports(struct __sk_buff *skb, u32 offset,
 	return 0;
 }
 
-/*
- * Whether this IPv6 fragment is the first of a datagram that has ports or an
- * identifier: one about which its sender may be told.
- */
-static __always_inline bool fragment6_is_first(struct __sk_buff *skb)
-{
-	struct fragment_key key = {};
-	struct fragment_ports ports = {};
-	u8 tcp_flags;
-	int l4 = fragment_identify(skb, &key, &ports.protocol, true);
-
-	return l4 > 0 && !read_ports(skb, l4, &ports, &tcp_flags, true);
-}
-
 static __always_inline u64 fragment_ports_family(struct __sk_buff *skb, bool v6)
 {
 	struct fragment_key key = {};

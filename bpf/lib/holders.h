@@ -6,6 +6,7 @@
 #include "../maps/publish.h"
 #include "address.h"
 #include "conntrack.h"
+#include "scratch.h"
 
 /* Index of a protocol's part of port_slots, or PORT_TABLES if it has none. */
 static __always_inline u32 port_table(u8 protocol, bool v6)
@@ -89,30 +90,38 @@ static __always_inline bool port_held_by_host(struct __sk_buff *skb, const union
 	return v6 ? tuple_is_held6(skb, reply) : tuple_is_held4(skb, reply);
 }
 
-static __always_inline int is_asked_for(struct __sk_buff *skb, const union any_key *key, bool v6)
+static __always_inline int is_asked_for(struct __sk_buff *skb, bool v6)
 {
+	struct flow_scratch *scratch = flow_scratch_get();
 	struct bpf_sock_tuple tuple;
-	u32 size = tuple_of(&tuple, key, v6);
-	struct bpf_sock *sk = tuple_socket(skb, &tuple, size, key->protocol);
+	struct bpf_sock *sk;
 	bool connected;
+	u8 protocol;
+	u32 size;
 
+	if (!scratch)
+		return false;
+	protocol = scratch->key.protocol;
+	size = tuple_of(&tuple, &scratch->key, v6);
+	sk = tuple_socket(skb, &tuple, size, protocol);
 	if (sk) {
 		connected = sk->dst_port;
 		bpf_sk_release(sk);
 		if (connected)
 			return true;
 	}
-	return tracked(skb, &tuple, size, key->protocol) == TRACKED_REPLY;
+	return tracked(skb, &tuple, size, protocol) == TRACKED_REPLY;
 }
 
-static __noinline int is_asked_for4(struct __sk_buff *skb, const union any_key *key)
+/* Calls, for the stack; the key is in the scratch. */
+static __noinline int is_asked_for4(struct __sk_buff *skb)
 {
-	return is_asked_for(skb, key, false);
+	return is_asked_for(skb, false);
 }
 
-static __noinline int is_asked_for6(struct __sk_buff *skb, const union any_key *key)
+static __noinline int is_asked_for6(struct __sk_buff *skb)
 {
-	return is_asked_for(skb, key, true);
+	return is_asked_for(skb, true);
 }
 
 /*
@@ -124,7 +133,8 @@ static __always_inline bool host_asked(struct __sk_buff *skb, const union any_ke
 {
 	if (key->protocol != IPPROTO_UDP)
 		return false;
-	return v6 ? is_asked_for6(skb, key) : is_asked_for4(skb, key);
+	scratch_put_key(key, v6);
+	return v6 ? is_asked_for6(skb) : is_asked_for4(skb);
 }
 
 #endif

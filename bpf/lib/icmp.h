@@ -237,8 +237,6 @@ static __always_inline int icmp_error_family(struct __sk_buff *skb, u32 hook,
 	const void *source;
 	union ip_header *ip;
 	union any_key *key;
-	u8 at_endpoint;
-	bool own;
 
 	if (!scratch)
 		return ERROR_OF_NO_FLOW;
@@ -250,13 +248,13 @@ static __always_inline int icmp_error_family(struct __sk_buff *skb, u32 hook,
 		return ERROR_OF_NO_FLOW;
 	if (read_quoted(skb, &at, key, ip, v6))
 		return ERROR_OF_NO_FLOW;
-	own = addr_equal(key_saddr(outer, v6), key_saddr(key, v6), v6);
 	/* a container is on no way but its own */
-	if (hook == HOOK_ENDPOINT_INGRESS && !own)
+	if (hook == HOOK_ENDPOINT_INGRESS &&
+	    !addr_equal(key_saddr(outer, v6), key_saddr(key, v6), v6))
 		return ERROR_OF_NO_FLOW;
 	flow = flow_find(key, v6);
-	at_endpoint = hook == HOOK_ENDPOINT_INGRESS ? FLOW_AT_ENDPOINT : 0;
-	if (!flow || (flow->flags & (FLOW_AT_ENDPOINT | FLOW_AT_HOST)) != at_endpoint)
+	if (!flow || (flow->flags & (FLOW_AT_ENDPOINT | FLOW_AT_HOST)) !=
+			     (hook == HOOK_ENDPOINT_INGRESS ? FLOW_AT_ENDPOINT : 0))
 		return ERROR_OF_NO_FLOW;
 	ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
 	if (flow->action != FLOW_TO_HOST) {
@@ -268,7 +266,8 @@ static __always_inline int icmp_error_family(struct __sk_buff *skb, u32 hook,
 			flow_reroute(skb, key->protocol, flow, 0, v6);
 	}
 	/* a container's own address never shows; a router on the way keeps its own */
-	source = own ? flow_saddr(flow, v6) : key_saddr(outer, v6);
+	source = addr_equal(key_saddr(outer, v6), key_saddr(key, v6), v6) ? flow_saddr(flow, v6)
+									  : key_saddr(outer, v6);
 	if (flow->action == FLOW_TO_HOST)
 		source = NULL;
 	if (v6 ? write_error6(skb, &at, flow, key->protocol, source)

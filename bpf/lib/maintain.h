@@ -11,15 +11,6 @@
 /* Age from which an answered flow counts as proven. */
 #define PROVEN_TICKS 2
 
-/* 0 if the device is gone. */
-static __always_inline u16 device_mtu(struct __sk_buff *skb, u32 ifindex)
-{
-	u32 mtu = 0;
-
-	bpf_check_mtu(skb, ifindex, &mtu, 0, 0);
-	return mtu > 0xffff ? 0 : mtu;
-}
-
 /*
  * Asks the routing table again for a half that leaves by an uplink. A reply to
  * a published port keeps the interface that the request came in by: where the
@@ -136,19 +127,23 @@ static __always_inline void flow_account_port(const union any_key *key, const st
 		   v6);
 }
 
-static __always_inline int flow_maintain_family(struct __sk_buff *skb, const union any_key *key,
-						u8 tcp, u8 tos, bool v6)
+static __always_inline int flow_maintain_family(struct __sk_buff *skb, u8 tcp, u8 tos, bool v6)
 {
 	struct flow_scratch *scratch = flow_scratch_get();
-	struct flow *flow = flow_proven(key, v6);
-	struct flow *partner;
-	bool proven = flow;
+	const union any_key *key;
+	struct flow *flow, *partner;
 	u32 now = clock_tick();
+	bool proven;
 	u32 state;
 
+	if (!scratch)
+		return -1;
+	key = &scratch->key;
+	flow = flow_proven(key, v6);
+	proven = flow;
 	if (!flow)
 		flow = flow_new(key, v6);
-	if (!flow || !scratch)
+	if (!flow)
 		return -1;
 
 	state = flow_next_state(flow->state, key->protocol, flow->flags, tcp);
@@ -172,7 +167,10 @@ static __always_inline int flow_maintain_family(struct __sk_buff *skb, const uni
 			flow_put_new(&scratch->pkey, partner, BPF_NOEXIST, v6);
 	} else if (!flow_partner_of(key, partner, v6)) {
 		/* evicted, and its port taken by another: this half has no answer any more */
-		flow_forget(key, v6);
+		if (v6)
+			flow6_forget();
+		else
+			flow4_forget();
 		return -1;
 	} else if (flow_rests(partner)) {
 		/* the collector was about to end the flow when this packet came */
@@ -192,15 +190,15 @@ static __always_inline int flow_maintain_family(struct __sk_buff *skb, const uni
 	return 0;
 }
 
-/* Not static: verified once, whatever the number of its callers. */
-__noinline int flow4_maintain(struct __sk_buff *skb, const union any_key *key, u8 tcp, u8 tos)
+/* Not static: verified once, whatever the number of its callers. The key is in the scratch. */
+__noinline int flow4_maintain(struct __sk_buff *skb, u8 tcp, u8 tos)
 {
-	return !key ? -1 : flow_maintain_family(skb, key, tcp, tos, false);
+	return flow_maintain_family(skb, tcp, tos, false);
 }
 
-__noinline int flow6_maintain(struct __sk_buff *skb, const union any_key *key, u8 tcp, u8 tos)
+__noinline int flow6_maintain(struct __sk_buff *skb, u8 tcp, u8 tos)
 {
-	return !key ? -1 : flow_maintain_family(skb, key, tcp, tos, true);
+	return flow_maintain_family(skb, tcp, tos, true);
 }
 
 /*
@@ -212,10 +210,11 @@ __noinline int flow6_maintain(struct __sk_buff *skb, const union any_key *key, u
 static __always_inline struct flow *flow_maintain(struct __sk_buff *skb, const struct packet *p,
 						  bool v6)
 {
+	scratch_put_key(&p->key, v6);
 	if (v6)
-		flow6_maintain(skb, &p->key, p->tcp_flags, p->tos);
+		flow6_maintain(skb, p->tcp_flags, p->tos);
 	else
-		flow4_maintain(skb, &p->key, p->tcp_flags, p->tos);
+		flow4_maintain(skb, p->tcp_flags, p->tos);
 	return flow_find(&p->key, v6);
 }
 

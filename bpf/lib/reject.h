@@ -72,7 +72,7 @@ static __always_inline u32 quote_sum(struct __sk_buff *skb, u32 offset, u32 leng
 	const u32 lines = (v6 ? QUOTE6_MOST : QUOTE4_MOST) / sizeof(u32[16]);
 	u32 end = offset + length;
 	u32 line[16];
-	u32 rest = length & 3;
+	u32 missing = -length & 3; /* of the last word */
 	u32 sum = 0;
 	u32 i;
 
@@ -87,9 +87,11 @@ static __always_inline u32 quote_sum(struct __sk_buff *skb, u32 offset, u32 leng
 			return sum;
 		sum = csum_more(sum, line, 4);
 	}
-	line[0] = 0;
-	if (!rest || bpf_skb_load_bytes(skb, end - rest, line, rest))
+	/* by the word that it ends: a read of 1 to 3 bytes may be one of none to verifiers
+	 * before 6.8 */
+	if (!missing || bpf_skb_load_bytes(skb, end - 4, line, 4))
 		return sum;
+	line[0] = bpf_htonl(bpf_ntohl(line[0]) << 8 * missing);
 	return csum_more(sum, line, 4);
 }
 

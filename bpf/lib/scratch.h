@@ -4,13 +4,18 @@
 #define SLUICE_LIB_SCRATCH_H
 
 #include "../maps/flow.h"
+#include "address.h"
 #include "bpf.h"
 
 /*
  * Room for what is too big for the stack: a flow that is being opened or
- * rebuilt, IPv6 headers that are being translated.
+ * rebuilt, IPv6 headers that are being translated. And for the key that a call
+ * is about: before 6.2 the verifier takes no argument of a global function as
+ * the key of a map, and that of 7.3 loses what a pointer to the stack points to
+ * two calls further on.
  */
 struct flow_scratch {
+	union any_key key; /* see scratch_put_key */
 	union any_key pkey;
 	union any_key okey; /* of a flow that gives way */
 	union any_flow partner;
@@ -30,6 +35,15 @@ static __always_inline struct flow_scratch *flow_scratch_get(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&flow_scratch, &zero);
+}
+
+/* Hands a key to a function that finds it in the scratch. */
+static __always_inline void scratch_put_key(const union any_key *key, bool v6)
+{
+	struct flow_scratch *scratch = flow_scratch_get();
+
+	if (scratch)
+		__builtin_memcpy(&scratch->key, key, key_size(v6));
 }
 
 #endif

@@ -158,15 +158,18 @@ static __always_inline bool backend_is_of(const struct service_backend *backend,
  * acknowledgement finds that dead, and is answered by RST with the number that
  * the client expects. A client that only reads would hear nothing otherwise.
  */
-static __always_inline bool backend_may_finish_family(const union any_key *key, u32 sandbox,
-						      bool v6)
+static __always_inline bool backend_may_finish_family(u32 sandbox, bool v6)
 {
 	struct flow_scratch *scratch = flow_scratch_get();
-	struct flow *flow = flow_find(key, v6);
-	struct flow *request;
+	struct flow *flow, *request;
+	const union any_key *key;
 	struct endpoint *ep;
 
-	if (!scratch || !flow || !(flow->flags & FLOW_REPLY))
+	if (!scratch)
+		return false;
+	key = &scratch->key;
+	flow = flow_find(key, v6);
+	if (!flow || !(flow->flags & FLOW_REPLY))
 		return false;
 	flow_reply_key(key, flow, &scratch->pkey, v6);
 	request = flow_find(&scratch->pkey, v6);
@@ -176,15 +179,15 @@ static __always_inline bool backend_may_finish_family(const union any_key *key, 
 	return ep && ep->sandbox == sandbox && !flow_dead(request, ep);
 }
 
-/* Calls, for the stack. */
-__noinline int backend_may_finish4(const union any_key *key, u32 sandbox)
+/* Calls, for the stack; the key is in the scratch. */
+__noinline int backend_may_finish4(u32 sandbox)
 {
-	return key && backend_may_finish_family(key, sandbox, false);
+	return backend_may_finish_family(sandbox, false);
 }
 
-__noinline int backend_may_finish6(const union any_key *key, u32 sandbox)
+__noinline int backend_may_finish6(u32 sandbox)
 {
-	return key && backend_may_finish_family(key, sandbox, true);
+	return backend_may_finish_family(sandbox, true);
 }
 
 static __always_inline bool backend_may_finish(const union any_key *key,
@@ -192,8 +195,8 @@ static __always_inline bool backend_may_finish(const union any_key *key,
 {
 	if (!sender || key->protocol != IPPROTO_TCP)
 		return false;
-	return v6 ? backend_may_finish6(key, sender->sandbox)
-		  : backend_may_finish4(key, sender->sandbox);
+	scratch_put_key(key, v6);
+	return v6 ? backend_may_finish6(sender->sandbox) : backend_may_finish4(sender->sandbox);
 }
 
 /*

@@ -127,8 +127,18 @@ static __always_inline u32 service_by_table(const struct service_port *at, u64 h
 	return slot ? slot->backend : 0;
 }
 
-static __always_inline u32 service_pick(const struct service_port *at, u64 hash)
+static __always_inline u64 random_u64(void)
 {
+	return (u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
+}
+
+/*
+ * The backend that the connection's hash, or chance, falls to; 0 if it takes no
+ * new connection. A call, for the stack.
+ */
+static __noinline u32 service_pick(const struct service_port *at, u64 flow)
+{
+	u64 hash = at->flags & SERVICE_BY_FLOW ? flow : random_u64();
 	struct service_walk walk = {
 		.question = hash,
 		.slots = at->slots,
@@ -136,22 +146,25 @@ static __always_inline u32 service_pick(const struct service_port *at, u64 hash)
 	};
 	u32 count = at->count;
 
-	if (at->places)
-		return service_by_table(at, hash_mix(hash));
 	if (count > SERVICE_RENDEZVOUS)
 		count = SERVICE_RENDEZVOUS;
-	if (at->flags & SERVICE_BY_FLOW)
+	if (at->places)
+		walk.backend = service_by_table(at, hash_mix(hash));
+	else if (at->flags & SERVICE_BY_FLOW)
 		bpf_loop(count, walk_rendezvous, &walk, 0);
 	else
 		bpf_loop(count, walk_random, &walk, 0);
-	return walk.backend;
+	return backend_open(walk.backend, at->service) ? walk.backend : 0;
 }
 
-/* The backend that the client keeps, or 0. */
-static __always_inline u32 service_kept(const struct service_port *at,
-					const struct affinity_key *client)
+/*
+ * The backend that the client keeps, or 0. A copy of the key: before 6.2 the
+ * verifier takes no argument of a global function as one. A call, for the stack.
+ */
+static __noinline u32 service_kept(const struct service_port *at, const struct affinity_key *client)
 {
-	struct affinity *kept = bpf_map_lookup_elem(&service_affinity, client);
+	struct affinity_key key = *client;
+	struct affinity *kept = bpf_map_lookup_elem(&service_affinity, &key);
 	u32 now = clock_tick();
 
 	if (!kept || now - kept->seen > ticks(at->affinity) ||
@@ -159,6 +172,16 @@ static __always_inline u32 service_kept(const struct service_port *at,
 		return 0;
 	kept->seen = now;
 	return kept->backend;
+}
+
+/* The client keeps the backend from now on. */
+static __noinline u32 service_keep(const struct affinity_key *client, u32 backend)
+{
+	struct affinity_key key = *client;
+	struct affinity keep = {.backend = backend, .seen = clock_tick()};
+
+	bpf_map_update_elem(&service_affinity, &key, &keep, BPF_ANY);
+	return backend;
 }
 
 /*
@@ -170,7 +193,6 @@ static __always_inline u32 service_kept(const struct service_port *at,
 __noinline u32 service_choose(const struct service_port *at, const struct affinity_key *client,
 			      u64 flow)
 {
-	struct affinity keep = {};
 	struct backend_load *load;
 	u32 id = 0;
 	u32 i;
@@ -182,22 +204,18 @@ __noinline u32 service_choose(const struct service_port *at, const struct affini
 		if (id)
 			return id;
 	}
+	/* unrolled: before 6.3 the verifier takes it for endless, its counter being on the stack */
+#pragma unroll
 	for (i = 0; i < SERVICE_TRIES; i++) {
-		if (!(at->flags & SERVICE_BY_FLOW))
-			flow = (u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32();
 		id = service_pick(at, flow);
-		if (backend_open(id, at->service))
+		if (id)
 			break;
-		id = 0;
 		flow = hash_mix(flow + 1);
 	}
 	if (!id)
 		return 0;
-	if (at->affinity) {
-		keep.backend = id;
-		keep.seen = clock_tick();
-		bpf_map_update_elem(&service_affinity, client, &keep, BPF_ANY);
-	}
+	if (at->affinity)
+		service_keep(client, id);
 	load = bpf_map_lookup_elem(&backend_load, &id);
 	if (load)
 		__sync_fetch_and_add(&load->picks, 1);

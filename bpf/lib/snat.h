@@ -74,7 +74,7 @@ static __always_inline bool flow_displace(struct opening *o, const struct flow *
 static __always_inline enum drop_reason flow_claim(struct opening *o, bool v6)
 {
 	struct flow *holder;
-	long err;
+	int err;
 
 	if (o->host_address && port_held_by_host(o->skb, &o->scratch->pkey, v6))
 		return DROP_NO_PORT;
@@ -130,20 +130,22 @@ static long try_port6(u32 index, struct opening *o)
 	return try_port(index, o, true);
 }
 
-static __always_inline int flow_open_family(struct __sk_buff *skb, const union any_key *key,
-					    bool host_address, bool v6)
+static __always_inline int flow_open_family(struct __sk_buff *skb, bool host_address, bool v6)
 {
-	struct flow_counts *counts = flow_counts(key->protocol);
 	struct flow_scratch *scratch = flow_scratch_get();
 	struct opening o = {
 		.skb = skb,
-		.key = key,
 		.host_address = host_address,
 	};
+	struct flow_counts *counts;
+	const union any_key *key;
 	bool shared;
 
 	if (!scratch)
 		return DROP_TABLE_FULL;
+	key = &scratch->key;
+	counts = flow_counts(key->protocol);
+	o.key = key;
 	o.scratch = scratch;
 	o.reason = limit_check(scratch->flow.endpoint, v6);
 	if (o.reason != DROP_NONE)
@@ -169,14 +171,15 @@ static __always_inline int flow_open_family(struct __sk_buff *skb, const union a
 	return o.reason;
 }
 
-__noinline int flow4_open(struct __sk_buff *skb, const union any_key *key, u32 host_address)
+/* The key is in the scratch. */
+__noinline int flow4_open(struct __sk_buff *skb, u32 host_address)
 {
-	return !key ? DROP_TABLE_FULL : flow_open_family(skb, key, host_address, false);
+	return flow_open_family(skb, host_address, false);
 }
 
-__noinline int flow6_open(struct __sk_buff *skb, const union any_key *key, u32 host_address)
+__noinline int flow6_open(struct __sk_buff *skb, u32 host_address)
 {
-	return !key ? DROP_TABLE_FULL : flow_open_family(skb, key, host_address, true);
+	return flow_open_family(skb, host_address, true);
 }
 
 /*
@@ -189,7 +192,8 @@ __noinline int flow6_open(struct __sk_buff *skb, const union any_key *key, u32 h
 static __always_inline int flow_open(struct __sk_buff *skb, const union any_key *key,
 				     bool host_address, bool v6)
 {
-	return v6 ? flow6_open(skb, key, host_address) : flow4_open(skb, key, host_address);
+	scratch_put_key(key, v6);
+	return v6 ? flow6_open(skb, host_address) : flow4_open(skb, host_address);
 }
 
 /* The scratch's flow, emptied, for a first half to be planned in. */

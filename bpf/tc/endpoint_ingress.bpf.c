@@ -65,17 +65,29 @@ static __noinline int check_frame(struct __sk_buff *skb, const struct endpoint *
 	return DROP_NONE;
 }
 
+/* A frame to anybody but the gateway, or no IP. A call, for the stack. */
+static __noinline int in_network(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
+				 const struct ethhdr *eth)
+{
+	enum drop_reason reason;
+	struct packet p;
+	int verdict;
+	u32 parsed;
+
+	reason = check_frame(skb, ep, eth, &p, &parsed);
+	if (reason != DROP_NONE)
+		return drop(skb, HOOK, reason);
+	verdict = served(skb, ep, ep_slot, &p, parsed);
+	return verdict == NOT_SERVED ? switched(skb, ep, parsed == PARSED_LINK) : verdict;
+}
+
 SEC("tc")
 int endpoint_ingress(struct __sk_buff *skb)
 {
 	u32 ifindex = skb->ifindex;
 	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
 	struct endpoint *ep = device ? bpf_map_lookup_elem(&endpoints, &device->id) : NULL;
-	enum drop_reason reason;
 	struct ethhdr *eth;
-	struct packet p;
-	int verdict;
-	u32 parsed;
 
 	fragment_begin(skb);
 	if (!ep || linearise(skb))
@@ -87,15 +99,11 @@ int endpoint_ingress(struct __sk_buff *skb)
 		return drop(skb, HOOK, DROP_SPOOFED_MAC);
 	if (mac_equal(eth->h_dest, &ep->gateway_mac)) {
 		if (eth->h_proto == bpf_htons(ETH_P_IP))
-			return routed(skb, ep, device->id, &p, false);
+			return routed(skb, ep, device->id, false);
 		if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-			return routed(skb, ep, device->id, &p, true);
+			return routed(skb, ep, device->id, true);
 	}
-	reason = check_frame(skb, ep, eth, &p, &parsed);
-	if (reason != DROP_NONE)
-		return drop(skb, HOOK, reason);
-	verdict = served(skb, ep, device->id, &p, parsed);
-	return verdict == NOT_SERVED ? switched(skb, ep, parsed == PARSED_LINK) : verdict;
+	return in_network(skb, ep, device->id, eth);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

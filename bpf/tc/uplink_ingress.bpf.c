@@ -126,12 +126,13 @@ __noinline int open_flow6(struct __sk_buff *skb)
 	return open_flow_family(skb, true);
 }
 
-static __always_inline int open_flow(struct __sk_buff *skb, const struct packet *p, bool v6)
+/* The answer for a packet that belongs to no flow. */
+static __always_inline int no_flow(struct __sk_buff *skb, const struct packet *p, bool v6)
 {
 	/* by far the most: the host's own */
 	if (!port_slot(p->key.protocol, p->key.dport, v6) && !ep_of(key_daddr(&p->key, v6), v6))
 		return pass(skb, HOOK);
-	return v6 ? open_flow6(skb) : open_flow4(skb);
+	return OPENS_FLOW;
 }
 
 static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, struct flow *flow,
@@ -141,12 +142,12 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 
 	if (flow->flags & FLOW_SERVICE && !service_goes_on(skb, p, flow, NULL, v6)) {
 		flow_forget(&p->key, v6);
-		return open_flow(skb, p, v6);
+		return no_flow(skb, p, v6);
 	}
 	if (!p->later && flow_due(flow, p)) {
 		flow = flow_maintain(skb, p, v6);
 		if (!flow)
-			return open_flow(skb, p, v6);
+			return no_flow(skb, p, v6);
 	}
 	if (flow->action == FLOW_TO_HOST) {
 		if (translate(skb, p, flow, false, NULL, v6))
@@ -156,7 +157,7 @@ static __always_inline int known_flow(struct __sk_buff *skb, struct packet *p, s
 	ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
 	if (!ep || flow_dead(flow, ep)) {
 		flow_forget(&p->key, v6);
-		return open_flow(skb, p, v6);
+		return no_flow(skb, p, v6);
 	}
 	if (p->ttl <= 1)
 		return reject(skb, HOOK, DROP_TTL, REJECT_EXPIRED, key_daddr(&p->key, v6), 0, v6);
@@ -180,14 +181,15 @@ static __always_inline bool may_be_ours(const struct packet *p, bool v6)
 	return addr_is_host(key_daddr(&p->key, v6), v6);
 }
 
-static __always_inline int from_world(struct __sk_buff *skb, struct packet *p, bool v6)
+static __always_inline int from_world_family(struct __sk_buff *skb, bool v6)
 {
-	enum parsed parsed = parse_in_order(skb, p, v6);
+	struct packet p;
+	enum parsed parsed = parse_in_order(skb, &p, v6);
 	struct flow *flow;
 
 	if (parsed == PARSED_MALFORMED)
 		return pass(skb, HOOK);
-	if (parsed == PARSED_FRAGMENT && may_be_ours(p, v6)) {
+	if (parsed == PARSED_FRAGMENT && may_be_ours(&p, v6)) {
 		int verdict = fragment_send(skb, HOOK, 0, v6);
 
 		if (verdict != FRAGMENT_STAYS)
@@ -195,33 +197,48 @@ static __always_inline int from_world(struct __sk_buff *skb, struct packet *p, b
 	}
 	if (parsed != PARSED_FLOW) {
 		if (parsed == PARSED_ICMP_ERROR) {
-			int verdict = icmp_error(skb, HOOK, p, v6);
+			int verdict = icmp_error(skb, HOOK, &p, v6);
 
 			if (verdict != ERROR_OF_NO_FLOW)
 				return verdict;
 		}
-		if (ep_of(key_daddr(&p->key, v6), v6))
+		if (ep_of(key_daddr(&p.key, v6), v6))
 			return drop(skb, HOOK, DROP_DIRECT_ROUTING);
 		return pass(skb, HOOK);
 	}
-	flow = flow_find(&p->key, v6);
+	flow = flow_find(&p.key, v6);
 	if (flow && !(flow->flags & (FLOW_AT_ENDPOINT | FLOW_AT_HOST)))
-		return known_flow(skb, p, flow, v6);
-	return open_flow(skb, p, v6);
+		return known_flow(skb, &p, flow, v6);
+	return no_flow(skb, &p, v6);
+}
+
+/* Answers a verdict or OPENS_FLOW. */
+static __noinline int from_world4(struct __sk_buff *skb)
+{
+	return from_world_family(skb, false);
+}
+
+static __noinline int from_world6(struct __sk_buff *skb)
+{
+	return from_world_family(skb, true);
 }
 
 SEC("tc")
 int uplink_ingress(struct __sk_buff *skb)
 {
-	struct packet p;
+	int verdict;
 
 	fragment_begin(skb);
 	if (skb->pkt_type != PACKET_HOST)
 		return pass(skb, HOOK);
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return linearise(skb) ? pass(skb, HOOK) : from_world(skb, &p, false);
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return linearise(skb) ? pass(skb, HOOK) : from_world(skb, &p, true);
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		verdict = linearise(skb) ? pass(skb, HOOK) : from_world4(skb);
+		return verdict == OPENS_FLOW ? open_flow4(skb) : verdict;
+	}
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		verdict = linearise(skb) ? pass(skb, HOOK) : from_world6(skb);
+		return verdict == OPENS_FLOW ? open_flow6(skb) : verdict;
+	}
 	return pass(skb, HOOK);
 }
 

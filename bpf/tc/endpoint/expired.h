@@ -3,6 +3,7 @@
 #ifndef SLUICE_TC_ENDPOINT_EXPIRED_H
 #define SLUICE_TC_ENDPOINT_EXPIRED_H
 
+#include "../../lib/fragment.h"
 #include "../../lib/publish.h"
 #include "refuse.h"
 
@@ -55,6 +56,20 @@ static __always_inline int expired(struct __sk_buff *skb, const struct endpoint 
 				   const struct packet *p, bool v6)
 {
 	return v6 ? expired6(skb, ep, p) : expired4(skb, ep, p);
+}
+
+/*
+ * Whether this IPv6 fragment is the first of a datagram that has ports or an
+ * identifier: one about which its sender may be told. A call, for the stack.
+ */
+static __noinline int fragment6_is_first(struct __sk_buff *skb)
+{
+	struct fragment_key key = {};
+	struct fragment_ports ports = {};
+	u8 tcp_flags;
+	int l4 = fragment_identify(skb, &key, &ports.protocol, true);
+
+	return l4 > 0 && !read_ports(skb, l4, &ports, &tcp_flags, true);
 }
 
 /*

@@ -58,13 +58,16 @@ dead:
 	return NULL;
 }
 
-/* IP to the gateway's MAC. */
-static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
-				  struct packet *p, bool v6)
+/* Not a verdict, as OPENS_FLOW: the packet is for a VIP. */
+#define OPENS_SERVICE (-102)
+
+static __always_inline int routed_family(struct __sk_buff *skb, const struct endpoint *ep, bool v6)
 {
-	struct flow *flow;
+	struct packet packet;
+	struct packet *p = &packet;
 	enum parsed parsed = parse_in_order(skb, p, v6);
 	enum drop_reason reason;
+	struct flow *flow;
 
 	if (parsed == PARSED_MALFORMED)
 		return drop(skb, HOOK, DROP_MALFORMED);
@@ -86,8 +89,7 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
 	if (v6 && is_link_local(&p->key.v6.daddr))
 		return to_host(skb, ep, p, parsed, v6);
 	if (p->ttl <= 1)
-		return is_vip(&p->key, v6) ? open_service(skb, ep_slot, v6)
-					   : expired(skb, ep, p, v6);
+		return is_vip(&p->key, v6) ? OPENS_SERVICE : expired(skb, ep, p, v6);
 
 	flow = flow_find(&p->key, v6);
 	if (flow && flow->flags & FLOW_AT_ENDPOINT) {
@@ -100,9 +102,29 @@ static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *
 			return deliver(skb, HOOK, p, flow, owner, v6);
 		}
 	}
-	if (is_vip(&p->key, v6))
-		return open_service(skb, ep_slot, v6);
-	return v6 ? open_flow6(skb, ep_slot) : open_flow4(skb, ep_slot);
+	return is_vip(&p->key, v6) ? OPENS_SERVICE : OPENS_FLOW;
+}
+
+/* Calls, for the stack. Answer a verdict, OPENS_FLOW or OPENS_SERVICE. */
+static __noinline int routed_known4(struct __sk_buff *skb, const struct endpoint *ep)
+{
+	return routed_family(skb, ep, false);
+}
+
+static __noinline int routed_known6(struct __sk_buff *skb, const struct endpoint *ep)
+{
+	return routed_family(skb, ep, true);
+}
+
+/* IP to the gateway's MAC. */
+static __always_inline int routed(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
+				  bool v6)
+{
+	int verdict = v6 ? routed_known6(skb, ep) : routed_known4(skb, ep);
+
+	if (verdict == OPENS_FLOW)
+		return v6 ? open_flow6(skb, ep_slot) : open_flow4(skb, ep_slot);
+	return verdict == OPENS_SERVICE ? open_service(skb, ep_slot, v6) : verdict;
 }
 
 #endif
