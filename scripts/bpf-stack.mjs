@@ -11,8 +11,8 @@
  * (NAME.bpf.su beside NAME.bpf.o). The verifier counts per function the deepest byte below r10 that
  * an instruction it walked touches. Clang makes r10-relative addresses only within the frame it
  * reserves, and that includes what it spills, so its figure is never the lower one (it is the higher
- * one where a padded or never reached part of the frame is not touched). The kernel adds to the
- * depths that it reports after this check: it stores three registers where it inlines bpf_loop.
+ * one where a part of the frame is padding or not reached); test/bpf/stack.test.ts compares the two.
+ * Three registers that the kernel stores where it inlines bpf_loop come on top after its check.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -33,9 +33,11 @@ const STT_FUNC = 2;
 const CALL = 0x85;
 const PSEUDO_CALL = 1;
 const LOAD_ADDRESS = 0x18;
-/** What starts a callback later, on a stack of its own: a helper by number, a kfunc by name. */
+/** The classes of jumps, BPF_JMP and BPF_JMP32, of which calls are one kind. */
+const JUMPS = [5, 6];
+/** What starts a callback later, on a stack of its own: a helper by number, kfuncs by how their names begin. */
 const TIMER_SET_CALLBACK = 170;
-const ASYNC_KFUNCS = ['bpf_wq_set_callback_impl'];
+const WORK_SET_CALLBACK = 'bpf_wq_set_callback';
 /** The callback's register in both. */
 const CALLBACK = 2;
 
@@ -126,7 +128,7 @@ function readCalls(caller, functions) {
     if (f === undefined) throw new Error(`${caller.name} calls what is no function`);
     return f;
   };
-  /** What r2 holds since the last call. */
+  /** What r2 holds since the last call or jump. */
   let callback;
   const settle = (kind) => {
     if (callback !== undefined) caller[kind].add(callback);
@@ -151,10 +153,12 @@ function readCalls(caller, functions) {
       // a kfunc is a pseudo call of a symbol that is of no section
       else if (source === PSEUDO_CALL && symbol.section?.code)
         caller.calls.add(find(symbol.section, symbol.value + steps));
-      const async =
-        source === PSEUDO_CALL ? ASYNC_KFUNCS.includes(symbol?.name) : immediate === TIMER_SET_CALLBACK;
-      settle(async ? 'later' : 'calls');
-    }
+      const later =
+        source === PSEUDO_CALL
+          ? symbol?.name.startsWith(WORK_SET_CALLBACK)
+          : immediate === TIMER_SET_CALLBACK;
+      settle(later ? 'later' : 'calls');
+    } else if (JUMPS.includes(code & 7)) settle('calls');
   }
   settle('calls');
 }
