@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Compiles bpf/*/*.bpf.c to dist/bpf/NAME.bpf.o, those that are older than a source or a header.
+# Compiles bpf/*/*.bpf.c to dist/bpf/NAME.bpf.o, those that are older than a source or a header, and
+# fails where a chain of calls takes more stack than every verifier grants (scripts/bpf-stack.mjs).
 # clang is $CLANG, clang, or the newest clang-N (src/loader/compile.ts looks in the same order).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,12 +21,17 @@ fi
 mkdir -p "$out"
 newest=$(find bpf -name '*.h' -newer "$out/.stamp" 2>/dev/null | head -n 1 || true)
 [ -e "$out/.stamp" ] || newest=all
+# the frames stand beside the objects from when the stack is checked
+compgen -G "$out/*.su" >/dev/null || newest=all
+objects=()
 for source in bpf/*/*.bpf.c; do
   object=$out/$(basename "$source" .bpf.c).bpf.o
+  objects+=("$object")
   if [ -n "$newest" ] || [ ! -e "$object" ] || [ "$source" -nt "$object" ]; then
     echo "build-bpf: $source"
-    "$clang" -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -fms-extensions -Wno-microsoft-anon-tag -target bpf -mcpu=v3 \
-      -I"/usr/include/$(uname -m)-linux-gnu" -c "$source" -o "$object"
+    "$clang" -O2 -g -Wall -Wextra -Wno-unused-parameter -Werror -fms-extensions -Wno-microsoft-anon-tag \
+      -fstack-usage -target bpf -mcpu=v3 -I"/usr/include/$(uname -m)-linux-gnu" -c "$source" -o "$object"
   fi
 done
 touch "$out/.stamp"
+node scripts/bpf-stack.mjs "${objects[@]}"
