@@ -81,6 +81,20 @@ static __always_inline enum socket_verdict socket_deny(u32 service, enum service
 	return SOCKET_DENIED;
 }
 
+/*
+ * Nobody answers. A UDP socket that connects has sent nothing yet, and its
+ * connect() fails at no other address either (ping begins with one): what it
+ * sends is refused packet by packet. For the host's own there is no such path.
+ */
+static __always_inline enum socket_verdict socket_refuse(struct bpf_sock_addr *ctx,
+							 const struct socket_call *call,
+							 u32 service, enum service_refusal why)
+{
+	if (ctx->protocol == IPPROTO_UDP && !call->each && call->named.client)
+		return SOCKET_KEPT;
+	return socket_deny(service, why);
+}
+
 /* The backend that the socket had for the VIP before, if it may keep it; else 0. */
 static __always_inline u32 socket_kept(const struct socket_choice_key *key, u32 service)
 {
@@ -141,17 +155,17 @@ socket_serve(struct bpf_sock_addr *ctx, struct socket_call *call, u32 service, b
 	u32 id;
 
 	if (!at)
-		return socket_deny(service, SERVICE_REFUSED_PORT);
+		return socket_refuse(ctx, call, service, SERVICE_REFUSED_PORT);
 	/* its packets are dropped and counted one by one, as those of anybody outside */
 	if (!socket_is_allowed(call, at, v6))
 		return SOCKET_KEPT;
 	id = socket_backend(ctx, call, at, v6);
 	backend = bpf_map_lookup_elem(&service_backends, &id);
 	if (!id || !backend)
-		return socket_deny(service, SERVICE_REFUSED_NO_BACKEND);
+		return socket_refuse(ctx, call, service, SERVICE_REFUSED_NO_BACKEND);
 	ep = bpf_map_lookup_elem(&endpoints, &backend->endpoint);
 	if (!ep || !addr_is_set(ep_addr(ep, v6), v6))
-		return socket_deny(service, SERVICE_REFUSED_NO_BACKEND);
+		return socket_refuse(ctx, call, service, SERVICE_REFUSED_NO_BACKEND);
 	addr_copy(&call->peer.addr, ep_addr(ep, v6), v6);
 	call->peer.port = at->port;
 	call->named.backend = id;
