@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What the daemon needs of its place, each refused in one line with the way out. */
-import { accessSync, constants, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/directories.js';
 import { SluiceError } from '../base/errors.js';
 import { OBJECTS } from './places.js';
 
@@ -28,7 +29,7 @@ export function checkBuild(objects = OBJECTS): void {
 
 export function prepareStateDir(directory: string): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory, 0o700);
     accessSync(directory, constants.W_OK | constants.X_OK);
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code ?? String(cause);

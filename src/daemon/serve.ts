@@ -26,7 +26,7 @@ import { Netns } from '../link/netns.js';
 import { destroySockets } from '../link/socket-destroy.js';
 import { hostSockets } from '../link/sockets.js';
 import { Attacher } from '../loader/attach.js';
-import { ensureBpffs } from '../loader/bpffs.js';
+import { ensureBpffs, mountsArePrivate } from '../loader/bpffs.js';
 import { describeFeatures, type Feature, probeKernel } from '../loader/features.js';
 import { resolver_mark } from '../maps/generated/enums.js';
 import { bpfNative } from '../native/bpf.js';
@@ -102,7 +102,11 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const features = await probeKernel();
   checkBuild();
   prepareStateDir(config.stateDir);
-  await ensureBpffs(config.bpffs);
+  const mounted = await ensureBpffs(config.bpffs);
+  if (mounted !== null && mountsArePrivate())
+    log.warn(
+      `the bpffs at ${mounted} is this process's own, and all that is pinned ends with it: start sluiced in the host's mount namespace (nsenter --net, not ip netns exec), or mount a bpffs there before`,
+    );
   const locks = await Locks.take(config);
   closers.add(() => locks.release());
 
