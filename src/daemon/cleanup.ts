@@ -89,6 +89,8 @@ async function removeLinks(
     identity: new Identity(config.bpffs),
     pins: join(config.bpffs, LINKS_DIR),
     mtu: () => 0,
+    // whatever the host has now, it may have had both
+    ipv6: true,
     programs: { loaded: () => undefined, load: () => Promise.reject(new Error('nothing is attached')) },
     sockets: {
       cgroup: null,

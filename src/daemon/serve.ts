@@ -177,6 +177,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       identity,
       pins,
       mtu: () => follower.mtu,
+      ipv6: features.ipv6,
       programs: dataplane,
       sockets: dataplane,
       writeSysctl: sysctls.write,
@@ -219,7 +220,11 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const model = new CnmModel({
     store,
     realizer: reconciler,
-    host: new KernelHostView(netlink, netns, () => hostSockets(net), config.resolvConf),
+    host: new KernelHostView(netlink, netns, {
+      sockets: () => hostSockets(net),
+      ipv6: features.ipv6,
+      resolvConf: config.resolvConf,
+    }),
     log,
     clock,
     resolver: withResolver,

@@ -159,8 +159,14 @@ export class Netlink {
 
   /** The devices that forward IPv6. */
   async forwarding6(): Promise<ReadonlySet<number>> {
-    const all = await this.#dump('RTM_GETNETCONF', r.getForwarding6(), RTM.NEWNETCONF, r.decodeForwarding6);
-    return new Set(all.filter((x) => x !== null));
+    try {
+      const all = await this.#dump('RTM_GETNETCONF', r.getForwarding6(), RTM.NEWNETCONF, r.decodeForwarding6);
+      return new Set(all.filter((x) => x !== null));
+    } catch (e) {
+      // with ipv6.disable=1 nobody answers for that family
+      if (isNativeError(e) && e.code === 'EOPNOTSUPP') return new Set();
+      throw e;
+    }
   }
 
   async neighbours(ifindex?: number): Promise<a.NeighbourInfo[]> {

@@ -25,11 +25,15 @@ export interface KernelFeatures {
   /** kfuncs bpf_wq_* (6.10) */
   readonly workQueue: boolean;
   readonly socketHooks: SocketHooks;
+  /** The host speaks IPv6: not with ipv6.disable=1, nor without the module */
+  readonly ipv6: boolean;
   /** Defragmentation by a BPF link (6.6, CONFIG_NETFILTER_BPF_LINK) */
   readonly defragment: boolean;
 }
 
 const BTF = '/sys/kernel/btf/vmlinux';
+/** There in each network namespace, or in none. */
+const IPV6 = '/proc/sys/net/ipv6';
 const BPF_F_IPV6 = 0x80;
 const BPF_FIB_LOOKUP_SKIP_NEIGH = 4;
 const BPF_FIB_LOOKUP_SRC = 16;
@@ -55,7 +59,7 @@ function inKernelTypes(types: Buffer, name: string): boolean {
  * in the kernel's types is looked for there; flags are told by the version.
  */
 export async function probeKernel(
-  options: { version?: [number, number]; btf?: string } = {},
+  options: { version?: [number, number]; btf?: string; ipv6?: string } = {},
 ): Promise<KernelFeatures> {
   const version = options.version ?? kernelVersion();
   const btf = options.btf ?? BTF;
@@ -77,6 +81,7 @@ export async function probeKernel(
       (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
     workQueue: inKernelTypes(types, 'bpf_wq_start'),
+    ipv6: existsSync(options.ipv6 ?? IPV6),
     socketHooks: await probeSocketHooks(bpfNative()),
     defragment: atLeast(version, [6, 6]) && inKernelTypes(types, 'bpf_nf_link_attach'),
   };
@@ -116,6 +121,7 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
       'fragments are put together in a namespace of ours',
       'none: fragments of containers are dropped',
     ),
+    row('IPv6', features.ipv6, 'IPv4 and IPv6', 'IPv4 only: IPv6 is off on this host (ipv6.disable=1)'),
     row('bpf_wq', features.workQueue, 'collection in a work item', 'collection in a timer'),
   ];
 }
