@@ -24,7 +24,7 @@ export interface HostLink {
 
 export function requireIpv6({ ipv6 }: HostView): void {
   if (ipv6) return;
-  throw new SluiceError('environment', 'this host has no IPv6', {
+  throw new SluiceError('invalid_argument', 'this host has no IPv6', {
     field: 'ipv6',
     hint: 'leave IPv6 out, or start the host without ipv6.disable=1 on the kernel command line',
   });

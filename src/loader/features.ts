@@ -5,6 +5,7 @@ import { release } from 'node:os';
 import { SluiceError } from '../base/errors.js';
 import { type BpfNative, bpfNative } from '../native/bpf.js';
 import { probeSocketHooks, type SocketHooks } from './socket-hooks.js';
+import { JIT_HINT } from './verifier.js';
 
 export interface Feature {
   readonly feature: string;
@@ -59,10 +60,11 @@ function inKernelTypes(types: Buffer, name: string): boolean {
  * in the kernel's types is looked for there; flags are told by the version.
  */
 export async function probeKernel(
-  options: { version?: [number, number]; btf?: string; ipv6?: string } = {},
+  options: { version?: [number, number]; btf?: string; ipv6?: string; native?: BpfNative } = {},
 ): Promise<KernelFeatures> {
   const version = options.version ?? kernelVersion();
   const btf = options.btf ?? BTF;
+  const native = options.native ?? bpfNative();
   if (!atLeast(version, MINIMUM))
     throw new SluiceError('environment', `Linux ${version.join('.')} is too old`, {
       hint: `Linux ${MINIMUM.join('.')} or newer is needed`,
@@ -71,6 +73,7 @@ export async function probeKernel(
     throw new SluiceError('environment', `this kernel has no type information (${btf})`, {
       hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of Debian and Ubuntu are',
     });
+  requireJit(native);
   // sysfs answers by the page: asynchronously that would be a thousand round trips
   const types = readFileSync(btf);
   return {
@@ -82,7 +85,7 @@ export async function probeKernel(
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
     workQueue: inKernelTypes(types, 'bpf_wq_start'),
     ipv6: existsSync(options.ipv6 ?? IPV6),
-    socketHooks: await probeSocketHooks(bpfNative()),
+    socketHooks: await probeSocketHooks(native),
     defragment: atLeast(version, [6, 6]) && inKernelTypes(types, 'bpf_nf_link_attach'),
   };
 }
@@ -126,15 +129,39 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
   ];
 }
 
+/**
+ * Functions of the kernel, and functions of ours that it calls back, as timers
+ * and iteration do, are for compiled programs only. Whether they are compiled is
+ * told by one: the sysctl shows in the host's network namespace alone.
+ */
+function requireJit(native: BpfNative): void {
+  let program: number;
+  try {
+    program = loadTrivial(native);
+  } catch {
+    return; // the load of the real ones says why
+  }
+  const { jitedLength } = native.bpfProgramInfo(program);
+  native.bpfCloseFd(program);
+  if (jitedLength > 0) return;
+  throw new SluiceError('environment', 'this kernel does not compile BPF programs (JIT), which ours need', {
+    hint: JIT_HINT,
+  });
+}
+
 /** bpf(2) itself: a program of two instructions. EPERM where the right is missing. */
 export function canLoadPrograms(native: BpfNative): boolean {
-  const BPF_PROG_TYPE_SOCKET_FILTER = 1;
-  // r0 = 0; exit
-  const instructions = Buffer.from('b700000000000000' + '9500000000000000', 'hex');
   try {
-    native.bpfCloseFd(native.bpfProgramLoadRaw(BPF_PROG_TYPE_SOCKET_FILTER, instructions, 0));
+    native.bpfCloseFd(loadTrivial(native));
     return true;
   } catch {
     return false;
   }
+}
+
+function loadTrivial(native: BpfNative): number {
+  const BPF_PROG_TYPE_SOCKET_FILTER = 1;
+  // r0 = 0; exit
+  const instructions = Buffer.from('b700000000000000' + '9500000000000000', 'hex');
+  return native.bpfProgramLoadRaw(BPF_PROG_TYPE_SOCKET_FILTER, instructions, 0);
 }

@@ -7,7 +7,7 @@ import { makeDirectory } from '../base/directories.js';
 import { isNativeError, SluiceError } from '../base/errors.js';
 import type { BpfNative, MapSpec, ProgramInfo, TestRunResult } from '../native/bpf.js';
 import { OwnedFd } from './fd.js';
-import { verifierError } from './verifier.js';
+import { loadError } from './verifier.js';
 
 export interface LoadOptions {
   /** The compiled object. */
@@ -157,7 +157,7 @@ export async function loadObject(native: BpfNative, options: LoadOptions): Promi
   try {
     loaded = await native.bpfObjectLoad(options.path, fds, sizes, options.rodata ?? null);
   } catch (e) {
-    throw isNativeError(e) ? await verifierError(basename(options.path), e) : e;
+    throw isNativeError(e) ? await loadError(basename(options.path), e) : e;
   } finally {
     for (const fd of reuse.values()) fd.close();
   }

@@ -7,7 +7,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isNativeError, SluiceError } from '../../base/errors.js';
+import { missingModule } from '../../base/modules.js';
 import type { ReassemblyRow, Row } from '../../cnm/rows.js';
+import { attachError } from '../../loader/attach-error.js';
 import type { Identity } from '../identity.js';
 import type {
   AttachApi,
@@ -107,7 +109,11 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
     for (const family of this.#families) {
       const pin = this.#pin(family);
       if (kept === undefined || !existsSync(pin))
-        await attach.attachDefragmentation({ netns: row.netns, family, pin });
+        await attach.attachDefragmentation({ netns: row.netns, family, pin }).catch((e) => {
+          if (isNativeError(e) && e.code === 'ENOENT')
+            throw missingModule(`nf_defrag_ipv${family}`, 'fragments are not put together', e);
+          throw attachError(e, { program: 'defragmentation', on: `IPv${family} of ${row.netns}` });
+        });
     }
     await this.#configure(row, link);
   }

@@ -230,7 +230,7 @@ test('what an earlier version stored is read: endpoints without IPv6, ports for 
 describe('a host without IPv6', () => {
   test('gets IPv4 networks, and a clear refusal of others', async () => {
     bench.host.ipv6 = false;
-    const none = { code: 'environment', message: 'this host has no IPv6', field: 'ipv6' };
+    const none = { code: 'invalid_argument', message: 'this host has no IPv6', field: 'ipv6' };
     expect(await failure(create())).toMatchObject(none);
     expect(await failure(bench.model.createNetwork({ name: 'six', subnets: FIXED }))).toMatchObject(none);
     expect((await create({ ipv6: false })).subnets).toHaveLength(1);
