@@ -56,7 +56,7 @@ import { Locks } from './lock.js';
 import { LINKS_DIR, RESERVED_FILE } from './places.js';
 import { ServiceFigures } from './service-figures.js';
 import { DaemonStatus } from './status.js';
-import { sysctls } from './sysctls.js';
+import { settleSysctl, sysctls } from './sysctls.js';
 import { VERSION } from './version.js';
 
 /** Rows whose links are no uplinks. */
@@ -180,7 +180,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       ipv6: features.ipv6,
       programs: dataplane,
       sockets: dataplane,
-      writeSysctl: sysctls.write,
+      writeSysctl: settleSysctl,
     },
     dataplane.maps,
     { hostSockets: () => hostSockets(net), reserved },
