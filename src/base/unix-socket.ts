@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Unix sockets that a daemon listens on: one daemon each, and nobody gets in early. */
-import { lstatSync, mkdirSync, type Stats, unlinkSync } from 'node:fs';
+import { lstatSync, type Stats, unlinkSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
+import { makeDirectory } from './directories.js';
 import { SluiceError } from './errors.js';
 
 export interface SocketPlace {
@@ -23,7 +24,11 @@ export async function makeWay({ path, flag, directoryMode = 0o755 }: SocketPlace
   }
   let stats: Stats;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: directoryMode });
+    makeDirectory(dirname(path), directoryMode);
+  } catch (e) {
+    throw unusable({ path, flag }, e);
+  }
+  try {
     stats = lstatSync(path);
   } catch (e) {
     if ((e as NodeJS.ErrnoException).code === 'ENOENT') return;

@@ -3,6 +3,7 @@
  * What the model must know of the host to refuse what cannot work. Each answer
  * is of the moment; the model asks before it decides and keeps none of them.
  */
+import { SluiceError } from '../base/errors.js';
 
 export interface HostSocket {
   /** The bound address; `0.0.0.0` or `::` for every address. */
@@ -21,7 +22,17 @@ export interface HostLink {
   readonly master: string | null;
 }
 
+export function requireIpv6({ ipv6 }: HostView): void {
+  if (ipv6) return;
+  throw new SluiceError('invalid_argument', 'this host has no IPv6', {
+    field: 'ipv6',
+    hint: 'leave IPv6 out, or start the host without ipv6.disable=1 on the kernel command line',
+  });
+}
+
 export interface HostView {
+  /** Whether the host speaks IPv6. */
+  readonly ipv6: boolean;
   /**
    * `cidrs`: destinations of the host's routes, both families, default routes
    * excepted. `addresses`: the host's own, without prefix length. `except`: a

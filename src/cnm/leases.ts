@@ -15,6 +15,7 @@ import {
 import { SluiceError } from '../base/errors.js';
 import type { Change } from './change.js';
 import { type Context, makeChange, now } from './context.js';
+import { requireIpv6 } from './host.js';
 import { type LeasedPool, leaseKey, poolKey } from './ipam/leased.js';
 import { checkOverlap, chooseSubnet, hostPrefixes, parseIpRange, parseSubnet } from './ipam/subnets.js';
 import type { LockMode } from './locks.js';
@@ -55,6 +56,8 @@ export class Leases {
 
   async requestPool(request: PoolRequest): Promise<{ id: string; cidr: string }> {
     const { state, host } = this.#context;
+    // what Docker had before the host lost its IPv6 is its own to remove
+    if (request.ipv6 && !request.replayed) requireIpv6(host);
     const asked = askedPool(request);
     const routes = hostPrefixes(await host.addressesAndRoutes());
     return this.#change('exclusive', (change) => {

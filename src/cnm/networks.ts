@@ -7,6 +7,7 @@ import { checkName } from '../base/names.js';
 import type { Change } from './change.js';
 import { type Context, claim, gone, makeChange, now, ownerOf, refuseForeign, step } from './context.js';
 import { DEFAULT_DRIVER, findDriver } from './drivers/registry.js';
+import { requireIpv6 } from './host.js';
 import {
   checkOverlap,
   chooseSubnet,
@@ -196,6 +197,7 @@ export class Networks {
       });
     }
     const families: Family[] = request.ipv6 || given.has(6) ? [4, 6] : [4];
+    if (families.includes(6)) requireIpv6(this.#context.host);
     return families.map((family) => {
       const subnet = given.get(family);
       if (subnet) return subnet;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.js';
 import { silentLog } from '../base/log.js';
@@ -9,11 +8,11 @@ import type { Config } from '../config/options.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
 import { Attacher } from '../loader/attach.js';
+import { releaseBpffs } from '../loader/bpffs.js';
 import { probeKernel } from '../loader/features.js';
 import { bpfNative } from '../native/bpf.js';
 import { netNative } from '../native/net.js';
-import { isErrno } from '../reconcile/files.js';
-import { Identity } from '../reconcile/identity.js';
+import { Identity, MARK_KINDS } from '../reconcile/identity.js';
 import { opsWithoutMaps } from '../reconcile/kinds.js';
 import { LinkTable } from '../reconcile/links.js';
 import { Reconciler } from '../reconcile/reconciler.js';
@@ -21,7 +20,7 @@ import { RESERVED_PORTS, ReservedPorts } from '../reconcile/reserved-ports.js';
 import { Tables } from '../reconcile/tables.js';
 import { checkCapabilities } from './checks.js';
 import { Locks } from './lock.js';
-import { LINKS_DIR, RESERVED_FILE } from './places.js';
+import { LINKS_DIR, MAPS_DIR, RESERVED_FILE } from './places.js';
 import { sysctls } from './sysctls.js';
 
 /**
@@ -46,7 +45,7 @@ export async function cleanup(
   try {
     await removeLinks(config, netlink, new Netns(net), new Attacher(bpfNative(), features), tell);
     await giveBackPorts(config, tell);
-    removePins(config.bpffs, tell);
+    await releaseBpffs(config.bpffs, [LINKS_DIR, MAPS_DIR, ...MARK_KINDS], tell);
     for (const path of [config.socket, config.dockerPlugin]) {
       if (path !== null && (await removeDead({ path, flag: 'socket' }))) tell(`socket ${path}`);
     }
@@ -90,6 +89,8 @@ async function removeLinks(
     identity: new Identity(config.bpffs),
     pins: join(config.bpffs, LINKS_DIR),
     mtu: () => 0,
+    // whatever the host has now, it may have had both
+    ipv6: true,
     programs: { loaded: () => undefined, load: () => Promise.reject(new Error('nothing is attached')) },
     sockets: {
       cgroup: null,
@@ -108,27 +109,4 @@ async function removeLinks(
   await reconciler.fullPass();
   // The marks of what could not be removed stay, so that the next cleanup finds it.
   if (failure !== null) throw failure;
-}
-
-/** Maps and programs go with their last pin. */
-function removePins(directory: string, tell: (what: string) => void): void {
-  if (!existsSync(directory)) return;
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) {
-      removePins(path, tell);
-    } else {
-      unlinkSync(path);
-      tell(`pin ${path}`);
-    }
-  }
-  try {
-    rmdirSync(directory);
-  } catch (e) {
-    if (!isErrno(e, 'EBUSY')) throw e;
-    // A bpffs that was mounted for us, and is empty now.
-    execFileSync('umount', [directory]);
-    rmdirSync(directory);
-    tell(`mount ${directory}`);
-  }
 }

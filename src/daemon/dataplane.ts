@@ -33,7 +33,7 @@ const MOST_ENTRIES = 4_194_304;
  */
 export function flowTableSizes(
   conntrackMax: number | null,
-  memory = totalmem(),
+  memory = availableMemory(),
 ): { flows4: number; flows4_new: number; flows6: number; flows6_new: number } {
   const family = (share: number): { proven: number; fresh: number } => {
     if (conntrackMax !== null) return { proven: 2 * conntrackMax, fresh: conntrackMax };
@@ -42,6 +42,32 @@ export function flowTableSizes(
   };
   const [v4, v6] = [family(1 - IPV6_SHARE), family(IPV6_SHARE)];
   return { flows4: v4.proven, flows4_new: v4.fresh, flows6: v6.proven, flows6_new: v6.fresh };
+}
+
+/** Of the machine, or of the control group that the kernel charges the tables to. */
+function availableMemory(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
+/** Bytes of what a backend got, on each CPU. */
+const BACKEND_BYTES = 16;
+const BACKEND_SHARE = 1 / 64;
+const FEWEST_BACKENDS = 1024;
+const MOST_BACKENDS = 131_072;
+
+/**
+ * Entries of the tables that have one for each backend. Of one of them the
+ * kernel has a copy for each CPU that there may ever be, which on large
+ * machines are hundreds, on virtual ones often many more than there are.
+ */
+export function backendTableSizes(
+  cpus: number,
+  memory = availableMemory(),
+): { service_backends: number; backend_load: number; backend_traffic: number } {
+  const fit = 2 ** Math.floor(Math.log2((memory * BACKEND_SHARE) / (BACKEND_BYTES * cpus)));
+  const entries = Math.min(Math.max(fit, FEWEST_BACKENDS), MOST_BACKENDS);
+  return { service_backends: entries, backend_load: entries, backend_traffic: entries };
 }
 
 /** The kernel's bucket arrays are rounded up to one anyway. */
@@ -72,7 +98,7 @@ export class Dataplane implements Programs, SocketPrograms {
     const maps = await loadObject(native, {
       path: join(OBJECTS, `${MAPS_OBJECT}.bpf.o`),
       pins: join(config.bpffs, MAPS_DIR),
-      sizes: flowTableSizes(config.conntrackMax),
+      sizes: { ...flowTableSizes(config.conntrackMax), ...backendTableSizes(native.bpfPossibleCpus()) },
     });
     const load = (name: string, layer: Layer): Promise<LoadedObject> =>
       loadObject(native, {

@@ -6,9 +6,10 @@
  * a socket file, which is the same seen from every network namespace.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
+import { makeDirectory } from '../base/directories.js';
 import { SluiceError } from '../base/errors.js';
 
 const LOCKS = '/run/sluice/locks';
@@ -42,7 +43,7 @@ export class Locks {
   }
 
   async #take(path: string, what: string): Promise<void> {
-    if (!path.startsWith('\0')) mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    if (!path.startsWith('\0')) makeDirectory(dirname(path), 0o755);
     for (let again = false; ; again = true) {
       try {
         this.#servers.push(await bind(path));

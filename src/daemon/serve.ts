@@ -26,7 +26,7 @@ import { Netns } from '../link/netns.js';
 import { destroySockets } from '../link/socket-destroy.js';
 import { hostSockets } from '../link/sockets.js';
 import { Attacher } from '../loader/attach.js';
-import { ensureBpffs } from '../loader/bpffs.js';
+import { ensureBpffs, mountsArePrivate } from '../loader/bpffs.js';
 import { describeFeatures, type Feature, probeKernel } from '../loader/features.js';
 import { resolver_mark } from '../maps/generated/enums.js';
 import { bpfNative } from '../native/bpf.js';
@@ -56,7 +56,7 @@ import { Locks } from './lock.js';
 import { LINKS_DIR, RESERVED_FILE } from './places.js';
 import { ServiceFigures } from './service-figures.js';
 import { DaemonStatus } from './status.js';
-import { sysctls } from './sysctls.js';
+import { settleSysctl, sysctls } from './sysctls.js';
 import { VERSION } from './version.js';
 
 /** Rows whose links are no uplinks. */
@@ -102,7 +102,11 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const features = await probeKernel();
   checkBuild();
   prepareStateDir(config.stateDir);
-  await ensureBpffs(config.bpffs);
+  const mounted = await ensureBpffs(config.bpffs);
+  if (mounted !== null && mountsArePrivate())
+    log.warn(
+      `the bpffs at ${mounted} is this process's own, and all that is pinned ends with it: start sluiced in the host's mount namespace (nsenter --net, not ip netns exec), or mount a bpffs there before`,
+    );
   const locks = await Locks.take(config);
   closers.add(() => locks.release());
 
@@ -173,9 +177,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       identity,
       pins,
       mtu: () => follower.mtu,
+      ipv6: features.ipv6,
       programs: dataplane,
       sockets: dataplane,
-      writeSysctl: sysctls.write,
+      writeSysctl: settleSysctl,
     },
     dataplane.maps,
     { hostSockets: () => hostSockets(net), reserved },
@@ -215,7 +220,11 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const model = new CnmModel({
     store,
     realizer: reconciler,
-    host: new KernelHostView(netlink, netns, () => hostSockets(net), config.resolvConf),
+    host: new KernelHostView(netlink, netns, {
+      sockets: () => hostSockets(net),
+      ipv6: features.ipv6,
+      resolvConf: config.resolvConf,
+    }),
     log,
     clock,
     resolver: withResolver,

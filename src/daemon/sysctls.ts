@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { settle } from '../base/settings.js';
 import type { Sysctls } from '../reconcile/reserved-ports.js';
 
 const DIRECTORY = '/proc/sys';
@@ -20,3 +21,7 @@ export const sysctls: Sysctls = {
   },
   write: (key, value) => writeFile(join(DIRECTORY, key), value),
 };
+
+/** Writes what is not so already. */
+export const settleSysctl = (key: string, value: string): Promise<void> =>
+  settle(key, value, { read: () => sysctls.read(key), write: (text) => sysctls.write(key, text) });

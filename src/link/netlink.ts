@@ -6,6 +6,7 @@
  */
 import { closeSync, constants, openSync } from 'node:fs';
 import { isNativeError } from '../base/errors.js';
+import { missingModule } from '../base/modules.js';
 import type { NetNative, NetSocket } from '../native/net.js';
 import * as a from './addressing.js';
 import * as r from './advertised.js';
@@ -60,7 +61,10 @@ export class Netlink {
 
   /** Answers the new link. Down, as the kernel makes it. */
   createBridge(bridge: { name: string; mac: string; mtu?: number }): Promise<l.LinkInfo> {
-    return this.#create(bridge.name, l.createBridge(bridge.name, bridge.mac, bridge.mtu));
+    return orMissing(
+      'bridge',
+      this.#create(bridge.name, l.createBridge(bridge.name, bridge.mac, bridge.mtu)),
+    );
   }
 
   /** One request makes both ends, the peer in `peer.netns` at once, null: beside ours; answers ours. */
@@ -69,13 +73,14 @@ export class Netlink {
     mtu: number;
     peer: l.VethCreate['peer'] & { netns: string | null };
   }): Promise<l.LinkInfo> {
-    const create = (fd: number | null) => this.#create(veth.name, l.createVeth(veth, fd));
+    const create = (fd: number | null) => orMissing('veth', this.#create(veth.name, l.createVeth(veth, fd)));
     return veth.peer.netns === null ? create(null) : withNetns(veth.peer.netns, create);
   }
 
   /** In the namespace at `netns` from the start, null: beside its parent; down, as the kernel makes it. */
   createMacvlan({ netns, ...link }: l.MacvlanCreate & { netns: string | null }): Promise<void> {
-    const create = (fd: number | null) => this.#change('RTM_NEWLINK', l.createMacvlan(link, fd));
+    const create = (fd: number | null) =>
+      orMissing('macvlan', this.#change('RTM_NEWLINK', l.createMacvlan(link, fd)));
     return netns === null ? create(null) : withNetns(netns, create);
   }
 
@@ -159,8 +164,14 @@ export class Netlink {
 
   /** The devices that forward IPv6. */
   async forwarding6(): Promise<ReadonlySet<number>> {
-    const all = await this.#dump('RTM_GETNETCONF', r.getForwarding6(), RTM.NEWNETCONF, r.decodeForwarding6);
-    return new Set(all.filter((x) => x !== null));
+    try {
+      const all = await this.#dump('RTM_GETNETCONF', r.getForwarding6(), RTM.NEWNETCONF, r.decodeForwarding6);
+      return new Set(all.filter((x) => x !== null));
+    } catch (e) {
+      // with ipv6.disable=1 nobody answers for that family
+      if (isNativeError(e) && e.code === 'EOPNOTSUPP') return new Set();
+      throw e;
+    }
   }
 
   async neighbours(ifindex?: number): Promise<a.NeighbourInfo[]> {
@@ -189,6 +200,17 @@ export class Netlink {
 
   deleteFdb(ifindex: number, mac: string): Promise<void> {
     return this.#change('RTM_DELNEIGH', a.changeFdb(false, ifindex, mac));
+  }
+}
+
+/** The module of a kind of link has the kind's name. */
+async function orMissing<T>(kind: string, creation: Promise<T>): Promise<T> {
+  try {
+    return await creation;
+  } catch (e) {
+    if (isNativeError(e) && e.code === 'EOPNOTSUPP' && /unknown device type/i.test(e.log))
+      throw missingModule(kind, `no ${kind} can be made`, e);
+    throw e;
   }
 }
 

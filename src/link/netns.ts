@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Network namespaces, as ip-netns(8) keeps them: a file bound to each. */
 import { SluiceError } from '../base/errors.js';
+import { settle } from '../base/settings.js';
 import type { NetNative } from '../native/net.js';
 import { Netlink } from './netlink.js';
 
@@ -72,7 +73,11 @@ export class Netns {
 
   /** `key` as a path below /proc/sys, `net/ipv4/conf/eth0/rp_filter`. */
   async writeSysctlIn(path: string, key: string, value: string): Promise<void> {
-    return this.#native.netnsWrite(path, sysctlFile(key), value);
+    const file = sysctlFile(key);
+    await settle(key, value, {
+      read: () => this.#native.netnsRead(path, file),
+      write: (text) => this.#native.netnsWrite(path, file, text),
+    });
   }
 
   async readSysctlIn(path: string, key: string): Promise<string> {

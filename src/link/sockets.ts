@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Which ports processes of this namespace hold: listening TCP and bound UDP sockets. */
+import { isNativeError } from '../base/errors.js';
+import { missingModule } from '../base/modules.js';
 import type { NetNative } from '../native/net.js';
 import { decodeAttributes, encodeMessage, messageType, writeU32 } from './message.js';
 import * as k from './uapi.js';
@@ -57,11 +59,11 @@ export async function hostSockets(native: NetNative): Promise<HostSocket[]> {
         ['tcp', 6, 1 << TCP_LISTEN],
         ['udp', 17, (1 << TCP_CLOSE) | (1 << 1)],
       ] as const) {
-        const answer = await native.netRequest(
-          socket,
-          'SOCK_DIAG_BY_FAMILY',
-          request(family, protocol, states),
-        );
+        const question = request(family, protocol, states);
+        const answer = await native.netRequest(socket, 'SOCK_DIAG_BY_FAMILY', question).catch((e) => {
+          if (!isNativeError(e) || e.code !== 'ENOENT') throw e;
+          throw missingModule(`${name}_diag`, `who holds ${name} ports of the host cannot be seen`, e);
+        });
         for (const message of answer)
           if (messageType(message) === k.SOCK_DIAG_BY_FAMILY) found.push(decode(message, name));
       }

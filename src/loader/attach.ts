@@ -5,9 +5,10 @@
  * filter, whose pin is that of its program and whose place is told by the
  * filter's fixed handle and priority.
  */
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, openSync } from 'node:fs';
 import { readdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeDirectory } from '../base/directories.js';
 import { isNativeError, SluiceError } from '../base/errors.js';
 import type { BpfNative } from '../native/bpf.js';
 import type { Program } from './programs.js';
@@ -91,7 +92,7 @@ export class Attacher {
     program: Program,
     at: { ifindex: number; direction: Direction; pin: string },
   ): Promise<Attachment> {
-    mkdirSync(dirname(at.pin), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(at.pin), 0o700);
     if (!this.#tcx) return this.#attachClsact(program, at);
     const type = at.direction === 'ingress' ? BPF_TCX_INGRESS : BPF_TCX_EGRESS;
     await this.#attachLink(program, at.pin, onDevice(at.ifindex, type, 0));
@@ -100,7 +101,7 @@ export class Attacher {
 
   /** Native where the driver can, else generic. */
   async attachXdp(program: Program, at: { ifindex: number; pin: string }): Promise<Attachment> {
-    mkdirSync(dirname(at.pin), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(at.pin), 0o700);
     let mode: AttachMode = 'xdp-native';
     try {
       await this.#attachLink(program, at.pin, onDevice(at.ifindex, BPF_XDP, XDP_FLAGS_DRV_MODE));
@@ -117,7 +118,7 @@ export class Attacher {
    * bpf_attach_type. Exchanged atomically where the pin holds a link already.
    */
   async attachSocketHook(program: Program, at: { cgroup: string; type: number; pin: string }): Promise<void> {
-    mkdirSync(dirname(at.pin), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(at.pin), 0o700);
     const target = openSync(at.cgroup, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
       const { ino } = fstatSync(target, { bigint: true });
@@ -135,7 +136,7 @@ export class Attacher {
    */
   async attachDefragmentation(at: { netns: string; family: 4 | 6; pin: string }): Promise<void> {
     const native = this.#native;
-    mkdirSync(dirname(at.pin), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(at.pin), 0o700);
     await this.detach(at.pin);
     const program = native.bpfProgramLoadRaw(BPF_PROG_TYPE_NETFILTER, ACCEPT, BPF_NETFILTER);
     try {

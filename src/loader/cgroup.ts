@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFile, statfs } from 'node:fs/promises';
+import { parseMounts } from './mounts.js';
 
 /** include/uapi/linux/magic.h */
 const CGROUP2_SUPER_MAGIC = 0x63677270;
 
 /** Mount points that show cgroup v2 from its root, in the order of the mounts. */
 export function cgroupMounts(mountinfo: string): string[] {
-  return mountinfo.split('\n').flatMap((line) => {
-    const [place = '', what = ''] = line.split(' - ');
-    const [, , , root, point] = place.split(' ');
-    if (!what.startsWith('cgroup2 ') || root !== '/' || point === undefined) return [];
-    return [
-      point.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
-    ];
-  });
+  return parseMounts(mountinfo)
+    .filter(({ type, root }) => type === 'cgroup2' && root === '/')
+    .map(({ point }) => point);
 }
 
 /**

@@ -5,6 +5,7 @@ import { release } from 'node:os';
 import { SluiceError } from '../base/errors.js';
 import { type BpfNative, bpfNative } from '../native/bpf.js';
 import { probeSocketHooks, type SocketHooks } from './socket-hooks.js';
+import { JIT_HINT } from './verifier.js';
 
 export interface Feature {
   readonly feature: string;
@@ -28,11 +29,15 @@ export interface KernelFeatures {
   /** The object of the collector that this kernel takes */
   readonly collector: Collector;
   readonly socketHooks: SocketHooks;
+  /** The host speaks IPv6: not with ipv6.disable=1, nor without the module */
+  readonly ipv6: boolean;
   /** Defragmentation by a BPF link (6.6, CONFIG_NETFILTER_BPF_LINK) */
   readonly defragment: boolean;
 }
 
 const BTF = '/sys/kernel/btf/vmlinux';
+/** There in each network namespace, or in none. */
+const IPV6 = '/proc/sys/net/ipv6';
 const BPF_F_IPV6 = 0x80;
 const BPF_FIB_LOOKUP_SKIP_NEIGH = 4;
 const BPF_FIB_LOOKUP_SRC = 16;
@@ -65,10 +70,11 @@ function collectorFor(types: Buffer): Collector {
  * in the kernel's types is looked for there; flags are told by the version.
  */
 export async function probeKernel(
-  options: { version?: [number, number]; btf?: string } = {},
+  options: { version?: [number, number]; btf?: string; ipv6?: string; native?: BpfNative } = {},
 ): Promise<KernelFeatures> {
   const version = options.version ?? kernelVersion();
   const btf = options.btf ?? BTF;
+  const native = options.native ?? bpfNative();
   if (!atLeast(version, MINIMUM))
     throw new SluiceError('environment', `Linux ${version.join('.')} is too old`, {
       hint: `Linux ${MINIMUM.join('.')} or newer is needed`,
@@ -77,6 +83,7 @@ export async function probeKernel(
     throw new SluiceError('environment', `this kernel has no type information (${btf})`, {
       hint: 'use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as those of Debian and Ubuntu are',
     });
+  requireJit(native);
   // sysfs answers by the page: asynchronously that would be a thousand round trips
   const types = readFileSync(btf);
   return {
@@ -87,7 +94,8 @@ export async function probeKernel(
       (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
     collector: collectorFor(types),
-    socketHooks: await probeSocketHooks(bpfNative()),
+    ipv6: existsSync(options.ipv6 ?? IPV6),
+    socketHooks: await probeSocketHooks(native),
     defragment: atLeast(version, [6, 6]) && inKernelTypes(types, 'bpf_nf_link_attach'),
   };
 }
@@ -126,6 +134,7 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
       'fragments are put together in a namespace of ours',
       'none: fragments of containers are dropped',
     ),
+    row('IPv6', features.ipv6, 'IPv4 and IPv6', 'IPv4 only: IPv6 is off on this host (ipv6.disable=1)'),
     row(
       'bpf_wq',
       features.collector !== 'collector',
@@ -135,15 +144,39 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
   ];
 }
 
+/**
+ * Functions of the kernel, and functions of ours that it calls back, as timers
+ * and iteration do, are for compiled programs only. Whether they are compiled is
+ * told by one: the sysctl shows in the host's network namespace alone.
+ */
+function requireJit(native: BpfNative): void {
+  let program: number;
+  try {
+    program = loadTrivial(native);
+  } catch {
+    return; // the load of the real ones says why
+  }
+  const { jitedLength } = native.bpfProgramInfo(program);
+  native.bpfCloseFd(program);
+  if (jitedLength > 0) return;
+  throw new SluiceError('environment', 'this kernel does not compile BPF programs (JIT), which ours need', {
+    hint: JIT_HINT,
+  });
+}
+
 /** bpf(2) itself: a program of two instructions. EPERM where the right is missing. */
 export function canLoadPrograms(native: BpfNative): boolean {
-  const BPF_PROG_TYPE_SOCKET_FILTER = 1;
-  // r0 = 0; exit
-  const instructions = Buffer.from('b700000000000000' + '9500000000000000', 'hex');
   try {
-    native.bpfCloseFd(native.bpfProgramLoadRaw(BPF_PROG_TYPE_SOCKET_FILTER, instructions, 0));
+    native.bpfCloseFd(loadTrivial(native));
     return true;
   } catch {
     return false;
   }
+}
+
+function loadTrivial(native: BpfNative): number {
+  const BPF_PROG_TYPE_SOCKET_FILTER = 1;
+  // r0 = 0; exit
+  const instructions = Buffer.from('b700000000000000' + '9500000000000000', 'hex');
+  return native.bpfProgramLoadRaw(BPF_PROG_TYPE_SOCKET_FILTER, instructions, 0);
 }

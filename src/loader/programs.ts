@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Loading object files: maps shared by name through pins, constants set, programs verified. */
 import { existsSync } from 'node:fs';
-import { mkdir, unlink } from 'node:fs/promises';
+import { unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { makeDirectory } from '../base/directories.js';
 import { isNativeError, SluiceError } from '../base/errors.js';
 import type { BpfNative, MapSpec, ProgramInfo, TestRunResult } from '../native/bpf.js';
 import { OwnedFd } from './fd.js';
-import { verifierError } from './verifier.js';
+import { loadError } from './verifier.js';
 
 export interface LoadOptions {
   /** The compiled object. */
@@ -116,7 +117,7 @@ async function findPinned(
   const reuse = new Map<string, OwnedFd>();
   const recreated: string[] = [];
   if (options.pins === undefined) return { reuse, recreated };
-  await mkdir(options.pins, { recursive: true, mode: 0o700 });
+  makeDirectory(options.pins, 0o700);
   for (const spec of specs) {
     const pin = join(options.pins, spec.name);
     if (options.share?.has(spec.name) || !existsSync(pin)) continue;
@@ -156,7 +157,7 @@ export async function loadObject(native: BpfNative, options: LoadOptions): Promi
   try {
     loaded = await native.bpfObjectLoad(options.path, fds, sizes, options.rodata ?? null);
   } catch (e) {
-    throw isNativeError(e) ? await verifierError(basename(options.path), e) : e;
+    throw isNativeError(e) ? await loadError(basename(options.path), e) : e;
   } finally {
     for (const fd of reuse.values()) fd.close();
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectory } from '../base/directories.js';
 
 export function isErrno(e: unknown, ...codes: string[]): boolean {
   return e instanceof Error && codes.includes((e as NodeJS.ErrnoException).code ?? '');
@@ -8,7 +9,7 @@ export function isErrno(e: unknown, ...codes: string[]): boolean {
 
 /** Readers see the old content or the new one, never part of it. */
 export function replaceFile(path: string, content: string): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   const beside = `${path}.sluice-new`;
   writeFileSync(beside, content, { mode: 0o644 });
   renameSync(beside, path);

@@ -9,18 +9,27 @@ import { layerOf } from './layer.js';
 /** RT_TABLE_LOCAL: the host's own addresses, which `addresses` tells of. */
 const LOCAL = 255;
 
+export interface HostViewOptions {
+  sockets: HostSockets;
+  ipv6: boolean;
+  /** Path of the host's resolv.conf. */
+  resolvConf: string;
+}
+
 /** The model's questions about the host, answered from the kernel each time. */
 export class KernelHostView implements HostView {
   readonly #netlink: NetlinkApi;
   readonly #netns: NetnsApi;
-  readonly #sockets: HostSockets;
-  readonly #resolvConf: string;
+  readonly #o: HostViewOptions;
 
-  constructor(netlink: NetlinkApi, netns: NetnsApi, sockets: HostSockets, resolvConf = '/etc/resolv.conf') {
-    this.#resolvConf = resolvConf;
+  constructor(netlink: NetlinkApi, netns: NetnsApi, options: HostViewOptions) {
     this.#netlink = netlink;
     this.#netns = netns;
-    this.#sockets = sockets;
+    this.#o = options;
+  }
+
+  get ipv6(): boolean {
+    return this.#o.ipv6;
   }
 
   async addressesAndRoutes(except?: string): Promise<{ cidrs: string[]; addresses: string[] }> {
@@ -87,7 +96,7 @@ export class KernelHostView implements HostView {
   }
 
   async socketsOn(protocol: 'tcp' | 'udp', first: number, last: number): Promise<HostSocket[]> {
-    return (await this.#sockets())
+    return (await this.#o.sockets())
       .filter((s) => s.protocol === protocol && s.port >= first && s.port <= last)
       .map(({ address, port, v6only }) => ({ address, port, v6only }));
   }
@@ -98,7 +107,7 @@ export class KernelHostView implements HostView {
 
   async resolvConf(): Promise<string> {
     try {
-      return readFileSync(this.#resolvConf, 'utf8');
+      return readFileSync(this.#o.resolvConf, 'utf8');
     } catch (e) {
       if (isErrno(e, 'ENOENT')) return '';
       throw e;

@@ -7,10 +7,13 @@
  * things, even with the state lost.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/directories.js';
 
-export type MarkKind = 'netns' | 'link' | 'macvlan';
+/** Directories of the bpffs. */
+export const MARK_KINDS = ['netns', 'link', 'macvlan'] as const;
+export type MarkKind = (typeof MARK_KINDS)[number];
 
 export class Identity {
   /** 12 hexadecimal digits. */
@@ -35,7 +38,7 @@ export class Identity {
 
   /** Before making it. */
   mark(kind: MarkKind, name: string): void {
-    mkdirSync(this.#path(kind, name), { recursive: true, mode: 0o700 });
+    makeDirectory(this.#path(kind, name), 0o700);
   }
 
   /** After removing it. */

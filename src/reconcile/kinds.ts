@@ -47,6 +47,8 @@ export interface LinkKernel {
   pins: string;
   /** Lowest MTU of the uplinks. */
   mtu(): number;
+  /** The host has IPv6. */
+  ipv6: boolean;
   programs: Programs;
   sockets: SocketPrograms;
   /** A file under /proc/sys of the daemon's own namespace. */

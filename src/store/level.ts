@@ -8,8 +8,8 @@
  * the database again and looks: the batch carries the store's version. If it
  * did land although its caller was told otherwise, its inverse is written.
  */
-import { mkdir } from 'node:fs/promises';
 import { ClassicLevel } from 'classic-level';
+import { makeDirectory } from '../base/directories.js';
 import { SluiceError } from '../base/errors.js';
 import { damaged, decodeEntry, encodeEntry } from './codec.js';
 import { checkOperations, checkPreconditions, toChanges, Watchers } from './rules.js';
@@ -41,7 +41,7 @@ export class LevelStore implements Store {
   async open(): Promise<void> {
     await this.#serially(async () => {
       try {
-        await mkdir(this.#location, { recursive: true, mode: 0o700 });
+        makeDirectory(this.#location, 0o700);
       } catch (e) {
         throw this.#failure('opened', e);
       }

@@ -8,12 +8,13 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SluiceError } from '../../src/base/errors.js';
 import { Attacher } from '../../src/loader/attach.js';
+import { attachError } from '../../src/loader/attach-error.js';
 import { ensureBpffs } from '../../src/loader/bpffs.js';
 import { compile } from '../../src/loader/compile.js';
 import { canLoadPrograms, describeFeatures, kernelVersion, probeKernel } from '../../src/loader/features.js';
 import { loadObject } from '../../src/loader/programs.js';
 import { refusedSocketHooks } from '../../src/loader/socket-hooks.js';
-import { tellingLines } from '../../src/loader/verifier.js';
+import { readRefusal } from '../../src/loader/verifier.js';
 import { maps as descriptors } from '../../src/maps/generated/maps.js';
 import { TypedMap } from '../../src/maps/typed.js';
 import { bpfNative } from '../../src/native/bpf.js';
@@ -123,6 +124,30 @@ describe('the verifier', () => {
     expect(readFileSync(file, 'utf8')).toContain('processed');
   });
 
+  it.each([
+    [
+      'ksym',
+      /^ksym\.bpf\.o does not load: .*'bpf_cast_to_kern_ctx'.*incompatible with kernel.* \(EINVAL, Linux \S+\)$/,
+      /another version|made for it.*whole log is in/,
+    ],
+    ['absent', /^absent\.bpf\.o does not load: .*'bpf_of_no_kernel'.* \(EINVAL, Linux \S+\)$/, /made for it/],
+    [
+      'huge',
+      /^huge\.bpf\.o does not load: map 'huge': failed to create: .* \((E2BIG|ENOMEM), Linux \S+\)$/,
+      /whole log/,
+    ],
+  ])('and libbpf say why they refuse: %s', async (name, message, hint) => {
+    const e = (await loadObject(native, { path: await fixture(name) }).catch(
+      (e: unknown) => e,
+    )) as SluiceError;
+    expect(e).toMatchObject({
+      code: 'verifier',
+      message: expect.stringMatching(message),
+      hint: expect.stringMatching(hint),
+    });
+    expect(e.message).not.toContain('\n');
+  });
+
   it('spends at most half of the million instructions that it looks at on any program', async () => {
     for (const l3_device of [0, 1]) {
       const d = await TestDataplane.load({ l3_device });
@@ -135,7 +160,11 @@ describe('the verifier', () => {
 
   it('is read to the last line that says something', () => {
     const log = `libbpf: x\n-- BEGIN PROG LOAD LOG --\n; return *value;\n5: (61) r0 = *(u32 *)(r0 +0)\nR0 invalid mem access 'scalar'\nverification time 5 usec\nprocessed 6 insns\n-- END PROG LOAD LOG --\nlibbpf: failed`;
-    expect(tellingLines(log)).toEqual({ reason: "R0 invalid mem access 'scalar'", source: 'return *value;' });
+    expect(readRefusal(log)).toEqual({
+      program: null,
+      reason: "R0 invalid mem access 'scalar'",
+      source: 'return *value;',
+    });
   });
 });
 
@@ -253,6 +282,17 @@ describe('attachments', () => {
     };
     // include/uapi/linux/if_link.h: XDP_ATTACHED_DRV 1, XDP_ATTACHED_SKB 2
     expect(await mode(link)).toEqual(['xdp-native', 1]);
+    const busy = join(pins, 'links', 'busy');
+    await attacher.attachXdp(program, { ifindex, pin: busy });
+    const second = attacher.attachXdp(program, { ifindex, pin: join(pins, 'links', 'second') });
+    const e = attachError(await second.catch((e: unknown) => e), { program: 'pass', on: `xdp of ${link}` });
+    expect(e).toMatchObject({
+      message: expect.stringMatching(
+        /^pass cannot be attached to xdp of sll.*: BPF_LINK_CREATE: EBUSY \(Linux /,
+      ),
+      hint: expect.stringContaining('another program is there'),
+    });
+    await attacher.detach(busy);
     const bridge = `slx${randomBytes(4).toString('hex')}`;
     shown('ip', 'link', 'add', bridge, 'type', 'bridge');
     try {

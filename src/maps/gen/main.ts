@@ -3,8 +3,9 @@
  * Writes src/maps/generated from dist/bpf, or with --check says what is stale
  * and exits with 1.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../../base/directories.js';
 import { packageRoot } from '../../native/load.js';
 import { readSections } from './elf.js';
 import { emit } from './emit.js';
@@ -25,7 +26,7 @@ function main(): number {
     if (existsSync(path) && readFileSync(path, 'utf8') === text) continue;
     stale.push(path);
     if (process.argv.includes('--check')) continue;
-    mkdirSync(target, { recursive: true });
+    makeDirectory(target);
     writeFileSync(path, text);
   }
   if (!process.argv.includes('--check')) return 0;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "bpf_args.h"
@@ -127,6 +128,8 @@ class Loader : public Napi::AsyncWorker {
 }  // namespace
 
 void CollectLibbpfLog() { libbpf_set_print(Collect); }
+
+std::string TakeLibbpfLog() { return std::exchange(libbpf_log, {}); }
 
 Napi::Value ObjectInfo(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();

@@ -3,10 +3,14 @@
 
 #include <napi.h>
 
+#include <string>
+
 namespace sluice {
 
 // From now on libbpf's warnings go into the error of the call that caused them.
 void CollectLibbpfLog();
+// What libbpf wrote in this thread since the last time; for calls of it whose errno says little.
+std::string TakeLibbpfLog();
 
 // bpfObjectInfo(path) -> {maps: [{name, type, keySize, valueSize, maxEntries, flags}],
 // programs: string[], rodata: Buffer | null}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { basename, join } from 'node:path';
 import type { AttachmentRow, Hook } from '../../cnm/rows.js';
+import { attachError } from '../../loader/attach-error.js';
 import { decode, encode } from '../identity.js';
 import type { AttachApi, LinkInfo, Programs } from '../kernel.js';
 import { type Layer, layerOf } from '../layer.js';
@@ -38,8 +39,12 @@ export class AttachmentOps implements Ops<AttachmentRow> {
     const program = await this.#o.programs.load(row.hook, layer(link));
     const at = { ifindex: link.ifindex, pin: this.#pin(row) };
     const direction = PLACE[row.hook];
-    if (direction === 'xdp') await this.#o.attach.attachXdp(program, at);
-    else await this.#o.attach.attachTc(program, { ...at, direction });
+    try {
+      if (direction === 'xdp') await this.#o.attach.attachXdp(program, at);
+      else await this.#o.attach.attachTc(program, { ...at, direction });
+    } catch (e) {
+      throw attachError(e, { program: row.hook, on: `${direction} of ${row.link}` });
+    }
   }
 
   async delete(row: Pick<AttachmentRow, 'hook' | 'link'>): Promise<void> {

@@ -18,7 +18,7 @@ export async function disableIpv6(write: WriteSysctl, link: string): Promise<voi
   try {
     await write(`net/ipv6/conf/${link}/disable_ipv6`, '1');
   } catch (e) {
-    // A device of a small MTU has none.
+    // A device of a small MTU has none, and none has where the host has no IPv6.
     if (!isErrno(e, 'ENOENT')) throw e;
   }
 }
@@ -41,7 +41,15 @@ export async function enableIpv6(
       hint: 'give the network an MTU of its own (-o mtu=1280), or create it without IPv6',
     });
   }
-  await write(`net/ipv6/conf/${link}/addr_gen_mode`, ADDR_GEN_MODE[linkLocal]);
+  try {
+    await write(`net/ipv6/conf/${link}/addr_gen_mode`, ADDR_GEN_MODE[linkLocal]);
+  } catch (e) {
+    if (!isErrno(e, 'ENOENT')) throw e;
+    throw new SluiceError('environment', `the kernel has no IPv6 for ${link}`, {
+      hint: 'start the host without ipv6.disable=1, or use a network without IPv6',
+      cause: e,
+    });
+  }
   await write(`net/ipv6/conf/${link}/accept_ra`, '0');
   await write(`net/ipv6/conf/${link}/autoconf`, '0');
   await write(`net/ipv6/conf/${link}/accept_dad`, '0');

@@ -5,6 +5,7 @@ import type { Identity } from '../identity.js';
 import type { NetnsApi } from '../kernel.js';
 import type { Actual, Ops } from '../ops.js';
 import { ifPresent } from './absent.js';
+import { disableIpv6 } from './ipv6.js';
 
 /** Namespaces that we make. Each is marked before it is made: the mark says whose it is. */
 export class NetnsOps implements Ops<NetnsRow> {
@@ -59,5 +60,5 @@ export class NetnsOps implements Ops<NetnsRow> {
  */
 async function prepare(netns: NetnsApi, path: string): Promise<void> {
   await netns.writeSysctlIn(path, 'net/ipv4/conf/default/rp_filter', '2');
-  await netns.writeSysctlIn(path, 'net/ipv6/conf/default/disable_ipv6', '1');
+  await disableIpv6((key, value) => netns.writeSysctlIn(path, key, value), 'default');
 }

@@ -7,7 +7,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isNativeError, SluiceError } from '../../base/errors.js';
+import { missingModule } from '../../base/modules.js';
 import type { ReassemblyRow, Row } from '../../cnm/rows.js';
+import { attachError } from '../../loader/attach-error.js';
 import type { Identity } from '../identity.js';
 import type {
   AttachApi,
@@ -31,7 +33,6 @@ const INNER = 'veth0';
 const INNER_MAC = '02:00:00:00:00:02';
 /** Behind the link, where nobody has them. */
 const GATEWAY = { 4: '169.254.0.1', 6: 'fe80::1' } as const;
-const FAMILIES = [4, 6] as const;
 const MAIN = 254;
 
 /** Datagrams of which parts are missing. What is beyond is dropped, and hurts fragments only. */
@@ -51,6 +52,9 @@ const SYSCTLS: readonly (readonly [string, string])[] = [
   [`net/ipv4/conf/${INNER}/log_martians`, '0'],
   ['net/ipv4/ipfrag_high_thresh', String(MEMORY_BYTES)],
   ['net/ipv4/ipfrag_time', String(PATIENCE_S)],
+];
+
+const IPV6_SYSCTLS: readonly (readonly [string, string])[] = [
   ['net/ipv6/conf/all/forwarding', '1'],
   ['net/netfilter/nf_conntrack_frag6_high_thresh', String(MEMORY_BYTES)],
   ['net/netfilter/nf_conntrack_frag6_timeout', String(PATIENCE_S)],
@@ -64,6 +68,8 @@ export interface ReassemblyOptions {
   identity: Identity;
   /** Directory of the pins. */
   pins: string;
+  /** The host has IPv6. */
+  ipv6: boolean;
   writeSysctl(key: string, value: string): Promise<void>;
 }
 
@@ -82,9 +88,11 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
   readonly #o: ReassemblyOptions;
   /** null: it goes as a whole. */
   readonly #map: KernelMap<number, ReassemblyValue> | null;
+  readonly #families: readonly (4 | 6)[];
 
   constructor(options: ReassemblyOptions, map: KernelMap<number, ReassemblyValue> | null) {
     this.#o = options;
+    this.#families = options.ipv6 ? [4, 6] : [4];
     this.#map = map;
   }
 
@@ -98,10 +106,14 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
     await netlink.setLink(link.ifindex, { alias: this.#alias(row), mtu: LARGEST_MTU });
     await disableIpv6(writeSysctl, row.link);
     await netlink.setLink(link.ifindex, { up: true });
-    for (const family of FAMILIES) {
+    for (const family of this.#families) {
       const pin = this.#pin(family);
       if (kept === undefined || !existsSync(pin))
-        await attach.attachDefragmentation({ netns: row.netns, family, pin });
+        await attach.attachDefragmentation({ netns: row.netns, family, pin }).catch((e) => {
+          if (isNativeError(e) && e.code === 'ENOENT')
+            throw missingModule(`nf_defrag_ipv${family}`, 'fragments are not put together', e);
+          throw attachError(e, { program: 'defragmentation', on: `IPv${family} of ${row.netns}` });
+        });
     }
     await this.#configure(row, link);
   }
@@ -115,7 +127,7 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
   async delete({ link: name }: Pick<ReassemblyRow, 'link'>): Promise<void> {
     const { netlink, links, identity, attach } = this.#o;
     this.#map?.set(0, { ifindex: 0, mtu: MTUS.map(() => 0) });
-    for (const family of FAMILIES) await attach.detach(this.#pin(family));
+    for (const family of this.#families) await attach.detach(this.#pin(family));
     const link = links.byName(name) ?? (await netlink.linkByName(name));
     if (link !== undefined) {
       if (link.kind !== 'veth' || !identity.owns(link)) return;
@@ -185,11 +197,14 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
   async #configure({ netns: path }: ReassemblyRow, link: LinkInfo): Promise<void> {
     const write = (key: string, value: string) => this.#o.netns.writeSysctlIn(path, key, value);
     for (const [key, value] of SYSCTLS) await write(key, value);
-    await enableIpv6(write, INNER, LARGEST_MTU, 'none');
+    if (this.#o.ipv6) {
+      for (const [key, value] of IPV6_SYSCTLS) await write(key, value);
+      await enableIpv6(write, INNER, LARGEST_MTU, 'none');
+    }
     await this.#inside(path, async (inner) => {
       const ifindex = link.linkIndex;
       await inner.setLink(ifindex, { mtu: LARGEST_MTU, up: true });
-      for (const family of FAMILIES) {
+      for (const family of this.#families) {
         await inner.setNeighbour(ifindex, GATEWAY[family], link.mac ?? INNER_MAC);
         await orPresent(inner.addRoute({ dst: null, gateway: GATEWAY[family], ifindex, onlink: true }));
       }
@@ -207,7 +222,7 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
     const row = reassemblyRows(this.#o.identity).find((r) => r.kind === 'reassembly');
     if (row?.kind !== 'reassembly' || row.link !== link.name) return false;
     if (!(await this.#o.netns.isNetns(row.netns))) return false;
-    if (FAMILIES.some((family) => !existsSync(this.#pin(family)))) return false;
+    if (this.#families.some((family) => !existsSync(this.#pin(family)))) return false;
     return this.#inside(row.netns, async (inner) => {
       const end = await inner.linkByName(INNER);
       if (end === undefined || end.ifindex !== link.linkIndex || !end.up || end.mtu !== LARGEST_MTU)
@@ -216,8 +231,8 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
       const rules = await inner.rules(4);
       const neighbours = await inner.neighbours(end.ifindex);
       return (
-        FAMILIES.every((family) => hasDefault(routes, end.ifindex, family, MAIN)) &&
-        FAMILIES.every((f) => neighbours.some((n) => n.address === GATEWAY[f] && n.permanent)) &&
+        this.#families.every((family) => hasDefault(routes, end.ifindex, family, MAIN)) &&
+        this.#families.every((f) => neighbours.some((n) => n.address === GATEWAY[f] && n.permanent)) &&
         MTUS.every((_, i) => {
           const rule = ruleOf(i + 1);
           return (

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { SluiceError } from '../../base/errors.js';
 import type { SocketHook, SocketHookRow } from '../../cnm/rows.js';
+import { attachError } from '../../loader/attach-error.js';
 import { SOCKET_HOOK_TYPES } from '../../loader/socket-hooks.js';
 import type { AttachApi, SocketPrograms } from '../kernel.js';
 import type { Actual, Ops } from '../ops.js';
@@ -30,11 +31,12 @@ export class SocketHookOps implements Ops<SocketHookRow> {
   async update({ hook }: SocketHookRow): Promise<void> {
     const { attach, sockets } = this.#o;
     if (sockets.cgroup === null) throw new SluiceError('environment', 'this host has no socket hooks');
-    await attach.attachSocketHook(sockets.socketProgram(hook), {
-      cgroup: sockets.cgroup,
-      type: TYPE[hook],
-      pin: this.#pin(hook),
-    });
+    const at = { cgroup: sockets.cgroup, type: TYPE[hook], pin: this.#pin(hook) };
+    try {
+      await attach.attachSocketHook(sockets.socketProgram(hook), at);
+    } catch (e) {
+      throw attachError(e, { program: hook, on: `cgroup ${sockets.cgroup}` });
+    }
   }
 
   async delete({ hook }: Pick<SocketHookRow, 'hook'>): Promise<void> {

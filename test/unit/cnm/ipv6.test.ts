@@ -226,3 +226,17 @@ test('what an earlier version stored is read: endpoints without IPv6, ports for 
   expect(JSON.parse(before).rows).toEqual(JSON.parse(await snapshot(again)).rows);
   expect((await again.store.get('schema'))?.value).toBe(3);
 });
+
+describe('a host without IPv6', () => {
+  test('gets IPv4 networks, and a clear refusal of others', async () => {
+    bench.host.ipv6 = false;
+    const none = { code: 'invalid_argument', message: 'this host has no IPv6', field: 'ipv6' };
+    expect(await failure(create())).toMatchObject(none);
+    expect(await failure(bench.model.createNetwork({ name: 'six', subnets: FIXED }))).toMatchObject(none);
+    expect((await create({ ipv6: false })).subnets).toHaveLength(1);
+    const pool = { space: 'local', cidr: null, range: null, ipv6: true };
+    expect(await failure(bench.model.leases.requestPool(pool))).toMatchObject(none);
+    const { id } = await bench.model.leases.requestPool({ ...pool, cidr: 'fd00:9::/64', replayed: true });
+    expect(id).not.toBe('');
+  });
+});

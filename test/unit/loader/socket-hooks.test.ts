@@ -73,6 +73,7 @@ describe('the socket hooks', () => {
         fibFlags: 0,
         collector: 'collector_wq',
         defragment: true,
+        ipv6: true,
         socketHooks,
       }).find(({ feature }) => feature === name);
     expect(told(decideSocketHooks(ROOT, []))).toMatchObject({

@@ -18,6 +18,7 @@ import type { Operation, Precondition } from '../../../src/store/store.js';
 import { ManualClock } from './clock.js';
 
 export class FakeHost implements HostView {
+  ipv6 = true;
   cidrs: string[] = [];
   addresses: string[] = [];
   sockets: (HostSocket & { protocol: 'tcp' | 'udp' })[] = [];
