@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/** The testbed itself: what it hands to a test can be used at once. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { must, run } from '../support/process.js';
+import { Testbed } from '../support/testbed.js';
+
+let bed: Testbed;
+let far: string;
+
+beforeAll(async () => {
+  bed = await Testbed.start({ daemon: false });
+  far = bed.namespace(`far-${bed.suffix}`);
+  bed.pair(bed.ext2, 'eth1', null, far, 'eth0', null);
+});
+afterAll(() => bed?.stop());
+
+it('has no address that is tentative, and no link without a carrier', () => {
+  for (const ns of [bed.host, bed.ext1, bed.ext2, bed.ext3, `lan-${bed.suffix}`, far]) {
+    expect(must(ns, ['ip', '-6', 'addr', 'show', 'tentative'])).toBe('');
+    expect(must(ns, ['ip', '-br', 'link'])).not.toMatch(/DOWN|NO-CARRIER/);
+  }
+});
+
+it('has a router whose first packet to its next hop arrives', () => {
+  must(bed.ext2, ['ip', 'addr', 'add', '2001:db8:99::1/64', 'dev', 'eth1', 'nodad']);
+  must(far, ['ip', 'addr', 'add', '2001:db8:99::2/64', 'dev', 'eth0', 'nodad']);
+  must(far, ['ip', '-6', 'route', 'add', 'default', 'via', '2001:db8:99::1']);
+  must(bed.ext2, ['sysctl', '-qw', 'net.ipv6.conf.all.forwarding=1']);
+  must(bed.ext1, ['ip', '-6', 'route', 'add', 'default', 'via', '2001:db8:50::3']);
+  expect(run(bed.ext1, ['ping', '-c', '1', '-W', '10', '2001:db8:99::2']).code).toBe(0);
+});
