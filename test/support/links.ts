@@ -34,8 +34,7 @@ export function untilReady(netns: string, ...links: string[]): void {
   const clock = new Int32Array(new SharedArrayBuffer(4));
   for (const link of links)
     while (!isReady(netns, link)) {
-      if (Date.now() > end)
-        throw new Error(`not ready: ${must(netns, ['ip', 'addr', 'show', 'dev', link])}`);
+      if (Date.now() > end) throw new Error(`not ready: ${must(netns, ['ip', 'addr', 'show', 'dev', link])}`);
       Atomics.wait(clock, 0, 0, 10);
     }
 }
