@@ -260,13 +260,19 @@ export class Testbed {
     return server;
   }
 
+  /** With `-m 1` where nothing is to come. */
   curl(ns: string, url: string, ...flags: string[]): Result {
-    return run(ns, ['curl', '-s', '-m', '3', ...flags, url]);
+    return run(ns, ['curl', '-s', '-m', '10', ...flags, url]);
   }
 
-  /** One datagram there and back; '' without an answer. */
-  udp(ns: string, address: string, port: number, options: { sport?: number; text?: string } = {}): string {
-    const { sport = 0, text = 'hello' } = options;
+  /** One datagram there and back; '' without an answer for so many seconds: few where none is to come. */
+  udp(
+    ns: string,
+    address: string,
+    port: number,
+    options: { sport?: number; text?: string; seconds?: number } = {},
+  ): string {
+    const { sport = 0, text = 'hello', seconds = 10 } = options;
     return run(ns, [
       '/usr/bin/python3',
       join(import.meta.dirname, 'servers.py'),
@@ -275,15 +281,24 @@ export class Testbed {
       String(port),
       String(sport),
       text,
+      String(seconds),
     ]).out;
   }
 
-  /** One datagram from each of so many ports. */
-  many(ns: string, address: string, port: number, count: number): { answered: number; errors: string[] } {
+  /** One datagram from each of so many ports; answers and errors are awaited as by udp(). */
+  many(
+    ns: string,
+    address: string,
+    port: number,
+    count: number,
+    seconds = 10,
+  ): { answered: number; errors: string[] } {
     const servers = join(import.meta.dirname, 'servers.py');
-    return JSON.parse(
-      must(ns, ['/usr/bin/python3', servers, 'many', address, String(port), String(count)]),
-    ) as { answered: number; errors: string[] };
+    const how = [address, port, count, seconds].map(String);
+    return JSON.parse(must(ns, ['/usr/bin/python3', servers, 'many', ...how])) as {
+      answered: number;
+      errors: string[];
+    };
   }
 
   async stop(): Promise<void> {
