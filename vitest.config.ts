@@ -2,7 +2,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** Those with root share the machine's bpffs, namespaces and two cores: one file at a time. */
-const privileged = { fileParallelism: false, testTimeout: 60_000, hookTimeout: 60_000 };
+const privileged = { fileParallelism: false, testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
   test: {

@@ -47,9 +47,9 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# Waits up to ten seconds for a command to succeed.
+# Waits up to a minute for a command to succeed.
 until_done() {
-  for _ in $(seq 100); do
+  for _ in $(seq 600); do
     if "$@" >/dev/null 2>&1; then return 0; fi
     sleep 0.1
   done

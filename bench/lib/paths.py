@@ -67,10 +67,12 @@ def triangle(lab, name, bridge, v6=False):
     run("sysctl", "-qw", f.forwarding, ns=host)
     if bridge:
         run("ip", "link", "add", "br0", "type", "bridge", ns=host)
+        run("sysctl", "-eqw", "net.ipv6.conf.br0.accept_dad=0", ns=host)
         lab.address(host, "br0", f.on(2, 1))
         run("ip", "link", "set", "br0", "up", ns=host)
         lab.pair(host, "veth0", None, server, "eth0", f.on(2, 2))
         run("ip", "link", "set", "veth0", "master", "br0", ns=host)
+        lab.ready(host, "br0")
     else:
         lab.pair(host, "veth0", f.on(2, 1), server, "eth0", f.on(2, 2))
     run("ip", "route", "add", f.everywhere, "via", f.address(2, 1), ns=server)

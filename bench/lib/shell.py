@@ -53,12 +53,24 @@ class Lab:
         """Usable at once: no detection of duplicates."""
         run("ip", "addr", "add", address, "dev", link, *(["nodad"] if ":" in address else []), ns=ns)
 
+    def ready(self, ns, link):
+        """Until the kernel has noticed the carrier, and no address is tentative: what is sent before is lost."""
+        for _ in range(1000):
+            (shown,) = json.loads(run("ip", "-j", "addr", "show", "dev", link, ns=ns))
+            if shown["operstate"] == "UP" and not any(a.get("tentative") for a in shown["addr_info"]):
+                return
+            time.sleep(0.01)
+        raise RuntimeError(f"{link} of {ns} is not ready: {shown}")
+
     def pair(self, a, a_name, a_address, b, b_name, b_address):
         run("ip", "-n", a, "link", "add", a_name, "type", "veth", "peer", "name", b_name, "netns", b)
         for ns, name, address in ((a, a_name, a_address), (b, b_name, b_address)):
+            run("sysctl", "-eqw", f"net.ipv6.conf.{name}.accept_dad=0", ns=ns)
             if address:
                 self.address(ns, name, address)
             run("ip", "link", "set", name, "up", ns=ns)
+        self.ready(a, a_name)
+        self.ready(b, b_name)
 
     def start(self, *command, ns=None, wait="ready"):
         prefix = ["nsenter", f"--net=/run/netns/{ns}"] if ns else []

@@ -248,7 +248,7 @@ describe('the collector', () => {
     expect(await d.flows()).toBe(4);
     const { retval } = await (await d.program('collector')).testRun({});
     expect(retval).toBe(0);
-    await expect.poll(() => d.flows(), { timeout: 8000, interval: 200 }).toBe(2);
+    await expect.poll(() => d.flows(), { timeout: 20_000, interval: 200 }).toBe(2);
     const state = d.maps.collector_map.get(0);
     expect(state?.passes).toBeGreaterThan(0n);
     expect(d.maps.flow_events.getPerCpu(1).reduce((sum, v) => sum + v.expired, 0n)).toBe(1n);

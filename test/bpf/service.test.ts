@@ -878,20 +878,20 @@ describe('the collector', () => {
   const collected = async (): Promise<void> => {
     const passes = (): bigint => d.maps.collector_map.get(0)?.passes ?? 0n;
     const before = passes();
-    await expect.poll(passes, { timeout: 8_000 }).toBeGreaterThan(before + 1n);
+    await expect.poll(passes, { timeout: 20_000 }).toBeGreaterThan(before + 1n);
   };
 
   it('counts the flows of a backend, and ends them when it is gone', async () => {
     onlyTo({});
     await established(5);
     await run();
-    await expect.poll(active, { timeout: 8_000 }).toBe(10);
+    await expect.poll(active, { timeout: 20_000 }).toBe(10);
     onlyTo({ state: backend_state.BACKEND_DRAINING });
     await collected();
     expect(active()).toBe(10);
     onlyTo({ state: backend_state.BACKEND_NONE });
-    await expect.poll(() => d.flows(), { timeout: 8_000 }).toBe(0);
-    await expect.poll(active, { timeout: 8_000 }).toBe(0);
+    await expect.poll(() => d.flows(), { timeout: 20_000 }).toBe(0);
+    await expect.poll(active, { timeout: 20_000 }).toBe(0);
   });
 
   it.each([4, 6] as const)('keeps an IPv%i connection for its backend’s last word', async (family) => {
@@ -912,9 +912,9 @@ describe('the collector', () => {
     onlyTo({ idle: 3600 });
     await established(3);
     await run();
-    await expect.poll(active, { timeout: 8_000 }).toBe(6);
+    await expect.poll(active, { timeout: 20_000 }).toBe(6);
     onlyTo({ idle: 1 });
-    await expect.poll(() => d.flows(), { timeout: 8_000 }).toBe(0);
+    await expect.poll(() => d.flows(), { timeout: 20_000 }).toBe(0);
   });
 });
 

@@ -105,12 +105,12 @@ describe('source ports', () => {
     await (await d.program('collector')).testRun({});
     expect(await openMany(1, 64)).toBe(48);
     expect(await open(1, 1000)).toBe(false);
-    await expect.poll(() => d.maps.collector_map.get(0)?.ports, { timeout: 8000 }).toEqual([48, 48]);
+    await expect.poll(() => d.maps.collector_map.get(0)?.ports, { timeout: 20_000 }).toEqual([48, 48]);
     expect(await open(1, 1000)).toBe(false);
     const keys: Flow4Key[] = [];
     for await (const [key] of d.maps.flows4_new.entries()) keys.push(key);
     d.maps.flows4_new.deleteBatch(keys);
-    await expect.poll(() => d.maps.collector_map.get(0)?.ports, { timeout: 8000 }).toEqual([0, 0]);
+    await expect.poll(() => d.maps.collector_map.get(0)?.ports, { timeout: 20_000 }).toEqual([0, 0]);
     expect(await open(1, 1000)).toBe(true);
   });
 
@@ -174,7 +174,7 @@ describe('a UDP port that became free', () => {
       const { data } = await d.run('uplink_ingress', late);
       expect(data.equals(late)).toBe(true);
       expect(rests()[0]).toBe(flow_flag.FLOW_RESTS);
-      await expect.poll(() => d.flows(), { timeout: 9000 }).toBe(0);
+      await expect.poll(() => d.flows(), { timeout: 20_000 }).toBe(0);
     },
   );
 
@@ -182,7 +182,7 @@ describe('a UDP port that became free', () => {
     await load({ collect_interval: 1, tcp_transitory: 1, port_rest: 60 });
     d.maps.flows4.set({ ...reply, protocol: 6 }, half(7, tick() - 1000));
     await (await d.program('collector')).testRun({});
-    await expect.poll(() => d.flows(), { timeout: 6000 }).toBe(0);
+    await expect.poll(() => d.flows(), { timeout: 20_000 }).toBe(0);
   });
 });
 

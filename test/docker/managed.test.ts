@@ -41,8 +41,8 @@ describe('a managed plugin', () => {
     docker.web('c1', '--network', 'web', '-p', '40080:80');
     docker.idle('c2', '--network', 'web');
     expect(seen(40080)).toBe(EXT1);
-    expect(docker.docker('exec', 'c2', 'ping', '-c', '1', '-W', '1', 'c1').code).toBe(0);
-    expect(docker.docker('exec', 'c2', 'ping', '-c', '1', '-W', '1', EXT1).code).toBe(0);
+    expect(docker.docker('exec', 'c2', 'ping', '-c', '1', '-W', '10', 'c1').code).toBe(0);
+    expect(docker.docker('exec', 'c2', 'ping', '-c', '1', '-W', '10', EXT1).code).toBe(0);
     expect(bed.curl(bed.host, `http://127.0.0.1:40080/cgi-bin/ip`).out).not.toBe('');
     await until(
       () => endpoints().every(({ container }) => container !== undefined),
@@ -93,7 +93,7 @@ describe('in a swarm', () => {
     );
     await until(() => seen(8097) === EXT1, 'the service serves', 30_000);
     docker.idle('beside', '--network', 'span');
-    expect(docker.docker('exec', 'beside', 'ping', '-c', '1', '-W', '1', 'front').code).toBe(0);
+    expect(docker.docker('exec', 'beside', 'ping', '-c', '1', '-W', '10', 'front').code).toBe(0);
     expect(docker.ok('exec', 'beside', 'ip', 'link', 'show', 'eth0')).toContain('mtu 1400');
     expect(networks()).toMatchObject([{ subnets: [{ cidr: '10.77.0.0/24', gateway: '10.77.0.1' }] }]);
   }, 90_000);

@@ -28,7 +28,7 @@ const endpoints = () => bed.list<EndpointObject[]>('endpoint', 'ls');
 const container = (part: string): string =>
   docker.ok('ps', '--format', '{{.Names}}', '--filter', `name=${part}`).split('\n')[0] as string;
 const reaches = (from: string, to: string): boolean =>
-  docker.docker('exec', container(from), 'ping', '-c', '1', '-W', '1', to).code === 0;
+  docker.docker('exec', container(from), 'ping', '-c', '1', '-W', '10', to).code === 0;
 
 it('comes up, with its ports, names and addresses', () => {
   compose('up', '-d');

@@ -24,8 +24,8 @@ describe('beside Docker’s bridge', () => {
     docker.web('c1', '--network', 'web', '-p', '8080:80');
     docker.idle('c2', '--network', 'web');
     expect(seen(`http://${HOST}:8080`)).toBe(EXT1);
-    expect(docker.docker('exec', 'c2', 'ping', '-c', '1', '-W', '1', 'c1').code).toBe(0);
-    expect(docker.docker('exec', 'c2', 'ping', '-c', '1', '-W', '1', EXT1).code).toBe(0);
+    expect(docker.docker('exec', 'c2', 'ping', '-c', '1', '-W', '10', 'c1').code).toBe(0);
+    expect(docker.docker('exec', 'c2', 'ping', '-c', '1', '-W', '10', EXT1).code).toBe(0);
     expect(run(bed.host, ['iptables-save']).out.replace(/^[#:].*$/gm, '')).toBe(before);
     expect(docker.run('pgrep', '-f', 'docker-proxy').code).toBe(1);
   });

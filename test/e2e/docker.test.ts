@@ -202,7 +202,7 @@ describe('what the user asks for', () => {
     docker.web('in1', '--network', 'closed', '-p', '8301:80');
     docker.idle('in2', '--network', 'closed');
     expect(docker.ok('exec', 'in1', 'ip', 'route')).not.toContain('default');
-    expect(docker.docker('exec', 'in2', 'ping', '-c', '1', '-W', '1', 'in1').code).toBe(0);
+    expect(docker.docker('exec', 'in2', 'ping', '-c', '1', '-W', '10', 'in1').code).toBe(0);
     expect(docker.docker('exec', 'in2', 'ping', '-c', '1', '-W', '1', EXT1).code).not.toBe(0);
     expect(seen(`http://${HOST}:8301`)).toBe('');
     docker.ok('rm', '-f', 'in1', 'in2');
@@ -268,7 +268,7 @@ describe('several networks', () => {
     const [web, another] = [docker.settings('multi', 'web').ip, docker.settings('multi', 'another').ip];
     expect(of(web)?.sandbox).toBe(of(another)?.sandbox);
     expect(seen(`http://${HOST}:8400`)).toBe(EXT1);
-    expect(docker.docker('exec', 'peer', 'ping', '-c', '1', '-W', '1', 'multi').code).toBe(0);
+    expect(docker.docker('exec', 'peer', 'ping', '-c', '1', '-W', '10', 'multi').code).toBe(0);
     // The way out is by the network first in the alphabet.
     expect(of(another)?.ports).toHaveLength(1);
     expect(of(web)?.ports).toHaveLength(0);
@@ -333,7 +333,7 @@ describe('several networks', () => {
   it('have the names of their containers', () => {
     docker.idle('asker', '--network', 'web');
     expect(docker.ok('exec', 'asker', 'nslookup', 'c1')).toContain(docker.settings('c1', 'web').ip);
-    expect(docker.docker('exec', 'asker', 'ping', '-c', '1', '-W', '1', 'c1').code).toBe(0);
+    expect(docker.docker('exec', 'asker', 'ping', '-c', '1', '-W', '10', 'c1').code).toBe(0);
     docker.ok('rm', '-f', 'asker');
   });
 });

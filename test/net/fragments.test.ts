@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Capture, DATAGRAMS, type Datagram } from '../support/capture.js';
-import { type Background, must, run, sleep, until } from '../support/process.js';
+import { type Background, must, run, until } from '../support/process.js';
 import { EXT1, EXT2, HOST, Testbed } from '../support/testbed.js';
 
 const PYTHON = '/usr/bin/python3';
@@ -92,7 +92,7 @@ describe.each([
     const [sent, answer] = ask(one.ns, remote, 9000, size);
     const [within, without] = (await seen(taken)).map((d) => d.filter((x) => x.protocol === UDP));
     expect(answer).toBe(sent);
-    await outside.says(new RegExp(`${sent} ${size} ${host}`), 3_000);
+    await outside.says(new RegExp(`${sent} ${size} ${host}`));
     const common = { whole: true, sumsOk: true, digest: sent };
     const there = within?.find((d) => d.src === own());
     expect(there).toMatchObject({ ...common, dst: remote });
@@ -121,7 +121,7 @@ describe.each([
     const [sent, answer] = ask(bed.ext1, host, 6000, size);
     const [within, without] = await seen(taken);
     expect(answer).toBe(sent);
-    await inside.says(new RegExp(`${sent} ${size} ${remote}`), 3_000);
+    await inside.says(new RegExp(`${sent} ${size} ${remote}`));
     expect(within?.find((d) => d.dst === own() && d.digest === sent)).toMatchObject({
       src: remote,
       dport: 7000,
@@ -144,7 +144,7 @@ describe.each([
   ])('takes fragments %s, %i bytes', async (order, size) => {
     const taken = await captures();
     const sent = send(host, 6000, size, order, 4100);
-    await inside.says(new RegExp(`${sent} ${size} ${remote}`), 3_000);
+    await inside.says(new RegExp(`${sent} ${size} ${remote}`));
     const [within, without] = await seen(taken);
     const arrived = within?.find((d) => d.digest === sent && d.dst === own());
     const original = without?.find((d) => d.digest === sent && d.dst === host);
@@ -173,12 +173,12 @@ describe.each([
     const server = await serve(bed.host, 9100);
     const [sent, answer] = ask(bed.ext1, host, 9100, 20_000);
     expect(answer).toBe(sent);
-    await server.says(new RegExp(`${sent} 20000 ${remote}`), 3_000);
+    await server.says(new RegExp(`${sent} 20000 ${remote}`));
     const [mine, theirs] = ask(bed.host, remote, 9000, 20_000);
     expect(theirs).toBe(mine);
     for (const order of ['reversed', 'shuffled']) {
       const digest = send(host, 9100, 20_000, order, 4200);
-      await server.says(new RegExp(`${digest} 20000`), 3_000);
+      await server.says(new RegExp(`${digest} 20000`));
     }
     await server.stop('SIGKILL');
   });
@@ -188,7 +188,7 @@ describe('what goes wrong', () => {
   it('drops overlapping fragments, and takes the next datagram', async () => {
     const torn = send(HOST, 6000, 4_096, 'overlapping', 4300);
     const sent = send(HOST, 6000, 4_096, 'in order', 4301);
-    await inside.says(new RegExp(sent), 3_000);
+    await inside.says(new RegExp(sent));
     expect(inside.out).not.toContain(torn);
   });
 
@@ -204,9 +204,8 @@ describe('what goes wrong', () => {
     const gateway = macOf(bed.host, linkOf('slb'));
     const command = ['send', 'eth0', gateway, EXT2, EXT1, 4400, 9000, 4_096, 'in order'].map(String);
     const digest = must(one.ns, [PYTHON, DATAGRAMS, ...command]).trim();
-    await sleep(300);
+    await expect.poll(() => bed.dropped('spoofed_address'), { timeout: 10_000 }).toBe(before + 3);
     expect(outside.out).not.toContain(digest);
-    expect(bed.dropped('spoofed_address')).toBe(before + 3);
   });
 
   it('keeps memory bounded in a flood of first fragments, which other traffic does not feel', async () => {
@@ -215,7 +214,7 @@ describe('what goes wrong', () => {
     const [, memory] = /FRAG: inuse \d+ memory (\d+)/.exec(used) as RegExpExecArray;
     expect(Number(memory)).toBeGreaterThan(0);
     expect(Number(memory)).toBeLessThanOrEqual(8 << 20);
-    expect(run(one.ns, ['ping', '-c', '1', '-W', '1', EXT1]).code).toBe(0);
+    expect(run(one.ns, ['ping', '-c', '1', '-W', '10', EXT1]).code).toBe(0);
     const [sent, answer] = ask(bed.ext1, HOST, 6000, 1_000);
     expect(answer).toBe(sent);
   });

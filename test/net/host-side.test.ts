@@ -29,6 +29,9 @@ interface Seen {
 
 const sockets = (ns: string, ...args: string[]): Seen =>
   JSON.parse(must(ns, ['/usr/bin/python3', SCRIPT, ...args])) as Seen;
+/** What nobody is to answer. */
+const unanswered = (ns: string, ...args: string[]): string | undefined =>
+  (JSON.parse(must(ns, ['env', 'PATIENCE=2', '/usr/bin/python3', SCRIPT, ...args])) as Seen).error;
 const sysctl = (ns: string, key: string): string => must(ns, ['sysctl', '-n', key]).trim();
 const setSysctl = (ns: string, key: string, value: string): void => {
   must(ns, ['sysctl', '-qw', `${key}=${value}`]);
@@ -202,7 +205,7 @@ function reaches(): void {
       const local = of.find(({ scope }) => scope === 'link')?.local;
       expect(sockets(bed.host, 'tcp', `${local}%up0`, '8080').error).toBe('ECONNREFUSED');
       expect(sockets(bed.host, 'connected', `${local}%up0`, '5300').error).toBe('ECONNREFUSED');
-      expect(sockets(bed.host, 'sendto', `${local}%up0`, '5300').error).toBe('timeout');
+      expect(unanswered(bed.host, 'sendto', `${local}%up0`, '5300')).toBe('timeout');
       expect(sockets(bed.host, 'tcp', '::', '8080', `::ffff:${HOST}`).error).toBe('ECONNREFUSED');
     });
   });
@@ -220,7 +223,7 @@ function reaches(): void {
     it.each(FAMILIES)('sends from the address that a program has bound, over %s', (_, f) => {
       expect(sockets(bed.host, 'sendto', f.host, '5300', f.host2).from).toBe(`${f.host} 5300`);
       expect(sockets(bed.host, 'sendto', f.any, '5300').data).toBe('hello');
-      expect(sockets(bed.host, 'sendto', f.loopback, '5300', f.loopback).error).toBe('timeout');
+      expect(unanswered(bed.host, 'sendto', f.loopback, '5300', f.loopback)).toBe('timeout');
     });
 
     it.each(FAMILIES)("shows the container's address to who named that, over %s", (_, f) => {

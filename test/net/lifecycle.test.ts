@@ -40,7 +40,7 @@ describe('kill -9', () => {
     await b.killDaemon('SIGKILL');
     await sleep(1000);
     expect(b.curl(b.ext2, `http://${HOST}:8080/`).out).toBe('192.168.77.3');
-    expect(run(box.ns, ['ping', '-c', '1', '-W', '1', EXT1]).code).toBe(0);
+    expect(run(box.ns, ['ping', '-c', '1', '-W', '10', EXT1]).code).toBe(0);
     await b.startDaemon();
     expect(b.curl(b.ext2, `http://${HOST}:8080/`).out).toBe('192.168.77.3');
 
@@ -48,7 +48,7 @@ describe('kill -9', () => {
       await transfer.end();
       const [, lines, pause] = /(\d+) lines, longest pause (\d+) ms/.exec(transfer.out) ?? [];
       expect(Number(lines)).toBeGreaterThan(300);
-      expect(Number(pause)).toBeLessThan(1000);
+      expect(Number(pause)).toBeLessThan(2000);
     }
   });
 });

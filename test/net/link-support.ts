@@ -81,7 +81,7 @@ export function openFiles(): number {
 }
 
 /** Polls: what the kernel does behind an acknowledgement has no event to wait for. */
-export async function eventually<T>(look: () => T | undefined | false, milliseconds = 5000): Promise<T> {
+export async function eventually<T>(look: () => T | undefined | false, milliseconds = 20_000): Promise<T> {
   const end = Date.now() + milliseconds;
   for (;;) {
     const found = look();

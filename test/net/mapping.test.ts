@@ -7,7 +7,7 @@ import { type Container, EXT1, EXT1_6, EXT2, HOST, HOST_6, Testbed } from '../su
 
 const MAPPINGS = join(import.meta.dirname, '../support/mappings.py');
 /** Seconds. The collector comes by every ten. */
-const LIFETIME = 4;
+const LIFETIME = 6;
 
 let bed: Testbed;
 let one: Container;
@@ -58,16 +58,16 @@ for peer in (('${EXT1}', 9000), ('${EXT1}', 9001), ('${EXT2}', 9000)):
   });
 
   it('lives as long as its container sends, or is sent to, and not without', {
-    timeout: 40_000,
+    timeout: 120_000,
   }, async () => {
     // 5501 is never answered; 5502 was once and then sends; 5503 was once and then is sent to; 5504 rests
     const peer = mappings(bed.ext1, 'answer', '9100', HOST, '5503');
     await peer.says(/ready/);
-    const keeper = mappings(one.ns, 'keep', EXT1, '9100', String(LIFETIME * 0.6));
+    const keeper = mappings(one.ns, 'keep', EXT1, '9100', String(LIFETIME / 2));
     await keeper.says(/opened/);
     const opened = Date.now();
     expect([5501, 5502, 5503, 5504].map(flowsFrom)).toEqual([1, 1, 1, 1]);
-    await until(() => flowsFrom(5504) === 0, 'the idle flow is gone', 25_000);
+    await until(() => flowsFrom(5504) === 0, 'the idle flow is gone', 40_000);
     expect(Date.now() - opened).toBeGreaterThan((LIFETIME - 2) * 1000);
     // three times its life at least
     await sleep(Math.max(0, opened + 3 * LIFETIME * 1000 - Date.now()));
@@ -75,7 +75,7 @@ for peer in (('${EXT1}', 9000), ('${EXT1}', 9001), ('${EXT2}', 9000)):
     // and it is of use still
     expect(keeper.out).not.toContain('5501: late');
     peer.child.stdin?.write('send 5501\nsend 5502\nsend 5503\nsend 5504\n');
-    for (const port of [5501, 5502, 5503]) await keeper.says(new RegExp(`${port}: late`), 3000);
+    for (const port of [5501, 5502, 5503]) await keeper.says(new RegExp(`${port}: late`));
     expect(keeper.out).not.toContain('5504: late');
   });
 });
@@ -146,7 +146,9 @@ print(s.recv(99).decode(), flush=True)`;
       );
       const peer = bed.background(bed.ext1, ['/usr/bin/python3', '-c', open(9400, HOST, 5800)]);
       await Promise.all([client.says(/from 9400/), peer.says(/from 5800/)]);
-      const flags = (await inside.packets()).map((p) => [p.sport, p.flags]);
+      const sent = (await inside.packets()).map((p) => [p.sport, p.flags] as const);
+      // a SYN is sent again where the peer takes long to start
+      const flags = sent.filter(([port, f], i) => port !== sent[i - 1]?.[0] || f !== sent[i - 1]?.[1]);
       expect(flags.slice(0, 3)).toEqual([
         [5800, 'S'],
         [9400, 'S'],

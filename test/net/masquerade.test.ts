@@ -2,6 +2,7 @@
 /** What leaves a container, and what comes back to it. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { untilReady } from '../support/links.js';
 import { must, run, until } from '../support/process.js';
 import { EXT1, EXT1_6, EXT2, HOST, HOST_6, HOST2, Testbed } from '../support/testbed.js';
 
@@ -100,7 +101,7 @@ describe('UDP', () => {
 describe('ICMP echo', () => {
   it('is answered, with checksums right on both sides', async () => {
     const outside = await bed.capture(bed.ext1, 'eth0', 'icmp');
-    expect(run(one.ns, ['ping', '-c', '2', '-i', '0.2', '-W', '1', EXT1]).code).toBe(0);
+    expect(run(one.ns, ['ping', '-c', '2', '-i', '0.2', '-W', '10', EXT1]).code).toBe(0);
     const packets = await outside.packets();
     expect(packets).toHaveLength(4);
     expect(packets.every((p) => p.sumsOk)).toBe(true);
@@ -108,7 +109,7 @@ describe('ICMP echo', () => {
   });
 
   it('tells two containers with one identifier apart', () => {
-    const ping = (ns: string) => run(ns, ['ping', '-e', '77', '-c', '2', '-i', '0.2', '-W', '1', EXT2]).code;
+    const ping = (ns: string) => run(ns, ['ping', '-e', '77', '-c', '2', '-i', '0.2', '-W', '10', EXT2]).code;
     expect([ping(one.ns), ping(two.ns)]).toEqual([0, 0]);
     const flows = bed.list<{ protocol: string }[]>('conntrack', 'ls');
     expect(flows.filter((f) => f.protocol === 'icmp').length).toBeGreaterThanOrEqual(2);
@@ -117,7 +118,7 @@ describe('ICMP echo', () => {
 
 describe('the gateway', () => {
   it('answers, and the stack behind it', async () => {
-    expect(run(one.ns, ['ping', '-c', '1', '-W', '1', one.ip.replace(/\d+$/, '1')]).code).toBe(0);
+    expect(run(one.ns, ['ping', '-c', '1', '-W', '10', one.ip.replace(/\d+$/, '1')]).code).toBe(0);
     await bed.web(bed.host, 8100);
     expect(bed.curl(one.ns, `http://${HOST}:8100/`).out).toBe(one.ip);
   });
@@ -140,6 +141,7 @@ describe('beside a bridge that netfilter masquerades', () => {
     must(bed.host, ['ip', 'link', 'set', 'nf0', 'up']);
     bed.pair(bed.host, 'nf1', null, theirs, 'eth0', '10.9.0.2/24');
     must(bed.host, ['ip', 'link', 'set', 'nf1', 'master', 'nf0']);
+    untilReady(bed.host, 'nf0');
     must(theirs, ['ip', 'route', 'add', 'default', 'via', '10.9.0.1']);
     must(bed.host, ['nft', TABLE]);
     try {
@@ -222,7 +224,7 @@ describe('with exemptions and a range of its own', () => {
   it('is still not reached from there without having asked', async () => {
     await own.web(box.ns, 80);
     const before = own.dropped('direct_routing');
-    expect(own.curl(own.ext1, `http://${box.ip}/`).code).toBe(28);
+    expect(own.curl(own.ext1, `http://${box.ip}/`, '-m', '1').code).toBe(28);
     expect(own.dropped('direct_routing')).toBeGreaterThan(before);
   });
 

@@ -43,7 +43,7 @@ s.sendto(b'multicast', ('239.1.2.3', 7777))
 
 async function talk(): Promise<void> {
   expect(bed.curl(a.ns, `http://${b.ip}/`).out).toBe(a.ip);
-  expect(run(b.ns, ['ping', '-c', '1', '-W', '1', a.ip]).code).toBe(0);
+  expect(run(b.ns, ['ping', '-c', '1', '-W', '10', a.ip]).code).toBe(0);
   const receiver = bed.background(b.ns, ['/usr/bin/python3', '-c', RECEIVER, b.ip]);
   await receiver.says(/ready/);
   must(a.ns, ['/usr/bin/python3', '-c', SENDER, a.ip]);

@@ -415,7 +415,7 @@ sendp(Ether(src=mac, dst='33:33:00:00:00:01') / ra / ICMPv6NDOptSrcLLAddr(lladdr
 
   async function advertise(): Promise<void> {
     run(router, '/usr/bin/python3', '-c', SEND, 'fe80::99');
-    const end = Date.now() + 5000;
+    const end = Date.now() + 20_000;
     while (!defaults().some(({ metric }) => metric === 1024)) {
       if (Date.now() > end) throw new Error('the kernel did not take the advertisement');
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -45,7 +45,7 @@ describe('the daemon', () => {
     expect(bed.curl(bed.host, `http://127.0.0.1:8080/`).code).toBe(0);
     bed.ok('network', 'create', 'second');
     const other = bed.container('other', 'second', '-p', '8081:80');
-    expect(bed.udp(other.ns, EXT1, 9)).toBe('');
+    expect(bed.udp(other.ns, EXT1, 9, { seconds: 1 })).toBe('');
     bed.ok('disconnect', 'second', other.ns);
     bed.ok('sandbox', 'rm', other.ns);
     bed.ok('network', 'rm', 'second');

@@ -29,7 +29,7 @@ describe.each(WAYS)('%s', (way, flags) => {
     services.load(client.ns, vip6, 80);
     services.load(bed.ext1, HOST, 8000);
     services.load(bed.host, HOST, 8000);
-  }, 60_000);
+  });
   afterAll(() => services?.stop());
 
   const change = (command: string, name: string, ...more: string[]): string =>
@@ -100,12 +100,12 @@ describe.each(WAYS)('%s', (way, flags) => {
     bed.ok('disconnect', 'web', bed.box('doomed'));
     bed.ok('sandbox', 'rm', bed.box('doomed'));
     if (sockets) {
-      await until(() => held.ended, 'the socket has been ended', 2_000);
+      await until(() => held.ended, 'the socket has been ended', 5_000);
       expect(held.out).toContain('ECONNABORTED');
     }
     const start = Date.now();
     for (const one of doomed) expect(await one.next()).toMatch(/^(ECONNABORTED|ECONNRESET|EPIPE|closed)$/);
-    expect(Date.now() - start).toBeLessThan(1_500);
+    expect(Date.now() - start).toBeLessThan(5_000);
     for (const one of datagrams) expect(await one.next()).toMatch(/^(b|new)$/);
     expect(services.shop().backends.map(({ endpoint }) => endpoint)).not.toContain(
       services.endpoint('doomed'),

@@ -8,7 +8,7 @@ import { MAPS_DIR } from '../../src/daemon/places.js';
 import { type DataplaneMaps, pinnedMaps } from '../../src/maps/dataplane.js';
 import { bpfNative } from '../../src/native/bpf.js';
 import { addedSince, bpfObjects } from '../support/bpf-objects.js';
-import { must, sleep } from '../support/process.js';
+import { must } from '../support/process.js';
 import { ServiceBed, WAYS } from '../support/service-bed.js';
 import { ask } from '../support/services.js';
 import { type Container, EXT1, HOST, type Testbed } from '../support/testbed.js';
@@ -28,7 +28,7 @@ describe.each(WAYS)('%s', (way, flags) => {
     for (const name of ['a', 'b']) await services.backend(name);
     shop = services.create(...['a', 'b'].flatMap((n) => ['--backend', services.endpoint(n)]));
     vip = shop.vip as string;
-  }, 60_000);
+  });
   afterAll(() => services?.stop());
 
   /** The kernel's side of all services, without their figures. */
@@ -95,15 +95,14 @@ describe.each(WAYS)('%s', (way, flags) => {
     const name = await talk.next();
     await services.met();
     await bed.killDaemon('SIGKILL');
-    await sleep(500);
-    const dead = await services.met();
+    const dead = await services.metAll('a', 'b');
     await bed.startDaemon();
     const started = await services.met();
-    await sleep(300);
-    for (const met of [...dead, ...started, ...(await services.met())]) {
+    for (const met of [...dead, ...(await services.metAll('a', 'b'))]) {
       expect(met.errors).toEqual({});
       expect(Object.keys(met.names).sort()).toEqual(['a', 'b']);
     }
+    expect(started.map(({ errors }) => errors)).toEqual(started.map(() => ({})));
     expect(await talk.next()).toBe(name);
     await talk.stop();
     expect(await kernel()).toEqual(rows);

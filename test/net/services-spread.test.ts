@@ -29,7 +29,7 @@ describe.each(WAYS)('%s', (way, flags) => {
     client = bed.container('client', 'web');
     const backends = ['--backend', services.endpoint('a'), '--backend', `${services.endpoint('b')}=3`];
     shop = services.create(...backends);
-  }, 60_000);
+  });
   afterAll(() => services?.stop());
 
   it('spreads connections over two backends by their weights', () => {

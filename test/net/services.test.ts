@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ServiceObject } from '../../src/api/schemas/objects.js';
 import { ServiceBed, WAYS } from '../support/service-bed.js';
-import { ask } from '../support/services.js';
+import { ask, unanswered } from '../support/services.js';
 import { type Container, EXT1, EXT1_6, HOST, HOST_6, type Testbed } from '../support/testbed.js';
 
 const NAMES = ['a', 'b'];
@@ -23,7 +23,7 @@ describe.each(WAYS)('%s', (_, flags) => {
     client = bed.container('client', 'web');
     stranger = bed.container('stranger', 'other');
     shop = services.create(...NAMES.flatMap((name) => ['--backend', services.endpoint(name)]));
-  }, 60_000);
+  });
   afterAll(() => services?.stop());
 
   /** By family. */
@@ -67,13 +67,13 @@ describe.each(WAYS)('%s', (_, flags) => {
     for (const [vip] of families())
       for (const kind of ['tcp', 'connected'] as const)
         expect(ask(client.ns, kind, vip, 81).error).toBe('ECONNREFUSED');
-    expect(Date.now() - start).toBeLessThan(2_000);
+    expect(Date.now() - start).toBeLessThan(4_000);
     expect(services.shop().stats?.refused.port).toBe(before + 4);
   });
 
   it('is not for sandboxes of other networks', () => {
     const isolated = bed.dropped('isolated');
-    expect(ask(stranger.ns, 'tcp', shop.vip as string, 80).error).toBe('timeout');
+    expect(unanswered(stranger.ns, 'tcp', shop.vip as string, 80)).toBe('timeout');
     expect(bed.dropped('isolated')).toBeGreaterThan(isolated);
   });
 
@@ -98,8 +98,8 @@ describe.each(WAYS)('%s', (_, flags) => {
       expect(ask(bed.ext1, kind, HOST, 8000).error).toBe('ECONNREFUSED');
       expect(ask(bed.host, kind, HOST, 8000).error).toBe('ECONNREFUSED');
     }
-    expect(Date.now() - start).toBeLessThan(3_000);
+    expect(Date.now() - start).toBeLessThan(8_000);
     expect(services.shop().stats?.refused.no_backend).toBeGreaterThanOrEqual(before + 8);
-    expect(ask(stranger.ns, 'tcp', shop.vip as string, 80).error).toBe('timeout');
+    expect(unanswered(stranger.ns, 'tcp', shop.vip as string, 80)).toBe('timeout');
   });
 });

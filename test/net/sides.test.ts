@@ -121,7 +121,7 @@ describe("others' programs on the uplink", () => {
 
     const counts = async () => [await count(before), await count(after), clsact()];
     const first = await counts();
-    expect(run(bed.ext1, ['ping', '-c', '3', '-i', '0.2', '-W', '1', HOST]).code).toBe(0);
+    expect(run(bed.ext1, ['ping', '-c', '3', '-i', '0.2', '-W', '10', HOST]).code).toBe(0);
     const second = await counts();
     second.forEach((n, i) => {
       expect(n - (first[i] as number)).toBeGreaterThanOrEqual(3);
@@ -135,7 +135,7 @@ describe("others' programs on the uplink", () => {
     await bed.killDaemon('SIGTERM');
     must(bed.host, bed.daemonCommand('cleanup'));
     expect(must(bed.host, ['tc', 'filter', 'show', 'dev', 'up0', 'ingress'])).toContain('count');
-    expect(run(bed.ext1, ['ping', '-c', '1', '-W', '1', HOST]).code).toBe(0);
+    expect(run(bed.ext1, ['ping', '-c', '1', '-W', '10', HOST]).code).toBe(0);
   });
 
   /** Packets that the filter's own map has seen. */
@@ -187,7 +187,7 @@ describe('XDP on the uplinks', () => {
         `dst host ${inner.ip} or dst host ${inner.ip6}`,
       );
       for (const address of [inner.ip, `[${inner.ip6}]`])
-        expect(guarded.curl(guarded.ext1, `http://${address}/`).code).not.toBe(0);
+        expect(guarded.curl(guarded.ext1, `http://${address}/`, '-m', '3').code).not.toBe(0);
       // a capture sits behind XDP: nothing got that far
       expect(await behind.packets()).toEqual([]);
       expect(guarded.dropped('direct_routing')).toBeGreaterThanOrEqual(4);
@@ -197,7 +197,7 @@ describe('XDP on the uplinks', () => {
       expect(guarded.curl(inner.ns, `http://[${EXT2_6}]:8006/`).out).toBe(inner.ip6);
       // it has not been asked to come, and is dropped by the next program
       const before = guarded.dropped('direct_routing');
-      expect(guarded.curl(guarded.ext2, `http://${inner.ip}/`).code).not.toBe(0);
+      expect(guarded.curl(guarded.ext2, `http://${inner.ip}/`, '-m', '1').code).not.toBe(0);
       expect(guarded.dropped('direct_routing')).toBeGreaterThan(before);
     } finally {
       await guarded.stop();

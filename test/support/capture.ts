@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What went over an interface, decoded by scapy with every checksum verified. */
 import { join } from 'node:path';
-import { Background, must, sleep } from './process.js';
+import { Background, must, sleep, until } from './process.js';
 
 const PACKETS = join(import.meta.dirname, 'packets.py');
 export const DATAGRAMS = join(import.meta.dirname, 'datagrams.py');
@@ -55,9 +55,15 @@ export interface Datagram {
   digest?: string;
 }
 
+/** What tcpdump says at SIGUSR1: those that it has written, and those that the kernel has kept for it or had no room for. */
+const COUNTS = /(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel/;
+const QUIET_MS = 100;
+
 export class Capture {
   readonly #tcpdump: Background;
   readonly #file: string;
+  /** Packets that came before the filter was there count as received, and are written by nobody. */
+  #early = 0;
 
   private constructor(tcpdump: Background, file: string) {
     this.#tcpdump = tcpdump;
@@ -85,20 +91,46 @@ export class Capture {
     ];
     const tcpdump = new Background(netns, command);
     await tcpdump.says(/listening on/);
-    return new Capture(tcpdump, file);
+    const capture = new Capture(tcpdump, file);
+    capture.#early = (await capture.#counts()).waiting;
+    return capture;
+  }
+
+  async #counts(): Promise<{ written: number; waiting: number }> {
+    const from = this.#tcpdump.err.length;
+    let said: RegExpExecArray | null = null;
+    this.#tcpdump.child.kill('SIGUSR1');
+    await until(() => {
+      said = COUNTS.exec(this.#tcpdump.err.slice(from));
+      return said !== null;
+    }, 'tcpdump tells its counts');
+    const [, written = 0, received = 0, dropped = 0] = (said ?? []).map(Number);
+    return { written, waiting: received - written - dropped };
+  }
+
+  /** Until nothing has come for a while, and all that came is written. */
+  async #end(): Promise<void> {
+    const end = Date.now() + 10_000;
+    let before = -1;
+    for (;;) {
+      await sleep(QUIET_MS);
+      const { written, waiting } = await this.#counts();
+      // of a capture of what never ends, what there is by then
+      if ((written === before && waiting <= this.#early) || Date.now() > end) break;
+      before = written;
+    }
+    await this.#tcpdump.stop('SIGINT');
   }
 
   /** Ends it; the datagrams, their fragments put together. Filter by protocol, not by port. */
   async datagrams(): Promise<Datagram[]> {
-    await sleep(200);
-    await this.#tcpdump.stop('SIGINT');
+    await this.#end();
     return JSON.parse(must(null, ['/usr/bin/python3', DATAGRAMS, 'verify', this.#file])) as Datagram[];
   }
 
   /** Ends it; ARP and ICMP errors included unless the filter left them out. */
   async packets(): Promise<Packet[]> {
-    await sleep(100);
-    await this.#tcpdump.stop('SIGINT');
+    await this.#end();
     return JSON.parse(must(null, ['/usr/bin/python3', PACKETS, 'decode', this.#file])) as Packet[];
   }
 }

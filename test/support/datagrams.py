@@ -55,7 +55,7 @@ def serve(port):
 
 def ask(address, port, size, df="default"):
     sock = socket.socket(family(address), socket.SOCK_DGRAM)
-    sock.settimeout(2)
+    sock.settimeout(5)
     if df == "off":  # IP_MTU_DISCOVER: IP_PMTUDISC_DONT
         sock.setsockopt(socket.IPPROTO_IP, 10, 0)
     sock.connect((address, int(port)))

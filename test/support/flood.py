@@ -99,7 +99,7 @@ def raw(kind, address, port, seconds, rate):
 def ask(address, port, seconds, rate):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.connect((address, int(port)))
-    sock.settimeout(0.5)
+    sock.settimeout(2)
     asked = answered = 0
     for n in paced(float(rate), seconds=float(seconds)):
         text = f"n{n}.".encode()
@@ -149,7 +149,7 @@ def hold(address, port, count, rate, seconds):
 
 
 def stream(address, port, seconds):
-    sock = socket.create_connection((address, int(port)), timeout=3)
+    sock = socket.create_connection((address, int(port)), timeout=10)
     begun = last = time.monotonic()
     size, pause = 0, 0.0
     while time.monotonic() - begun < float(seconds):

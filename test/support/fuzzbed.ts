@@ -33,6 +33,7 @@ import {
   type Name,
   TestDataplane,
 } from './dataplane.js';
+import { untilReady, withoutDad } from './links.js';
 import { json, must, run } from './process.js';
 import type { Random } from './random.js';
 import { TestRuns } from './testrun.js';
@@ -140,6 +141,7 @@ export class FuzzBed {
 }
 
 function devices(netns: string): Record<string, number> {
+  withoutDad(netns, 'default');
   const commands = [
     'link set lo up',
     `link add br0 address ${GATEWAY_MAC} type bridge`,
@@ -157,6 +159,7 @@ function devices(netns: string): Record<string, number> {
     'route add default via 2001:db8::fe',
   ];
   for (const command of commands) must(null, ['ip', '-n', netns, ...command.split(' ')]);
+  untilReady(netns, 'br0', 'up0', 'ep1', 'ep2');
   must(netns, ['sysctl', '-qw', 'net.ipv4.conf.br0.forwarding=1', 'net.ipv6.conf.br0.forwarding=1']);
   const links = json<{ ifindex: number; ifname: string }[]>(null, ['ip', '-n', netns, '-j', 'link']);
   return Object.fromEntries(links.map((l) => [l.ifname, l.ifindex]));

@@ -60,7 +60,7 @@ export class Background {
   }
 
   /** Waits until its output (either stream) matches. */
-  async says(pattern: RegExp, ms = 20_000): Promise<void> {
+  async says(pattern: RegExp, ms = 40_000): Promise<void> {
     const until = Date.now() + ms;
     while (!pattern.test(this.out + this.err)) {
       if (this.ended || Date.now() > until)
@@ -88,7 +88,7 @@ export const sleep = (ms: number): Promise<void> => new Promise((resolve) => set
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  ms = 10_000,
+  ms = 20_000,
 ): Promise<void> {
   const end = Date.now() + ms;
   while (!(await condition())) {

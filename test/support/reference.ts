@@ -16,6 +16,7 @@ import { type DataplaneMaps, pinnedMaps } from '../../src/maps/dataplane.js';
 import { drop_reason } from '../../src/maps/generated/enums.js';
 import { bpfNative } from '../../src/native/bpf.js';
 import type { Family } from './craft.js';
+import { untilReady, withoutDad } from './links.js';
 import { json, must } from './process.js';
 import { type Arrival, Stations } from './stations.js';
 import { EXT1, EXT1_6, EXT2, EXT2_6, HOST, HOST_6, Testbed } from './testbed.js';
@@ -301,6 +302,7 @@ class Netfilter extends Bed implements Side {
     const { host } = bed;
     settle(bed, host);
     must(host, ['ip', 'link', 'add', 'br0', 'type', 'bridge']);
+    withoutDad(host, 'br0');
     const length = a.subnet.replace(/.*\//, '');
     // an address that is still tentative would be no source for errors
     const nodad = a.family === 6 ? ['nodad'] : [];
@@ -314,6 +316,7 @@ class Netfilter extends Bed implements Side {
       must(host, ['ip', 'link', 'set', `v-${name}`, 'master', 'br0']);
       must(boxes[name], ['ip', `-${a.family}`, 'route', 'add', 'default', 'via', a.gateway]);
     }
+    untilReady(host, 'br0');
     // only now: the bridge takes a port's MAC as its own, and forgets its neighbours with every new one
     for (const name of ['one', 'two'] as const) {
       const mac = macOf(boxes[name], 'eth0');

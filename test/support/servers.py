@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Small real peers for the tests: web PORT [WHERE], udp PORT [WHERE] (an address, or 4 or
-6 for all of that family; an IPv6 one takes no IPv4), ask ADDRESS PORT SPORT TEXT, many ADDRESS PORT COUNT (a datagram from each of so many ports: how many were
+6 for all of that family; an IPv6 one takes no IPv4), ask ADDRESS PORT SPORT TEXT [SECONDS], many ADDRESS PORT COUNT [SECONDS] (a datagram from each of so many ports: how many were
 answered, and errors), fill ADDRESS PORT FIRST LAST (a datagram from each of these ports),
 stream PORT (sends numbered lines until the peer goes), follow ADDRESS PORT SECONDS (reads
 such a stream and prints how many lines came, and the longest pause in ms)."""
@@ -83,9 +83,9 @@ def udp(port, where="4"):
         sock.sendto(f"{name(peer)} ".encode() + data, peer)
 
 
-def ask(address, port, sport, text):
+def ask(address, port, sport, text, seconds=10):
     sock = datagrams(sport, family_of(address))
-    sock.settimeout(1)
+    sock.settimeout(float(seconds))
     sock.connect((address, int(port)))
     try:
         sock.send(text.encode())
@@ -94,13 +94,13 @@ def ask(address, port, sport, text):
         pass
 
 
-def many(address, port, count):
+def many(address, port, count, seconds=10):
     socks = [datagrams(0, family_of(address)) for _ in range(int(count))]
     outcome = {"answered": 0, "errors": []}
     for sock in socks:
         sock.connect((address, int(port)))
         sock.send(b"hello")
-    end = time.monotonic() + 1
+    end = time.monotonic() + float(seconds)
     for sock in socks:
         sock.settimeout(max(end - time.monotonic(), 0.001))
         try:

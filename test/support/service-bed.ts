@@ -104,4 +104,20 @@ export class ServiceBed {
     const met = await Promise.all(this.#loads.map((load) => load.next()));
     return met.map((line) => JSON.parse(line) as Load);
   }
+
+  /** As met(), for as long as it takes each of the loads to meet all of these. */
+  async metAll(...names: string[]): Promise<Load[]> {
+    const all: Load[] = this.#loads.map(() => ({ names: {}, errors: {} }));
+    const add = (to: Record<string, number>, more: Record<string, number>): void => {
+      for (const [name, n] of Object.entries(more)) to[name] = (to[name] ?? 0) + n;
+    };
+    await until(async () => {
+      for (const [i, met] of (await this.met()).entries()) {
+        add((all[i] as Load).names, met.names);
+        add((all[i] as Load).errors, met.errors);
+      }
+      return all.every((load) => names.every((name) => name in load.names));
+    }, `each load meets ${names}`);
+    return all;
+  }
 }

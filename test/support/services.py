@@ -12,11 +12,14 @@ how often since the line before, and errors.
 reconnect ADDRESS PORT ADDRESS PORT: one UDP socket that connects to both in turn."""
 import errno
 import json
+import os
 import select
 import socket
 import sys
 import threading
 
+# Seconds for an answer: tests in which none is to come have little.
+PATIENCE = float(os.environ.get("PATIENCE", 10))
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "connected": socket.SOCK_DGRAM}
 
 
@@ -60,7 +63,7 @@ def serve(name, port):
 
 def opened(kind, address, source=None):
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, KINDS[kind])
-    sock.settimeout(1)
+    sock.settimeout(PATIENCE)
     if source:
         sock.bind((source, 0))
     return sock

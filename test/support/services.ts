@@ -49,6 +49,17 @@ export function ask(
   return JSON.parse(must(ns, ['/usr/bin/python3', SERVICES, ...args])) as Said;
 }
 
+/** What ask() says where nobody is to answer: `timeout`. */
+export function unanswered(
+  ns: string,
+  kind: 'tcp' | 'udp',
+  address: string,
+  port: number,
+): string | undefined {
+  const command = ['/usr/bin/python3', SERVICES, kind, address, String(port)];
+  return (JSON.parse(must(ns, ['env', 'PATIENCE=1', ...command])) as Said).error;
+}
+
 const placesOf = (port: number): number[] => [port, port_table.PORT_TABLES_FAMILY * 65536 + port];
 
 export class HandmadeServices {

@@ -6,16 +6,19 @@ bind tcp|udp ADDRESS PORT [v6only], contend PORT SECONDS, automatic tcp|udp|conn
 An ADDRESS with a colon takes an IPv6 socket. errno by name where a call fails."""
 import errno
 import json
+import os
 import socket
 import sys
 import time
 
+# Seconds for an answer: tests in which none is to come have little.
+PATIENCE = float(os.environ.get("PATIENCE", 10))
 KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
 def opened(kind, address):
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, KINDS[kind])
-    sock.settimeout(2)
+    sock.settimeout(PATIENCE)
     return sock
 
 

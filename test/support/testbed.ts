@@ -15,6 +15,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Capture, inject } from './capture.js';
+import { untilReady, withoutDad } from './links.js';
 import { Background, must, type Result, run, until } from './process.js';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -82,6 +83,7 @@ export class Testbed {
   #topology(): void {
     for (const ns of [this.host, this.ext1, this.ext2, this.ext3, this.#lan]) this.namespace(ns);
     must(this.#lan, ['ip', 'link', 'add', 'br0', 'type', 'bridge']);
+    withoutDad(this.#lan, 'br0');
     must(this.#lan, ['ip', 'link', 'set', 'br0', 'up']);
     const onLan = (ns: string, iface: string, port: string, address: string, address6: string): void => {
       must(null, [
@@ -99,14 +101,23 @@ export class Testbed {
         'netns',
         this.#lan,
       ]);
-      must(this.#lan, ['ip', 'link', 'set', port, 'master', 'br0', 'up']);
+      must(this.#lan, ['ip', 'link', 'set', port, 'master', 'br0']);
       must(ns, ['ip', 'addr', 'add', `${address}/24`, 'dev', iface]);
       must(ns, ['ip', 'addr', 'add', `${address6}/64`, 'dev', iface, 'nodad']);
-      must(ns, ['ip', 'link', 'set', iface, 'up']);
+      for (const [at, link] of [
+        [this.#lan, port],
+        [ns, iface],
+      ] as const) {
+        withoutDad(at, link);
+        must(at, ['ip', 'link', 'set', link, 'up']);
+      }
+      untilReady(this.#lan, port);
+      untilReady(ns, iface);
     };
     onLan(this.host, 'up0', 'p0', HOST, HOST_6);
     onLan(this.ext1, 'eth0', 'p1', EXT1, EXT1_6);
     onLan(this.ext2, 'eth0', 'p2', EXT2, EXT2_6);
+    untilReady(this.#lan, 'br0');
     this.pair(this.host, 'up1', `${HOST2}/24`, this.ext3, 'eth0', `${EXT3}/24`);
     must(this.host, ['ip', 'addr', 'add', `${HOST2_6}/64`, 'dev', 'up1', 'nodad']);
     must(this.ext3, ['ip', 'addr', 'add', `${EXT3_6}/64`, 'dev', 'eth0', 'nodad']);
@@ -122,16 +133,19 @@ export class Testbed {
     return name;
   }
 
-  /** A veth pair, both ends up. */
+  /** A veth pair, both ends up and ready. */
   pair(a: string, aName: string, aCidr: string | null, b: string, bName: string, bCidr: string | null): void {
     must(null, ['ip', '-n', a, 'link', 'add', aName, 'type', 'veth', 'peer', 'name', bName, 'netns', b]);
-    for (const [ns, name, cidr] of [
+    const ends = [
       [a, aName, aCidr],
       [b, bName, bCidr],
-    ] as const) {
+    ] as const;
+    for (const [ns, name, cidr] of ends) {
+      withoutDad(ns, name);
       if (cidr !== null) must(ns, ['ip', 'addr', 'add', cidr, 'dev', name]);
       must(ns, ['ip', 'link', 'set', name, 'up']);
     }
+    for (const [ns, name] of ends) untilReady(ns, name);
   }
 
   daemonCommand(...extra: string[]): string[] {
@@ -246,13 +260,19 @@ export class Testbed {
     return server;
   }
 
+  /** With `-m 1` where nothing is to come. */
   curl(ns: string, url: string, ...flags: string[]): Result {
-    return run(ns, ['curl', '-s', '-m', '3', ...flags, url]);
+    return run(ns, ['curl', '-s', '-m', '10', ...flags, url]);
   }
 
-  /** One datagram there and back; '' without an answer. */
-  udp(ns: string, address: string, port: number, options: { sport?: number; text?: string } = {}): string {
-    const { sport = 0, text = 'hello' } = options;
+  /** One datagram there and back; '' without an answer for so many seconds: few where none is to come. */
+  udp(
+    ns: string,
+    address: string,
+    port: number,
+    options: { sport?: number; text?: string; seconds?: number } = {},
+  ): string {
+    const { sport = 0, text = 'hello', seconds = 10 } = options;
     return run(ns, [
       '/usr/bin/python3',
       join(import.meta.dirname, 'servers.py'),
@@ -261,15 +281,24 @@ export class Testbed {
       String(port),
       String(sport),
       text,
+      String(seconds),
     ]).out;
   }
 
-  /** One datagram from each of so many ports. */
-  many(ns: string, address: string, port: number, count: number): { answered: number; errors: string[] } {
+  /** One datagram from each of so many ports; answers and errors are awaited as by udp(). */
+  many(
+    ns: string,
+    address: string,
+    port: number,
+    count: number,
+    seconds = 10,
+  ): { answered: number; errors: string[] } {
     const servers = join(import.meta.dirname, 'servers.py');
-    return JSON.parse(
-      must(ns, ['/usr/bin/python3', servers, 'many', address, String(port), String(count)]),
-    ) as { answered: number; errors: string[] };
+    const how = [address, port, count, seconds].map(String);
+    return JSON.parse(must(ns, ['/usr/bin/python3', servers, 'many', ...how])) as {
+      answered: number;
+      errors: string[];
+    };
   }
 
   async stop(): Promise<void> {
