@@ -89,17 +89,4 @@ static __always_inline int deliver(struct __sk_buff *skb, enum hook hook, struct
 	return send_by_flow(skb, hook, flow, ep, v6);
 }
 
-/* The same as calls, for a flow's first packet: their stack is free again when it is opened. */
-static __noinline int deliver_first4(struct __sk_buff *skb, enum hook hook, struct packet *p,
-				     const struct flow *flow, const struct endpoint *ep)
-{
-	return deliver(skb, hook, p, flow, ep, false);
-}
-
-static __noinline int deliver_first6(struct __sk_buff *skb, enum hook hook, struct packet *p,
-				     const struct flow *flow, const struct endpoint *ep)
-{
-	return deliver(skb, hook, p, flow, ep, true);
-}
-
 #endif

@@ -144,22 +144,29 @@ __noinline int reset6(struct __sk_buff *skb, u32 l4)
  * Counts the packet as dropped for `reason` and answers as an address does at
  * whose port nobody is: TCP by RST, anything else by "port unreachable", from
  * the address that was asked, back the way it came, if the rate of errors
- * allows.
+ * allows. `l4`: layer 4's offset from the IP header.
  */
-static __always_inline int reject_port(struct __sk_buff *skb, enum hook hook,
-				       enum drop_reason reason, const struct packet *p, bool v6)
+static __always_inline int reject_port_of(struct __sk_buff *skb, enum hook hook,
+					  enum drop_reason reason, const union any_key *key, u32 l4,
+					  bool v6)
 {
-	u32 l4 = p->l4 - p->ip;
 	int verdict;
 
-	if (p->later)
-		return drop(skb, hook, reason);
-	if (p->key.protocol != IPPROTO_TCP)
-		return reject(skb, hook, reason, REJECT_PORT, key_daddr(&p->key, v6), 0, v6);
+	if (key->protocol != IPPROTO_TCP)
+		return reject(skb, hook, reason, REJECT_PORT, key_daddr(key, v6), 0, v6);
 	verdict = drop(skb, hook, reason);
 	if (v6 ? reset6(skb, l4) : reset4(skb, l4))
 		return verdict;
 	return send_back(skb);
+}
+
+/* The same of a packet that has been parsed; a later fragment is dropped only. */
+static __always_inline int reject_port(struct __sk_buff *skb, enum hook hook,
+				       enum drop_reason reason, const struct packet *p, bool v6)
+{
+	if (p->later)
+		return drop(skb, hook, reason);
+	return reject_port_of(skb, hook, reason, &p->key, p->l4 - p->ip, v6);
 }
 
 #endif

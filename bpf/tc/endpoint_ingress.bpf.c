@@ -11,7 +11,7 @@
 #include "endpoint/served.h"
 
 /* A frame within the network, which has been found to be the sender's own. */
-static __noinline int switched(struct __sk_buff *skb, const struct endpoint *ep, bool link)
+static __always_inline int switched(struct __sk_buff *skb, const struct endpoint *ep, bool link)
 {
 	struct network *net = bpf_map_lookup_elem(&networks, &ep->net);
 	struct ethhdr *eth = (void *)(long)skb->data;
@@ -43,8 +43,8 @@ static __noinline int switched(struct __sk_buff *skb, const struct endpoint *ep,
  * Whether a frame comes from who it says. *parsed: what it is, PARSED_LINK also
  * for ARP: about the link itself, which every network needs with the host.
  */
-static __noinline int check_frame(struct __sk_buff *skb, const struct endpoint *ep,
-				  const struct ethhdr *eth, struct packet *p, u32 *parsed)
+static __always_inline int check_frame(struct __sk_buff *skb, const struct endpoint *ep,
+				       const struct ethhdr *eth, struct packet *p, u32 *parsed)
 {
 	be16 protocol = eth->h_proto;
 
@@ -65,20 +65,35 @@ static __noinline int check_frame(struct __sk_buff *skb, const struct endpoint *
 	return DROP_NONE;
 }
 
+/* Not a verdict: a frame of a backend to a neighbour, which may be a service's answer. */
+#define MAY_BE_SERVED (-103)
+
 /* A frame to anybody but the gateway, or no IP. A call, for the stack. */
 static __noinline int in_network(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
-				 const struct ethhdr *eth)
+				 struct ethhdr *eth)
 {
 	enum drop_reason reason;
 	struct packet p;
-	int verdict;
 	u32 parsed;
 
 	reason = check_frame(skb, ep, eth, &p, &parsed);
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
-	verdict = served(skb, ep, ep_slot, &p, parsed);
-	return verdict == NOT_SERVED ? switched(skb, ep, parsed == PARSED_LINK) : verdict;
+	if (parsed == PARSED_LINK) {
+		int verdict = vip_answer_link(skb, ep);
+
+		if (verdict != VIP_NOT_ASKED)
+			return verdict;
+	} else if (may_be_served(skb, ep, ep_slot)) {
+		return MAY_BE_SERVED;
+	}
+	return switched(skb, ep, parsed == PARSED_LINK);
+}
+
+/* The same of what a backend sends, once it is known to be no service's. */
+static __noinline int switched_after(struct __sk_buff *skb, const struct endpoint *ep)
+{
+	return switched(skb, ep, false);
 }
 
 SEC("tc")
@@ -88,6 +103,7 @@ int endpoint_ingress(struct __sk_buff *skb)
 	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
 	struct endpoint *ep = device ? bpf_map_lookup_elem(&endpoints, &device->id) : NULL;
 	struct ethhdr *eth;
+	int verdict;
 
 	fragment_begin(skb);
 	if (!ep || linearise(skb))
@@ -103,7 +119,12 @@ int endpoint_ingress(struct __sk_buff *skb)
 		if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 			return routed(skb, ep, device->id, true);
 	}
-	return in_network(skb, ep, device->id, eth);
+	verdict = in_network(skb, ep, device->id, eth);
+	if (verdict != MAY_BE_SERVED)
+		return verdict;
+	verdict = skb->protocol == bpf_htons(ETH_P_IPV6) ? served6(skb, device->id)
+							 : served4(skb, device->id);
+	return verdict == NOT_SERVED ? switched_after(skb, ep) : verdict;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

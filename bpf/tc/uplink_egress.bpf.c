@@ -80,7 +80,7 @@ __noinline int open_flow6(struct __sk_buff *skb)
 	return open_flow_family(skb, true);
 }
 
-static __always_inline int from_host_family(struct __sk_buff *skb, bool v6)
+static __always_inline int from_host(struct __sk_buff *skb, bool v6)
 {
 	struct packet p;
 	struct flow *flow;
@@ -95,38 +95,21 @@ static __always_inline int from_host_family(struct __sk_buff *skb, bool v6)
 			return send_translated(skb, &p, flow, v6);
 	}
 	if (opens_flow(&p) && reply_is_taken(&p.key, v6))
-		return OPENS_FLOW;
+		return v6 ? open_flow6(skb) : open_flow4(skb);
 	return pass(skb, HOOK);
-}
-
-/* Answers a verdict or OPENS_FLOW. */
-static __noinline int from_host4(struct __sk_buff *skb)
-{
-	return from_host_family(skb, false);
-}
-
-static __noinline int from_host6(struct __sk_buff *skb)
-{
-	return from_host_family(skb, true);
 }
 
 SEC("tc")
 int uplink_egress(struct __sk_buff *skb)
 {
-	int verdict;
-
 	if (skb->mark == config.mark) {
 		skb->mark = 0;
 		return pass(skb, HOOK);
 	}
-	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		verdict = from_host4(skb);
-		return verdict == OPENS_FLOW ? open_flow4(skb) : verdict;
-	}
-	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-		verdict = from_host6(skb);
-		return verdict == OPENS_FLOW ? open_flow6(skb) : verdict;
-	}
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return from_host(skb, false);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return from_host(skb, true);
 	return pass(skb, HOOK);
 }
 

@@ -25,8 +25,14 @@ static __always_inline void note_sender(const struct packet *p, struct flow *flo
 		mac_copy(&flow->mac, p->eth->h_source);
 }
 
-/* First packet of a flow, to a published port. Answers as flow_open, -1: not ours. */
-static __always_inline int open_published(struct __sk_buff *skb, struct packet *p,
+/*
+ * What plan_inbound answers besides a drop reason: the packet is not ours, or a
+ * backend has to be chosen for the flow.
+ */
+enum { NOT_OURS = -1, WANTS_BACKEND = -2 };
+
+/* First packet of a flow, to a published port. */
+static __always_inline int plan_published(struct __sk_buff *skb, struct packet *p,
 					  struct flow *flow, bool v6)
 {
 	u32 slot = port_slot(p->key.protocol, p->key.dport, v6);
@@ -35,11 +41,11 @@ static __always_inline int open_published(struct __sk_buff *skb, struct packet *
 	u32 id;
 
 	if (!slot || !opens_flow(p))
-		return -1;
+		return NOT_OURS;
 	publish = publish_find(&p->key, slot, &id, v6);
 	/* loopback is the host's own: its stack drops such a packet from outside */
 	if (!publish || is_loopback(key_daddr(&p->key, v6), v6) || host_asked(skb, &p->key, v6))
-		return -1;
+		return NOT_OURS;
 	if (source_is_martian(&p->key, v6))
 		return DROP_MARTIAN;
 	service = publish->flags & PUBLISH_SERVICE;
@@ -49,17 +55,11 @@ static __always_inline int open_published(struct __sk_buff *skb, struct packet *
 		return DROP_TTL;
 	publish_target(&p->key, publish, id, flow, v6);
 	flow->ifindex = skb->ifindex;
-	if (service) {
-		int reason = plan_backend(flow, p->key.protocol, 0, v6);
-
-		if (reason != DROP_NONE)
-			return reason;
-	}
-	return flow_open(skb, &p->key, false, v6);
+	return service ? WANTS_BACKEND : DROP_NONE;
 }
 
 /* To a container's own address: only where its network does not masquerade. */
-static __always_inline int open_direct(struct __sk_buff *skb, struct packet *p, u32 ep_slot,
+static __always_inline int plan_direct(struct __sk_buff *skb, struct packet *p, u32 ep_slot,
 				       struct flow *flow, bool v6)
 {
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &ep_slot);
@@ -79,51 +79,95 @@ static __always_inline int open_direct(struct __sk_buff *skb, struct packet *p, 
 	flow->generation = ep->generation;
 	flow->action = FLOW_TO_ENDPOINT;
 	flow->ifindex = skb->ifindex;
-	return flow_open(skb, &p->key, false, v6);
+	return DROP_NONE;
 }
 
-/* Verified on its own; parses again, since packet pointers do not pass. */
-static __always_inline int open_flow_family(struct __sk_buff *skb, bool v6)
+/*
+ * Fills in the first half of a flow in the scratch, and beside it what the next
+ * steps have to know of the packet. Verified on its own, as all the steps that
+ * open a flow are, and called by open_flow one after the other, so that their
+ * stacks do not add up; parses again, since packet pointers do not pass.
+ */
+static __always_inline int plan_inbound_family(struct __sk_buff *skb, bool v6)
 {
+	struct flow_scratch *scratch = flow_scratch_get();
 	struct flow *flow = flow_plan();
-	struct endpoint *ep;
 	struct packet p;
 	u32 *ep_slot;
 	int reason;
 
-	if (!flow || parse_in_order(skb, &p, v6) != PARSED_FLOW)
-		return pass(skb, HOOK);
+	if (!scratch || !flow || parse_in_order(skb, &p, v6) != PARSED_FLOW)
+		return NOT_OURS;
+	scratch_put_key(&p.key, v6);
+	scratch->l4 = p.l4 - p.ip;
+	scratch->later = p.later;
 	note_sender(&p, flow);
-	reason = open_published(skb, &p, flow, v6);
-	if (reason < 0) {
-		ep_slot = ep_of(key_daddr(&p.key, v6), v6);
-		if (!ep_slot)
-			return pass(skb, HOOK);
-		reason = open_direct(skb, &p, *ep_slot, flow, v6);
-	}
+	reason = plan_published(skb, &p, flow, v6);
+	if (reason != NOT_OURS)
+		return reason;
+	ep_slot = ep_of(key_daddr(&p.key, v6), v6);
+	return ep_slot ? plan_direct(skb, &p, *ep_slot, flow, v6) : NOT_OURS;
+}
+
+__noinline int plan_inbound4(struct __sk_buff *skb)
+{
+	return plan_inbound_family(skb, false);
+}
+
+__noinline int plan_inbound6(struct __sk_buff *skb)
+{
+	return plan_inbound_family(skb, true);
+}
+
+/* Delivers the first packet by the flow in the scratch. */
+static __always_inline int deliver_opened_family(struct __sk_buff *skb, bool v6)
+{
+	struct flow_scratch *scratch = flow_scratch_get();
+	struct endpoint *ep;
+	struct packet p;
+
+	if (!scratch || parse_in_order(skb, &p, v6) != PARSED_FLOW)
+		return drop(skb, HOOK, DROP_MALFORMED);
+	ep = bpf_map_lookup_elem(&endpoints, &scratch->flow.endpoint);
+	if (!ep || flow_dead((struct flow *)&scratch->flow, ep))
+		return drop(skb, HOOK, DROP_NO_ENDPOINT);
+	return deliver(skb, HOOK, &p, (struct flow *)&scratch->flow, ep, v6);
+}
+
+__noinline int deliver_opened4(struct __sk_buff *skb)
+{
+	return deliver_opened_family(skb, false);
+}
+
+__noinline int deliver_opened6(struct __sk_buff *skb)
+{
+	return deliver_opened_family(skb, true);
+}
+
+/* Opens a flow for a packet that has none, or passes or drops it. */
+static __always_inline int open_flow(struct __sk_buff *skb, bool v6)
+{
+	int reason = v6 ? plan_inbound6(skb) : plan_inbound4(skb);
+	struct flow_scratch *scratch = flow_scratch_get();
+	struct flow *flow;
+
+	if (!scratch || reason == NOT_OURS)
+		return pass(skb, HOOK);
+	flow = (struct flow *)&scratch->flow;
+	if (reason == WANTS_BACKEND)
+		reason = plan_backend(flow, scratch->key.protocol, 0, v6);
+	if (reason == DROP_NONE)
+		reason = v6 ? flow6_open(skb, false) : flow4_open(skb, false);
 	if (reason == DROP_TTL)
-		return reject(skb, HOOK, reason, REJECT_EXPIRED, key_daddr(&p.key, v6), 0, v6);
-	if (reason == DROP_NO_BACKEND || reason == DROP_NO_SERVICE)
-		return reject_port(skb, HOOK, reason, &p, v6);
+		return reject(skb, HOOK, reason, REJECT_EXPIRED, key_daddr(&scratch->key, v6), 0,
+			      v6);
+	if (!scratch->later && (reason == DROP_NO_BACKEND || reason == DROP_NO_SERVICE))
+		return reject_port_of(skb, HOOK, reason, &scratch->key, scratch->l4, v6);
 	if (reason != DROP_NONE)
 		return drop(skb, HOOK, reason);
-	ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
-	if (!ep || flow_dead(flow, ep))
-		return drop(skb, HOOK, DROP_NO_ENDPOINT);
 	if (flow->flags & FLOW_SERVICE)
 		count_backend_flow(skb, flow->publish);
-	return v6 ? deliver_first6(skb, HOOK, &p, flow, ep)
-		  : deliver_first4(skb, HOOK, &p, flow, ep);
-}
-
-__noinline int open_flow4(struct __sk_buff *skb)
-{
-	return open_flow_family(skb, false);
-}
-
-__noinline int open_flow6(struct __sk_buff *skb)
-{
-	return open_flow_family(skb, true);
+	return v6 ? deliver_opened6(skb) : deliver_opened4(skb);
 }
 
 /* The answer for a packet that belongs to no flow. */
@@ -181,15 +225,15 @@ static __always_inline bool may_be_ours(const struct packet *p, bool v6)
 	return addr_is_host(key_daddr(&p->key, v6), v6);
 }
 
-static __always_inline int from_world_family(struct __sk_buff *skb, bool v6)
+/* Answers a verdict or OPENS_FLOW. */
+static __always_inline int from_world(struct __sk_buff *skb, struct packet *p, bool v6)
 {
-	struct packet p;
-	enum parsed parsed = parse_in_order(skb, &p, v6);
+	enum parsed parsed = parse_in_order(skb, p, v6);
 	struct flow *flow;
 
 	if (parsed == PARSED_MALFORMED)
 		return pass(skb, HOOK);
-	if (parsed == PARSED_FRAGMENT && may_be_ours(&p, v6)) {
+	if (parsed == PARSED_FRAGMENT && may_be_ours(p, v6)) {
 		int verdict = fragment_send(skb, HOOK, 0, v6);
 
 		if (verdict != FRAGMENT_STAYS)
@@ -197,47 +241,37 @@ static __always_inline int from_world_family(struct __sk_buff *skb, bool v6)
 	}
 	if (parsed != PARSED_FLOW) {
 		if (parsed == PARSED_ICMP_ERROR) {
-			int verdict = icmp_error(skb, HOOK, &p, v6);
+			int verdict = icmp_error(skb, HOOK, p, v6);
 
 			if (verdict != ERROR_OF_NO_FLOW)
 				return verdict;
 		}
-		if (ep_of(key_daddr(&p.key, v6), v6))
+		if (ep_of(key_daddr(&p->key, v6), v6))
 			return drop(skb, HOOK, DROP_DIRECT_ROUTING);
 		return pass(skb, HOOK);
 	}
-	flow = flow_find(&p.key, v6);
+	flow = flow_find(&p->key, v6);
 	if (flow && !(flow->flags & (FLOW_AT_ENDPOINT | FLOW_AT_HOST)))
-		return known_flow(skb, &p, flow, v6);
-	return no_flow(skb, &p, v6);
-}
-
-/* Answers a verdict or OPENS_FLOW. */
-static __noinline int from_world4(struct __sk_buff *skb)
-{
-	return from_world_family(skb, false);
-}
-
-static __noinline int from_world6(struct __sk_buff *skb)
-{
-	return from_world_family(skb, true);
+		return known_flow(skb, p, flow, v6);
+	return no_flow(skb, p, v6);
 }
 
 SEC("tc")
 int uplink_ingress(struct __sk_buff *skb)
 {
+	struct packet p;
 	int verdict;
 
 	fragment_begin(skb);
 	if (skb->pkt_type != PACKET_HOST)
 		return pass(skb, HOOK);
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
-		verdict = linearise(skb) ? pass(skb, HOOK) : from_world4(skb);
-		return verdict == OPENS_FLOW ? open_flow4(skb) : verdict;
+		verdict = linearise(skb) ? pass(skb, HOOK) : from_world(skb, &p, false);
+		return verdict == OPENS_FLOW ? open_flow(skb, false) : verdict;
 	}
 	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-		verdict = linearise(skb) ? pass(skb, HOOK) : from_world6(skb);
-		return verdict == OPENS_FLOW ? open_flow6(skb) : verdict;
+		verdict = linearise(skb) ? pass(skb, HOOK) : from_world(skb, &p, true);
+		return verdict == OPENS_FLOW ? open_flow(skb, true) : verdict;
 	}
 	return pass(skb, HOOK);
 }

@@ -12,6 +12,20 @@
 #include "../../lib/vip.h"
 #include "refuse.h"
 
+/* deliver() as a call, for a flow's first packet: its stack is free again when the flow is opened.
+ */
+static __noinline int deliver_first4(struct __sk_buff *skb, enum hook hook, struct packet *p,
+				     const struct flow *flow, const struct endpoint *ep)
+{
+	return deliver(skb, hook, p, flow, ep, false);
+}
+
+static __noinline int deliver_first6(struct __sk_buff *skb, enum hook hook, struct packet *p,
+				     const struct flow *flow, const struct endpoint *ep)
+{
+	return deliver(skb, hook, p, flow, ep, true);
+}
+
 /*
  * Opens a flow for a packet that has none, or passes or drops it. A call that
  * is verified on its own; it parses again, since packet pointers do not pass.

@@ -19,10 +19,18 @@ static __always_inline int served_family(struct __sk_buff *skb, u32 ep_slot, boo
 {
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &ep_slot);
 	struct endpoint *owner;
+	enum parsed parsed;
 	struct flow *flow;
 	struct packet p;
 
-	if (!ep || parse_in_order(skb, &p, v6) != PARSED_FLOW)
+	if (!ep)
+		return NOT_SERVED;
+	parsed = parse_in_order(skb, &p, v6);
+	if (parsed == PARSED_FRAGMENT && skb->cb[0] != FRAGMENTS_FIRST)
+		return p.ttl > 1 ? fragment_send(skb, HOOK, 0, v6) : NOT_SERVED;
+	if (parsed == PARSED_ICMP_ERROR)
+		return icmp_error(skb, HOOK, &p, v6);
+	if (parsed != PARSED_FLOW)
 		return NOT_SERVED;
 	flow = flow_find(&p.key, v6);
 	if (!flow || !(flow->flags & FLOW_SERVICE) || !(flow->flags & FLOW_AT_ENDPOINT))
@@ -50,6 +58,8 @@ __noinline int served6(struct __sk_buff *skb, u32 ep_slot)
 	return served_family(skb, ep_slot, true);
 }
 
+_Static_assert(NOT_SERVED == FRAGMENT_STAYS && NOT_SERVED == ERROR_OF_NO_FLOW, "handed on");
+
 /* The endpoint may have flows with clients of a service. */
 static __always_inline bool is_backend(const struct endpoint *ep, u32 ep_slot)
 {
@@ -58,39 +68,27 @@ static __always_inline bool is_backend(const struct endpoint *ep, u32 ep_slot)
 	return generation && *generation == ep->generation;
 }
 
-static __always_inline int from_backend(struct __sk_buff *skb, u32 ep_slot, const struct packet *p,
-					enum parsed parsed, bool v6)
+/* To one neighbour, from a backend, IP. */
+static __always_inline bool may_be_served(struct __sk_buff *skb, const struct endpoint *ep,
+					  u32 ep_slot)
 {
-	if (parsed == PARSED_FRAGMENT && skb->cb[0] != FRAGMENTS_FIRST)
-		return p->ttl > 1 ? fragment_send(skb, HOOK, 0, v6) : NOT_SERVED;
-	if (parsed == PARSED_ICMP_ERROR)
-		return icmp_error(skb, HOOK, p, v6);
-	if (parsed != PARSED_FLOW && parsed != PARSED_FRAGMENT)
-		return NOT_SERVED;
-	return v6 ? served6(skb, ep_slot) : served4(skb, ep_slot);
-}
-_Static_assert(NOT_SERVED == FRAGMENT_STAYS && NOT_SERVED == ERROR_OF_NO_FLOW &&
-		       NOT_SERVED == VIP_NOT_ASKED,
-	       "handed on");
+	struct ethhdr *eth = (void *)(long)skb->data;
 
-/* What a frame within the network has to do with services, or NOT_SERVED. */
-static __always_inline int served(struct __sk_buff *skb, const struct endpoint *ep, u32 ep_slot,
-				  const struct packet *p, enum parsed parsed)
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end || is_multicast(eth->h_dest))
+		return false;
+	return (eth->h_proto == bpf_htons(ETH_P_IP) || eth->h_proto == bpf_htons(ETH_P_IPV6)) &&
+	       is_backend(ep, ep_slot);
+}
+
+/* Who asks for the MAC of a VIP; VIP_NOT_ASKED for any other such frame. */
+static __always_inline int vip_answer_link(struct __sk_buff *skb, const struct endpoint *ep)
 {
 	struct ethhdr *eth = (void *)(long)skb->data;
 
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
-		return NOT_SERVED;
-	if (parsed == PARSED_LINK)
-		return eth->h_proto == bpf_htons(ETH_P_ARP) ? vip_answer_arp(skb, ep, HOOK)
-							    : vip_answer_neighbour(skb, ep, HOOK);
-	if (is_multicast(eth->h_dest) || !is_backend(ep, ep_slot))
-		return NOT_SERVED;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		return from_backend(skb, ep_slot, p, parsed, false);
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		return from_backend(skb, ep_slot, p, parsed, true);
-	return NOT_SERVED;
+		return VIP_NOT_ASKED;
+	return eth->h_proto == bpf_htons(ETH_P_ARP) ? vip_answer_arp(skb, ep, HOOK)
+						    : vip_answer_neighbour(skb, ep, HOOK);
 }
 
 #endif
