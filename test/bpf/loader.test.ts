@@ -224,7 +224,7 @@ describe('attachments', () => {
   it('are tcx links that exchange their program in place', async () => {
     const one = await loadObject(native, { path: await fixture('ring') });
     const two = await loadObject(native, { path: await fixture('ring') });
-    const attacher = new Attacher(native, { tcx: true });
+    const attacher = new Attacher(native, { tcx: true, qdiscs });
     const at = { ifindex, direction: 'ingress', pin: join(pins, 'links', 'x') } as const;
     const program = (o: typeof one) =>
       o.programs.get('ring') as NonNullable<ReturnType<typeof o.programs.get>>;
@@ -251,7 +251,7 @@ describe('attachments', () => {
   it('fall back to clsact filters, and take away only their own', async () => {
     const object = await loadObject(native, { path: await fixture('ring') });
     shown('tc', 'qdisc', 'add', 'dev', link, 'clsact');
-    const attacher = new Attacher(native, { tcx: false });
+    const attacher = new Attacher(native, { tcx: false, qdiscs });
     const at = { ifindex, direction: 'ingress', pin: join(pins, 'links', 'x') } as const;
     const program = object.programs.get('ring') as NonNullable<ReturnType<typeof object.programs.get>>;
     expect((await attacher.attachTc(program, at)).mode).toBe('clsact');
@@ -268,7 +268,7 @@ describe('attachments', () => {
 
   it('are native on XDP where the driver can, generic elsewhere', async () => {
     const object = await loadObject(native, { path: await fixture('ring') });
-    const attacher = new Attacher(native, { tcx: true });
+    const attacher = new Attacher(native, { tcx: true, qdiscs });
     const program = object.programs.get('pass') as NonNullable<ReturnType<typeof object.programs.get>>;
     const mode = async (name: string) => {
       const index = (JSON.parse(shown('ip', '-j', 'link', 'show', name)) as [{ ifindex: number }])[0].ifindex;

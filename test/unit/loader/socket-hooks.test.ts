@@ -72,7 +72,7 @@ describe('the socket hooks', () => {
         csumIpv6: 0,
         fibFlags: 0,
         collector: 'collector_wq',
-        defragment: true,
+        defragment: 'link',
         ipv6: true,
         socketHooks,
       }).find(({ feature }) => feature === name);
