@@ -29,6 +29,8 @@ export interface KernelFeatures {
   readonly fibFlags: number;
   /** The object of the collector that this kernel takes */
   readonly collector: Collector;
+  /** kfunc bpf_skb_ct_lookup, of the kernel or of its module nf_conntrack if that is loaded */
+  readonly hostConntrack: boolean;
   readonly socketHooks: SocketHooks;
   /** The host speaks IPv6: not with ipv6.disable=1, nor without the module */
   readonly ipv6: boolean;
@@ -44,6 +46,7 @@ export type Dispensable = 'tcx' | 'kern_ctx' | 'bpf_wq' | 'netfilter_link' | 'nf
 const BTF = '/sys/kernel/btf/vmlinux';
 /** There in each network namespace, or in none. */
 const IPV6 = '/proc/sys/net/ipv6';
+const CONNTRACK_BTF = '/sys/kernel/btf/nf_conntrack';
 const BPF_F_IPV6 = 0x80;
 const BPF_FIB_LOOKUP_SKIP_NEIGH = 4;
 const BPF_FIB_LOOKUP_SRC = 16;
@@ -102,6 +105,13 @@ export async function probeKernel(
   // sysfs answers by the page: asynchronously that would be a thousand round trips
   const types = readFileSync(btf);
   const ipv6 = existsSync(options.ipv6 ?? IPV6);
+  // before it is asked what modules there are: this may load them
+  const defragment =
+    has('netfilter_link') && (await canLinkDefragmentation(native, ipv6 ? [4, 6] : [4]))
+      ? 'link'
+      : has('nftables') && (await options.nftables?.()) === true
+        ? 'nftables'
+        : null;
   return {
     tcx: has('tcx') && inKernelTypes(types, 'tcx_link_attach'),
     kernCtx: has('kern_ctx') && inKernelTypes(types, 'bpf_cast_to_kern_ctx'),
@@ -110,14 +120,12 @@ export async function probeKernel(
       (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
     collector: has('bpf_wq') ? collectorFor(types) : 'collector',
+    hostConntrack:
+      inKernelTypes(types, 'bpf_skb_ct_lookup') ||
+      (existsSync(CONNTRACK_BTF) && inKernelTypes(readFileSync(CONNTRACK_BTF), 'bpf_skb_ct_lookup')),
     ipv6,
     socketHooks: await probeSocketHooks(native),
-    defragment:
-      has('netfilter_link') && (await canLinkDefragmentation(native, ipv6 ? [4, 6] : [4]))
-        ? 'link'
-        : has('nftables') && (await options.nftables?.()) === true
-          ? 'nftables'
-          : null,
+    defragment,
   };
 }
 

@@ -163,6 +163,20 @@ describe('the verifier', () => {
     }
   });
 
+  // libbpf before 1.2 gives the address of a module's function in a way that no kernel takes
+  it('is asked for the address of no function of its modules', () => {
+    const objects = readdirSync(OBJECTS).filter((file) => file.endsWith('.bpf.o'));
+    const addresses = objects.flatMap((file) => {
+      const read = (what: string) =>
+        execFileSync('readelf', [what, '-W', join(OBJECTS, file)], { encoding: 'utf8', maxBuffer: 64 << 20 });
+      const elsewhere = [...read('-s').matchAll(/ UND (\w+)$/gm)].map(([, name]) => name);
+      const taken = [...read('-r').matchAll(/R_BPF_INSN_64 .* (\w+)$/gm)].map(([, name]) => name);
+      expect(taken.length).toBeGreaterThan(file.startsWith('abi') ? -1 : 0);
+      return taken.filter((name) => elsewhere.includes(name)).map((name) => `${file} ${name}`);
+    });
+    expect(addresses).toEqual([]);
+  });
+
   it('is read to the last line that says something', () => {
     const log = `libbpf: x\n-- BEGIN PROG LOAD LOG --\n; return *value;\n5: (61) r0 = *(u32 *)(r0 +0)\nR0 invalid mem access 'scalar'\nverification time 5 usec\nprocessed 6 insns\n-- END PROG LOAD LOG --\nlibbpf: failed`;
     expect(readRefusal(log)).toEqual({

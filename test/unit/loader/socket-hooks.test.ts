@@ -74,6 +74,7 @@ describe('the socket hooks', () => {
         collector: 'collector_wq',
         defragment: 'link',
         ipv6: true,
+        hostConntrack: true,
         socketHooks,
       }).find(({ feature }) => feature === name);
     expect(told(decideSocketHooks(ROOT, []))).toMatchObject({
