@@ -15,6 +15,7 @@ struct config {
 	u32 kern_ctx;	     /* 1: the kernel has bpf_cast_to_kern_ctx (6.2) */
 	u32 csum_ipv6;	     /* BPF_F_IPV6 if the kernel knows it, see nat.h */
 	u32 fib_flags;	     /* BPF_FIB_LOOKUP_* that the kernel knows, see fib.h */
+	u32 host_conntrack;  /* 1: the kernel has bpf_skb_ct_lookup, see conntrack.h */
 	u32 exempt;	     /* 1: masquerade_exempt is not empty */
 	u32 socket_services; /* 0: services of sandboxes are served packet by packet only */
 	u32 snat_port_min;   /* masquerade picks from here when the own port is taken */
@@ -34,6 +35,7 @@ const volatile struct config config = {
 	.kern_ctx = 1,
 	.csum_ipv6 = 0,
 	.fib_flags = 4 | 16,
+	.host_conntrack = 0,
 	.exempt = 0,
 	.socket_services = 1,
 	.snat_port_min = 32768,

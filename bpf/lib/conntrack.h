@@ -4,6 +4,7 @@
 #define SLUICE_LIB_CONNTRACK_H
 
 #include "bpf.h"
+#include "config.h"
 #include "types.h"
 #include <linux/in.h>
 
@@ -21,7 +22,11 @@ struct nf_conn {
 	u32 timeout;
 };
 
-/* Without CONFIG_NF_CONNTRACK, or with its module not loaded yet, they are not there. */
+/*
+ * Without CONFIG_NF_CONNTRACK, or with its module not loaded yet, they are not
+ * there. Asked of config.host_conntrack: libbpf before 1.2 makes a program that
+ * asks for the address of a module's function one that no kernel takes.
+ */
 extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb, struct bpf_sock_tuple *tuple,
 					 u32 tuple_size, struct bpf_ct_opts *opts,
 					 u32 opts_size) __ksym __weak;
@@ -41,7 +46,7 @@ static __always_inline enum tracked tracked(struct __sk_buff *skb, struct bpf_so
 	struct bpf_ct_opts opts;
 	struct nf_conn *ct;
 
-	if (!bpf_skb_ct_lookup || !bpf_ct_release)
+	if (!config.host_conntrack)
 		return TRACKED_NOT;
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
 		return TRACKED_NOT;

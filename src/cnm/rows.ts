@@ -259,6 +259,8 @@ export interface ReassemblyRow {
   readonly netns: string;
   /** The host's end of the veth pair. */
   readonly link: string;
+  /** What has the namespace put fragments together. */
+  readonly by: 'link' | 'nftables';
 }
 
 /** A program on the sockets of the host, by the root cgroup. */

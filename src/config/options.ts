@@ -24,6 +24,10 @@ export interface FlowTimeouts {
   icmp: number;
 }
 
+/** The loader's names for what there is a stand-in for. */
+export const KERNEL_FEATURES = ['tcx', 'kern_ctx', 'bpf_wq', 'netfilter_link', 'nftables'] as const;
+export type KernelFeature = (typeof KERNEL_FEATURES)[number];
+
 export interface Config {
   socket: string;
   listen: Listen | null;
@@ -60,6 +64,8 @@ export interface Config {
   /** The host's resolv.conf. */
   resolvConf: string;
   timeouts: FlowTimeouts;
+  /** Features of the kernel that are left unused. */
+  without: KernelFeature[];
   /** Seconds between two full passes of the reconciler. */
   passInterval: number;
   logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -107,6 +113,7 @@ export function defaults(): Config {
       udp_oneway: 120,
       icmp: 60,
     },
+    without: [],
     passInterval: 60,
     logLevel: 'info',
   };
@@ -406,6 +413,18 @@ export const OPTIONS: readonly Option[] = [
   timeout('udp_answered', 'idle time of answered UDP flows (default: 300s)'),
   timeout('udp_oneway', 'idle time of UDP flows without answer (default: 120s)'),
   timeout('icmp', 'idle time of echo flows (default: 60s)'),
+  {
+    name: 'without',
+    value: 'FEATURE',
+    repeatable: true,
+    help: `do as on a kernel that lacks FEATURE: ${KERNEL_FEATURES.join(', ')}`,
+    set: (config, values) => {
+      const named = values.map((value) => KERNEL_FEATURES.find((feature) => feature === value));
+      const unknown = values.find((_, i) => named[i] === undefined);
+      if (unknown !== undefined) throw new Error(`'${unknown}' is none of ${KERNEL_FEATURES.join(', ')}`);
+      config.without = named.filter((feature) => feature !== undefined);
+    },
+  },
   {
     name: 'pass-interval',
     value: 'DURATION',

@@ -33,7 +33,7 @@ export async function cleanup(
   { state, say }: { state: boolean; say: (line: string) => void },
 ): Promise<void> {
   checkCapabilities();
-  const features = await probeKernel();
+  const { tcx } = await probeKernel({ without: config.without });
   const locks = await Locks.take(config);
   const net = netNative();
   const netlink = await Netlink.open(net);
@@ -43,7 +43,8 @@ export async function cleanup(
     say(`removed ${what}`);
   };
   try {
-    await removeLinks(config, netlink, new Netns(net), new Attacher(bpfNative(), features), tell);
+    const attach = new Attacher(bpfNative(), { tcx, qdiscs: netlink });
+    await removeLinks(config, netlink, new Netns(net), attach, tell);
     await giveBackPorts(config, tell);
     await releaseBpffs(config.bpffs, [LINKS_DIR, MAPS_DIR, ...MARK_KINDS], tell);
     for (const path of [config.socket, config.dockerPlugin]) {

@@ -20,6 +20,7 @@ import { DockerEngine } from '../docker/engine/engine.js';
 import { buildPlugin, listenPlugin } from '../docker/server.js';
 import { Prober } from '../health/prober.js';
 import { probe } from '../health/probes.js';
+import { canDefragmentByTable } from '../link/defragment.js';
 import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
@@ -99,7 +100,11 @@ export async function serve(config: Config, log: Log): Promise<Daemon> {
 
 async function start(config: Config, log: Log, closers: Closers): Promise<Daemon> {
   checkCapabilities();
-  const features = await probeKernel();
+  const net = netNative();
+  const features = await probeKernel({
+    without: config.without,
+    nftables: () => canDefragmentByTable(net),
+  });
   checkBuild();
   prepareStateDir(config.stateDir);
   const mounted = await ensureBpffs(config.bpffs);
@@ -112,7 +117,6 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
 
   const clock = systemClock();
   const bpf = bpfNative();
-  const net = netNative();
   const netns = new Netns(net);
   const netlink = await Netlink.open(net);
   closers.add(() => netlink.close());
@@ -127,7 +131,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const tables = new Tables();
   const links = new LinkTable(netlink);
   const identity = new Identity(config.bpffs);
-  const attach = new Attacher(bpf, { tcx: features.tcx });
+  const attach = new Attacher(bpf, { tcx: features.tcx, qdiscs: netlink });
   const pins = join(config.bpffs, LINKS_DIR);
   const reserved = new ReservedPorts({
     sysctls,
@@ -206,7 +210,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       ...(dataplane.cgroup === null
         ? []
         : SOCKET_HOOKS.map((hook) => ({ kind: 'socket-hook' as const, hook }))),
-      ...(features.defragment ? reassemblyRows(identity) : []),
+      ...(features.defragment === null ? [] : reassemblyRows(identity, features.defragment)),
     ],
     xdp: config.xdp,
     wanted: (name) => OWN_LINKS.some((kind) => tables.wants(kind, name)),

@@ -79,17 +79,20 @@ export interface Message {
   attributes: Map<number, Buffer>;
 }
 
-/** Attributes by type; a malformed tail is left out. */
-export function decodeAttributes(data: Buffer): Map<number, Buffer> {
-  const found = new Map<number, Buffer>();
+/** In their order, for lists, whose elements share a type; a malformed tail is left out. */
+export function* attributesOf(data: Buffer): Generator<[type: number, value: Buffer]> {
   let offset = 0;
   while (offset + ATTRIBUTE <= data.length) {
     const length = readU16(data, offset);
-    if (length < ATTRIBUTE || offset + length > data.length) break;
-    found.set(readU16(data, offset + 2) & NLA_TYPE_MASK, data.subarray(offset + ATTRIBUTE, offset + length));
+    if (length < ATTRIBUTE || offset + length > data.length) return;
+    yield [readU16(data, offset + 2) & NLA_TYPE_MASK, data.subarray(offset + ATTRIBUTE, offset + length)];
     offset += align(length);
   }
-  return found;
+}
+
+/** Attributes by type. */
+export function decodeAttributes(data: Buffer): Map<number, Buffer> {
+  return new Map(attributesOf(data));
 }
 
 export function decodeMessage(message: Buffer, fixedLength: number): Message {

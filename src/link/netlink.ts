@@ -5,13 +5,14 @@
  * `ENODEV`…) and its own words in `log`.
  */
 import { closeSync, constants, openSync } from 'node:fs';
-import { isNativeError } from '../base/errors.js';
+import { isNativeError, SluiceError } from '../base/errors.js';
 import { missingModule } from '../base/modules.js';
 import type { NetNative, NetSocket } from '../native/net.js';
 import * as a from './addressing.js';
 import * as r from './advertised.js';
 import * as l from './links.js';
 import { messageType } from './message.js';
+import * as tc from './tc.js';
 import { NETLINK_ROUTE, RTM } from './uapi.js';
 
 export type { AddressInfo, FdbInfo, NeighbourInfo, RouteInfo, RouteSpec, RuleInfo } from './addressing.js';
@@ -200,6 +201,38 @@ export class Netlink {
 
   deleteFdb(ifindex: number, mac: string): Promise<void> {
     return this.#change('RTM_DELNEIGH', a.changeFdb(false, ifindex, mac));
+  }
+
+  /** False: the device has one. */
+  async createClsact(ifindex: number): Promise<boolean> {
+    try {
+      await this.#change('RTM_NEWQDISC', tc.createClsact(ifindex));
+      return true;
+    } catch (e) {
+      if (!isNativeError(e) || e.code !== 'EEXIST') throw e;
+    }
+    const [kind] = await this.#dump('RTM_GETQDISC', tc.getClsact(ifindex), RTM.NEWQDISC, tc.decodeQdiscKind);
+    if (kind === 'clsact') return false;
+    // it takes filters of either direction, and runs them all on the way in
+    throw new SluiceError('conflict', `interface ${ifindex} has a qdisc \`${kind}\` in place of clsact`, {
+      hint: 'replace it by clsact, which takes the same filters: tc qdisc add dev NAME clsact',
+    });
+  }
+
+  /** Absent is success. */
+  async deleteClsact(ifindex: number): Promise<void> {
+    try {
+      await this.#change('RTM_DELQDISC', tc.deleteClsact(ifindex));
+    } catch (e) {
+      if (!isNativeError(e) || !['ENOENT', 'EINVAL', 'ENODEV'].includes(e.code)) throw e;
+    }
+  }
+
+  /** On its clsact qdisc, in either direction, whosever they are. */
+  async hasFilters(ifindex: number): Promise<boolean> {
+    const requests = Buffer.concat(tc.CLSACT_PARENTS.map((parent) => tc.getFilters(ifindex, parent)));
+    const found = await this.#dump('RTM_GETTFILTER', requests, RTM.NEWTFILTER, () => true);
+    return found.length > 0;
   }
 }
 

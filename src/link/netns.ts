@@ -3,6 +3,7 @@
 import { SluiceError } from '../base/errors.js';
 import { settle } from '../base/settings.js';
 import type { NetNative } from '../native/net.js';
+import { createDefragmentTable, hasDefragmentTable } from './defragment.js';
 import { Netlink } from './netlink.js';
 
 /** Names of interfaces are parts of keys; one that climbs out would write anywhere. */
@@ -82,5 +83,14 @@ export class Netns {
 
   async readSysctlIn(path: string, key: string): Promise<string> {
     return (await this.#native.netnsRead(path, sysctlFile(key))).trim();
+  }
+
+  /** By nf_tables: see defragment.ts. */
+  defragmentIn(path: string): Promise<void> {
+    return createDefragmentTable(this.#native, path);
+  }
+
+  defragmentsIn(path: string): Promise<boolean> {
+    return hasDefragmentTable(this.#native, path);
   }
 }

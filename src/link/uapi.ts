@@ -4,8 +4,10 @@
 /** netlink.h */
 export const NETLINK_ROUTE = 0;
 export const NETLINK_SOCK_DIAG = 4;
+export const NETLINK_NETFILTER = 12;
 export const NLM_F_REQUEST = 1;
 export const NLM_F_ACK = 4;
+export const NLM_F_ECHO = 8;
 export const NLM_F_DUMP = 0x300;
 export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;
@@ -30,9 +32,15 @@ export const RTM = {
   GETNEIGH: 30,
   NEWRULE: 32,
   GETRULE: 34,
+  NEWQDISC: 36,
+  DELQDISC: 37,
+  GETQDISC: 38,
+  NEWTFILTER: 44,
+  GETTFILTER: 46,
   NEWNETCONF: 80,
   GETNETCONF: 82,
 } as const;
+export const TCA_KIND = 1;
 export const RTNLGRP = { LINK: 1, IPV4_IFADDR: 5, IPV4_ROUTE: 7, IPV6_IFADDR: 9, IPV6_ROUTE: 11 } as const;
 export const RTA = {
   DST: 1,
@@ -122,6 +130,29 @@ export const INET_DIAG_SKV6ONLY = 11;
 export const INET_DIAG_REQ_BYTECODE = 1;
 /** Operations of that code. */
 export const INET_DIAG_BC = { JMP: 1, D_COND: 8 } as const;
+
+/** netfilter.h, netfilter/nfnetlink.h */
+export const NFPROTO_INET = 1;
+export const NF_INET_PRE_ROUTING = 0;
+export const NF_INET_LOCAL_OUT = 3;
+export const NFNL_SUBSYS_NFTABLES = 10;
+export const NFNL_MSG_BATCH_BEGIN = 16;
+export const NFNL_MSG_BATCH_END = 17;
+
+/** netfilter/nf_tables.h */
+export const NFT_MSG = { NEWTABLE: 0, DELTABLE: 2, NEWCHAIN: 3, NEWRULE: 6, GETRULE: 7 } as const;
+export const NFTA_TABLE_NAME = 1;
+export const NFTA_CHAIN = { TABLE: 1, NAME: 3, HOOK: 4, TYPE: 7 } as const;
+export const NFTA_HOOK = { NUMBER: 1, PRIORITY: 2 } as const;
+export const NFTA_RULE = { TABLE: 1, CHAIN: 2, EXPRESSIONS: 4 } as const;
+export const NFTA_LIST_ELEM = 1;
+export const NFTA_EXPR = { NAME: 1, DATA: 2 } as const;
+export const NFTA_CT = { DREG: 1, KEY: 2 } as const;
+export const NFT_CT_STATE = 0;
+export const NFTA_CMP = { SREG: 1, OP: 2, DATA: 3 } as const;
+export const NFT_CMP_NEQ = 1;
+export const NFTA_DATA_VALUE = 1;
+export const NFT_REG_1 = 1;
 
 export const AF_UNSPEC = 0;
 export const AF_INET = 2;

@@ -2,15 +2,16 @@
 /**
  * Programs on devices and cgroups. Each attachment is pinned, so that it outlives the
  * daemon: a BPF link where the kernel has them for tc (tcx, 6.6), else a clsact
- * filter, whose pin is that of its program and whose place is told by the
- * filter's fixed handle and priority.
+ * filter.
  */
 import { closeSync, constants, existsSync, fstatSync, openSync } from 'node:fs';
 import { readdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeDirectory } from '../base/directories.js';
-import { isNativeError, SluiceError } from '../base/errors.js';
+import { isNativeError } from '../base/errors.js';
 import type { BpfNative } from '../native/bpf.js';
+import { ClsactFilters, type Direction, type Qdiscs } from './clsact.js';
+import { linkDefragmentation } from './defragment.js';
 import type { Program } from './programs.js';
 
 /** include/uapi/linux/bpf.h; those of tcx are newer than some systems' headers. */
@@ -20,23 +21,10 @@ const BPF_TCX_EGRESS = 47;
 const BPF_LINK_TYPE_CGROUP = 3;
 const BPF_LINK_TYPE_NETFILTER = 10;
 const BPF_LINK_TYPE_TCX = 11;
-const BPF_PROG_TYPE_NETFILTER = 32;
-const BPF_NETFILTER = 45;
-const BPF_F_NETFILTER_IP_DEFRAG = 1;
-/** include/uapi/linux/netfilter.h */
-const NFPROTO = { 4: 2, 6: 10 } as const;
-const NF_INET_PRE_ROUTING = 0;
-/** r0 = NF_ACCEPT; exit */
-const ACCEPT = Buffer.from('b700000001000000' + '9500000000000000', 'hex');
 /** include/uapi/linux/if_link.h */
 const XDP_FLAGS_SKB_MODE = 2;
 const XDP_FLAGS_DRV_MODE = 4;
 
-/** Ours among the filters of a clsact qdisc; "Sl" and a middling priority. */
-export const CLSACT_HANDLE = 0x536c;
-export const CLSACT_PRIORITY = 0x536c;
-
-export type Direction = 'ingress' | 'egress';
 export type AttachMode = 'tcx' | 'clsact' | 'xdp-native' | 'xdp-generic';
 
 export interface Attachment {
@@ -77,25 +65,33 @@ export class Attacher {
   readonly #native: BpfNative;
   /** False: clsact filters. */
   readonly #tcx: boolean;
+  readonly #filters: ClsactFilters;
 
-  constructor(native: BpfNative, options: { tcx: boolean }) {
+  constructor(native: BpfNative, { tcx, qdiscs }: { tcx: boolean; qdiscs: Qdiscs }) {
     this.#native = native;
-    this.#tcx = options.tcx;
+    this.#tcx = tcx;
+    this.#filters = new ClsactFilters(native, qdiscs);
   }
 
   /**
    * Puts the program on a device's tc hook, after those that are there. Where
    * `pin` holds a link of the same device its program is exchanged atomically;
-   * one of a device that is gone is replaced.
+   * one of a device that is gone is replaced. What an earlier daemon attached by
+   * the other means goes.
    */
   async attachTc(
     program: Program,
     at: { ifindex: number; direction: Direction; pin: string },
   ): Promise<Attachment> {
     makeDirectory(dirname(at.pin), 0o700);
-    if (!this.#tcx) return this.#attachClsact(program, at);
+    if (!this.#tcx) {
+      const pin = await this.#filters.attach(program, at);
+      await this.#detachLink(at.pin);
+      return { mode: 'clsact', pin, programId: program.id };
+    }
     const type = at.direction === 'ingress' ? BPF_TCX_INGRESS : BPF_TCX_EGRESS;
     await this.#attachLink(program, at.pin, onDevice(at.ifindex, type, 0));
+    await this.#filters.detachFrom(at);
     return { mode: 'tcx', pin: at.pin, programId: program.id };
   }
 
@@ -135,26 +131,13 @@ export class Attacher {
    * it is of.
    */
   async attachDefragmentation(at: { netns: string; family: 4 | 6; pin: string }): Promise<void> {
-    const native = this.#native;
     makeDirectory(dirname(at.pin), 0o700);
-    await this.detach(at.pin);
-    const program = native.bpfProgramLoadRaw(BPF_PROG_TYPE_NETFILTER, ACCEPT, BPF_NETFILTER);
+    await this.#detachLink(at.pin);
+    const link = await linkDefragmentation(this.#native, at);
     try {
-      const link = await native.bpfNetfilterLinkCreate(
-        program,
-        at.netns,
-        NFPROTO[at.family],
-        NF_INET_PRE_ROUTING,
-        0,
-        BPF_F_NETFILTER_IP_DEFRAG,
-      );
-      try {
-        native.bpfPin(link, at.pin);
-      } finally {
-        native.bpfCloseFd(link);
-      }
+      this.#native.bpfPin(link, at.pin);
     } finally {
-      native.bpfCloseFd(program);
+      this.#native.bpfCloseFd(link);
     }
   }
 
@@ -183,39 +166,17 @@ export class Attacher {
     native.bpfCloseFd(link);
   }
 
-  async #attachClsact(
-    program: Program,
-    at: { ifindex: number; direction: Direction; pin: string },
-  ): Promise<Attachment> {
-    const native = this.#native;
-    await native.bpfTcAttach(
-      program.fd,
-      at.ifindex,
-      at.direction === 'egress',
-      CLSACT_HANDLE,
-      CLSACT_PRIORITY,
-    );
-    const pin = clsactPin(at.pin, at.ifindex, at.direction);
-    if (existsSync(pin)) await unlink(pin);
-    native.bpfPin(program.fd, pin);
-    return { mode: 'clsact', pin, programId: program.id };
-  }
-
   /** Takes the program off and the pin away. Absent is success. */
   async detach(pin: string): Promise<void> {
-    const native = this.#native;
-    const clsact = (await listDirectory(dirname(pin))).find((name) =>
-      name.startsWith(`${pin.split('/').at(-1)}@`),
-    );
-    if (clsact !== undefined) {
-      const [ifindex, direction] = clsactPlace(clsact);
-      await native.bpfTcDetach(ifindex, direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
-      await unlink(join(dirname(pin), clsact));
-    }
+    await this.#filters.detach(pin);
+    await this.#detachLink(pin);
+  }
+
+  async #detachLink(pin: string): Promise<void> {
     if (!existsSync(pin)) return;
-    const link = native.bpfGetPinned(pin);
+    const link = this.#native.bpfGetPinned(pin);
     await unlink(pin);
-    await native.bpfCloseFdAsync(link);
+    await this.#native.bpfCloseFdAsync(link);
   }
 
   /** What is pinned in a directory, on devices. */
@@ -224,16 +185,9 @@ export class Attacher {
     const found: PinnedAttachment[] = [];
     for (const name of await listDirectory(directory)) {
       const path = join(directory, name);
-      if (name.includes('@')) {
-        const [ifindex, direction] = clsactPlace(name);
-        const pin = join(directory, name.slice(0, name.indexOf('@')));
-        const programId = await native.bpfTcQuery(
-          ifindex,
-          direction === 'egress',
-          CLSACT_HANDLE,
-          CLSACT_PRIORITY,
-        );
-        found.push({ pin, ifindex: programId === 0 ? 0 : ifindex, programId, mode: 'clsact' });
+      const filter = await this.#filters.find(path);
+      if (filter !== null) {
+        found.push({ ...filter, mode: 'clsact' });
         continue;
       }
       const link = native.bpfGetPinned(path);
@@ -266,15 +220,9 @@ function onDevice(ifindex: number, type: number, flags: number): LinkTarget {
   return { target: ifindex, type, flags, isOf: (link) => link.ifindex === ifindex };
 }
 
-const clsactPin = (pin: string, ifindex: number, direction: Direction): string =>
-  `${pin}@${ifindex}-${direction}`;
-
-function clsactPlace(name: string): [number, Direction] {
-  const match = /@(\d+)-(ingress|egress)$/.exec(name);
-  if (match === null) throw new SluiceError('internal', `${name} is no attachment's pin`);
-  return [Number(match[1]), match[2] as Direction];
-}
-
+/** The pins: directories are marks. */
 async function listDirectory(directory: string): Promise<string[]> {
-  return existsSync(directory) ? readdir(directory) : [];
+  if (!existsSync(directory)) return [];
+  const entries = await readdir(directory, { withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
 }

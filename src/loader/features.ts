@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { SluiceError } from '../base/errors.js';
 import { type BpfNative, bpfNative } from '../native/bpf.js';
+import { canLinkDefragmentation } from './defragment.js';
 import { probeSocketHooks, type SocketHooks } from './socket-hooks.js';
 import { JIT_HINT } from './verifier.js';
 
@@ -28,16 +29,24 @@ export interface KernelFeatures {
   readonly fibFlags: number;
   /** The object of the collector that this kernel takes */
   readonly collector: Collector;
+  /** kfunc bpf_skb_ct_lookup, of the kernel or of its module nf_conntrack if that is loaded */
+  readonly hostConntrack: boolean;
   readonly socketHooks: SocketHooks;
   /** The host speaks IPv6: not with ipv6.disable=1, nor without the module */
   readonly ipv6: boolean;
-  /** Defragmentation by a BPF link (6.6, CONFIG_NETFILTER_BPF_LINK) */
-  readonly defragment: boolean;
+  readonly defragment: Defragmentation | null;
 }
+
+/** By a BPF link (6.6, CONFIG_NETFILTER_BPF_LINK), or by a table of nf_tables. */
+export type Defragmentation = 'link' | 'nftables';
+
+/** What probeKernel can be told to do without, as on a kernel that lacks it. */
+export type Dispensable = 'tcx' | 'kern_ctx' | 'bpf_wq' | 'netfilter_link' | 'nftables';
 
 const BTF = '/sys/kernel/btf/vmlinux';
 /** There in each network namespace, or in none. */
 const IPV6 = '/proc/sys/net/ipv6';
+const CONNTRACK_BTF = '/sys/kernel/btf/nf_conntrack';
 const BPF_F_IPV6 = 0x80;
 const BPF_FIB_LOOKUP_SKIP_NEIGH = 4;
 const BPF_FIB_LOOKUP_SRC = 16;
@@ -70,8 +79,17 @@ function collectorFor(types: Buffer): Collector {
  * in the kernel's types is looked for there; flags are told by the version.
  */
 export async function probeKernel(
-  options: { version?: [number, number]; btf?: string; ipv6?: string; native?: BpfNative } = {},
+  options: {
+    version?: [number, number];
+    btf?: string;
+    ipv6?: string;
+    native?: BpfNative;
+    without?: readonly Dispensable[];
+    /** Whether nf_tables can put fragments together; absent: not asked. */
+    nftables?: () => Promise<boolean>;
+  } = {},
 ): Promise<KernelFeatures> {
+  const has = (feature: Dispensable): boolean => options.without?.includes(feature) !== true;
   const version = options.version ?? kernelVersion();
   const btf = options.btf ?? BTF;
   const native = options.native ?? bpfNative();
@@ -86,17 +104,28 @@ export async function probeKernel(
   requireJit(native);
   // sysfs answers by the page: asynchronously that would be a thousand round trips
   const types = readFileSync(btf);
+  const ipv6 = existsSync(options.ipv6 ?? IPV6);
+  // before it is asked what modules there are: this may load them
+  const defragment =
+    has('netfilter_link') && (await canLinkDefragmentation(native, ipv6 ? [4, 6] : [4]))
+      ? 'link'
+      : has('nftables') && (await options.nftables?.()) === true
+        ? 'nftables'
+        : null;
   return {
-    tcx: inKernelTypes(types, 'tcx_link_attach'),
-    kernCtx: inKernelTypes(types, 'bpf_cast_to_kern_ctx'),
+    tcx: has('tcx') && inKernelTypes(types, 'tcx_link_attach'),
+    kernCtx: has('kern_ctx') && inKernelTypes(types, 'bpf_cast_to_kern_ctx'),
     csumIpv6: inKernelTypes(types, 'BPF_F_IPV6') ? BPF_F_IPV6 : 0,
     fibFlags:
       (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
       (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
-    collector: collectorFor(types),
-    ipv6: existsSync(options.ipv6 ?? IPV6),
+    collector: has('bpf_wq') ? collectorFor(types) : 'collector',
+    hostConntrack:
+      inKernelTypes(types, 'bpf_skb_ct_lookup') ||
+      (existsSync(CONNTRACK_BTF) && inKernelTypes(readFileSync(CONNTRACK_BTF), 'bpf_skb_ct_lookup')),
+    ipv6,
     socketHooks: await probeSocketHooks(native),
-    defragment: atLeast(version, [6, 6]) && inKernelTypes(types, 'bpf_nf_link_attach'),
+    defragment,
   };
 }
 
@@ -130,8 +159,8 @@ export function describeFeatures(features: KernelFeatures): Feature[] {
     ),
     row(
       'defragmentation',
-      features.defragment,
-      'fragments are put together in a namespace of ours',
+      features.defragment !== null,
+      `fragments are put together in a namespace of ours, by ${features.defragment === 'link' ? 'a netfilter link' : 'nftables'}`,
       'none: fragments of containers are dropped',
     ),
     row('IPv6', features.ipv6, 'IPv4 and IPv6', 'IPv4 only: IPv6 is off on this host (ipv6.disable=1)'),

@@ -44,12 +44,13 @@ export function objectFiles(features: Pick<KernelFeatures, 'socketHooks' | 'coll
 
 /** The constants that tell the programs what this kernel has. */
 export function kernelConstants(
-  features: Pick<KernelFeatures, 'kernCtx' | 'csumIpv6' | 'fibFlags'>,
+  features: Pick<KernelFeatures, 'kernCtx' | 'csumIpv6' | 'fibFlags' | 'hostConntrack'>,
 ): Partial<Config> {
   return {
     kern_ctx: features.kernCtx ? 1 : 0,
     csum_ipv6: features.csumIpv6,
     fib_flags: features.fibFlags,
+    host_conntrack: features.hostConntrack ? 1 : 0,
   };
 }
 

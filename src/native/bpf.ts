@@ -90,7 +90,10 @@ export interface BpfNative {
   bpfPossibleCpus(): number;
   /** `target`: an ifindex, or the descriptor of a cgroup, as the type has it. */
   bpfLinkCreate(programFd: number, target: number, attachType: number, flags: number): Promise<number>;
-  /** On a hook of the namespace at `netns`. `family`: NFPROTO_*; `hook`: enum nf_inet_hooks. */
+  /**
+   * On a hook of the namespace at `netns`, '' for a new one that ends with the
+   * link. `family`: NFPROTO_*; `hook`: enum nf_inet_hooks.
+   */
   bpfNetfilterLinkCreate(
     programFd: number,
     netns: string,
@@ -108,6 +111,7 @@ export interface BpfNative {
     ifindex: number;
     cgroupId: bigint;
   };
+  /** The device has a clsact qdisc. */
   bpfTcAttach(
     programFd: number,
     ifindex: number,

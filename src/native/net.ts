@@ -9,7 +9,10 @@ import { loadAddon } from './load.js';
 export type NetSocket = { readonly __brand: 'NetSocket' };
 
 export interface NetNative {
-  /** `protocol`: NETLINK_*; `netns`: the path of a namespace to open it in, null for our own. */
+  /**
+   * `protocol`: NETLINK_*; `netns`: the path of a namespace to open it in, null
+   * for our own, '' for a new one that ends with the socket.
+   */
   netOpen(protocol: number, netns: string | null): Promise<NetSocket>;
   /**
    * Sends one or more whole messages (sequence numbers are filled in), each
@@ -19,6 +22,11 @@ export interface NetNative {
    * was interrupted is repeated.
    */
   netRequest(socket: NetSocket, name: string, messages: Buffer): Promise<Buffer[]>;
+  /**
+   * Sends messages in one datagram, as a subsystem wants them that takes all or
+   * none. Exactly one asks for an acknowledgement; the first answer ends it.
+   */
+  netBatch(socket: NetSocket, name: string, messages: Buffer): Promise<Buffer[]>;
   /** Joins multicast groups; null stands for messages lost (ENOBUFS). */
   netListen(socket: NetSocket, groups: number[], onMessages: (datagram: Buffer | null) => void): void;
   netClose(socket: NetSocket): void;

@@ -17,7 +17,10 @@ export type { AddressInfo, AdvertisedRoute, LinkInfo, RouteInfo } from '../link/
 /** Of one network namespace. */
 export type NetlinkApi = Pick<Netlink, keyof Netlink>;
 
-export type NetnsApi = Pick<Netns, 'createNetns' | 'deleteNetns' | 'isNetns' | 'info' | 'writeSysctlIn'> & {
+export type NetnsApi = Pick<
+  Netns,
+  'createNetns' | 'deleteNetns' | 'isNetns' | 'info' | 'writeSysctlIn' | 'defragmentIn' | 'defragmentsIn'
+> & {
   netlinkIn(path: string): Promise<NetlinkApi>;
 };
 

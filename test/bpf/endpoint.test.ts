@@ -236,9 +236,13 @@ describe('the port allocator', () => {
 });
 
 describe('the collector', () => {
-  it('starts, runs without anybody, and takes what is over', async () => {
+  it.each([
+    ['as this kernel can', []],
+    ['in its timer', ['bpf_wq'] as const],
+  ])('starts, runs %s without anybody, and takes what is over', async (_, without) => {
     d.close();
-    d = await TestDataplane.load({ collect_interval: 1, udp_oneway: 0, tcp_transitory: 3600 });
+    const config = { collect_interval: 1, udp_oneway: 0, tcp_transitory: 3600 };
+    d = await TestDataplane.load(config, 1024, without);
     d.fill();
     d.from('uplink');
     const flow = (f: Partial<Frame>) =>

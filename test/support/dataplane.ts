@@ -5,7 +5,7 @@
  * it is first asked for, because most tests need one and verifying all takes a second.
  */
 import { join } from 'node:path';
-import { type KernelFeatures, probeKernel } from '../../src/loader/features.js';
+import { type Dispensable, type KernelFeatures, probeKernel } from '../../src/loader/features.js';
 import { kernelConstants } from '../../src/loader/objects.js';
 import { type BpfMap, type LoadedObject, loadObject, type Program } from '../../src/loader/programs.js';
 import { encodeConfig } from '../../src/maps/config.js';
@@ -90,10 +90,15 @@ export class TestDataplane {
     this.#noteTouched();
   }
 
-  /** `flows`: entries of each flow table. */
-  static async load(config: Partial<Config> = {}, flows = 1024): Promise<TestDataplane> {
+  /** `flows`: entries of each flow table; `without`: features of the kernel that are not used. */
+  static async load(
+    config: Partial<Config> = {},
+    flows = 1024,
+    without: readonly Dispensable[] = [],
+  ): Promise<TestDataplane> {
+    const features = await probeKernel({ without });
     // the object of the types has every map and no program
-    return new TestDataplane(await open('abi', config, new Map(), flows), await probeKernel(), config);
+    return new TestDataplane(await open('abi', config, new Map(), flows), features, config);
   }
 
   /** All that the objects hold. */

@@ -100,25 +100,26 @@ export const collectorStateCodec: Codec<t.CollectorState> = {
 };
 
 export const configCodec: Codec<t.Config> = {
-  size: 64,
+  size: 68,
   encode(value, to, at) {
-    to.fill(0, at, at + 64);
+    to.fill(0, at, at + 68);
     to.writeUInt32LE(value.mark, at);
     to.writeUInt32LE(value.l3_device, at + 4);
     to.writeUInt32LE(value.kern_ctx, at + 8);
     to.writeUInt32LE(value.csum_ipv6, at + 12);
     to.writeUInt32LE(value.fib_flags, at + 16);
-    to.writeUInt32LE(value.exempt, at + 20);
-    to.writeUInt32LE(value.socket_services, at + 24);
-    to.writeUInt32LE(value.snat_port_min, at + 28);
-    to.writeUInt32LE(value.snat_port_max, at + 32);
-    to.writeUInt32LE(value.tcp_established, at + 36);
-    to.writeUInt32LE(value.tcp_transitory, at + 40);
-    to.writeUInt32LE(value.udp_answered, at + 44);
-    to.writeUInt32LE(value.udp_oneway, at + 48);
-    to.writeUInt32LE(value.icmp, at + 52);
-    to.writeUInt32LE(value.port_rest, at + 56);
-    to.writeUInt32LE(value.collect_interval, at + 60);
+    to.writeUInt32LE(value.host_conntrack, at + 20);
+    to.writeUInt32LE(value.exempt, at + 24);
+    to.writeUInt32LE(value.socket_services, at + 28);
+    to.writeUInt32LE(value.snat_port_min, at + 32);
+    to.writeUInt32LE(value.snat_port_max, at + 36);
+    to.writeUInt32LE(value.tcp_established, at + 40);
+    to.writeUInt32LE(value.tcp_transitory, at + 44);
+    to.writeUInt32LE(value.udp_answered, at + 48);
+    to.writeUInt32LE(value.udp_oneway, at + 52);
+    to.writeUInt32LE(value.icmp, at + 56);
+    to.writeUInt32LE(value.port_rest, at + 60);
+    to.writeUInt32LE(value.collect_interval, at + 64);
   },
   decode(from, at) {
     return {
@@ -127,17 +128,18 @@ export const configCodec: Codec<t.Config> = {
       kern_ctx: from.readUInt32LE(at + 8),
       csum_ipv6: from.readUInt32LE(at + 12),
       fib_flags: from.readUInt32LE(at + 16),
-      exempt: from.readUInt32LE(at + 20),
-      socket_services: from.readUInt32LE(at + 24),
-      snat_port_min: from.readUInt32LE(at + 28),
-      snat_port_max: from.readUInt32LE(at + 32),
-      tcp_established: from.readUInt32LE(at + 36),
-      tcp_transitory: from.readUInt32LE(at + 40),
-      udp_answered: from.readUInt32LE(at + 44),
-      udp_oneway: from.readUInt32LE(at + 48),
-      icmp: from.readUInt32LE(at + 52),
-      port_rest: from.readUInt32LE(at + 56),
-      collect_interval: from.readUInt32LE(at + 60),
+      host_conntrack: from.readUInt32LE(at + 20),
+      exempt: from.readUInt32LE(at + 24),
+      socket_services: from.readUInt32LE(at + 28),
+      snat_port_min: from.readUInt32LE(at + 32),
+      snat_port_max: from.readUInt32LE(at + 36),
+      tcp_established: from.readUInt32LE(at + 40),
+      tcp_transitory: from.readUInt32LE(at + 44),
+      udp_answered: from.readUInt32LE(at + 48),
+      udp_oneway: from.readUInt32LE(at + 52),
+      icmp: from.readUInt32LE(at + 56),
+      port_rest: from.readUInt32LE(at + 60),
+      collect_interval: from.readUInt32LE(at + 64),
     };
   },
 };

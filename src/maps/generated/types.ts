@@ -39,6 +39,7 @@ export interface Config {
   kern_ctx: number;
   csum_ipv6: number;
   fib_flags: number;
+  host_conntrack: number;
   exempt: number;
   socket_services: number;
   snat_port_min: number;

@@ -131,14 +131,9 @@ Napi::Value TcAttach(const Napi::CallbackInfo& info) {
           info.Env(),
           [=]() {
             TakeLibbpfLog();
-            bpf_tc_hook clsact = filter->hook;
-            clsact.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
-            int err = bpf_tc_hook_create(&clsact);
-            if (err && err != -EEXIST) return Failure{"RTM_NEWQDISC", -err, TakeLibbpfLog()};
-            TakeLibbpfLog();  // that the qdisc is there is no complaint
             filter->opts.prog_fd = program;
             filter->opts.flags = BPF_TC_F_REPLACE;
-            err = bpf_tc_attach(&filter->hook, &filter->opts);
+            int err = bpf_tc_attach(&filter->hook, &filter->opts);
             return err ? Failure{"RTM_NEWTFILTER", -err, TakeLibbpfLog()} : Failure{};
           },
           Nothing);

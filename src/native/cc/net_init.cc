@@ -8,6 +8,7 @@ namespace sluice {
 void InitNet(Napi::Env env, Napi::Object exports) {
   exports.Set("netOpen", Napi::Function::New(env, NetOpen, "netOpen"));
   exports.Set("netRequest", Napi::Function::New(env, NetRequest, "netRequest"));
+  exports.Set("netBatch", Napi::Function::New(env, NetBatch, "netBatch"));
   exports.Set("netListen", Napi::Function::New(env, NetListen, "netListen"));
   exports.Set("netClose", Napi::Function::New(env, NetClose, "netClose"));
   exports.Set("netnsCreate", Napi::Function::New(env, NetnsCreate, "netnsCreate"));

@@ -188,10 +188,14 @@ Failure OpenSocket(const SocketRequest& request, FdGuard* result) {
 Failure InNamespace(const std::string& path, const std::function<Failure()>& inside) {
   FdGuard home(open(OwnNamespace().c_str(), O_RDONLY | O_CLOEXEC));
   if (home.get() < 0) return Failure{"open", errno, ""};
-  // O_NONBLOCK: the path of a FIFO would stop this thread for good.
-  FdGuard target(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (target.get() < 0) return Failure{"open " + path, errno, ""};
-  if (setns(target.get(), CLONE_NEWNET) < 0) return Failure{"setns " + path, errno, ""};
+  if (path.empty()) {
+    if (unshare(CLONE_NEWNET) < 0) return Failure{"unshare", errno, ""};
+  } else {
+    // O_NONBLOCK: the path of a FIFO would stop this thread for good.
+    FdGuard target(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (target.get() < 0) return Failure{"open " + path, errno, ""};
+    if (setns(target.get(), CLONE_NEWNET) < 0) return Failure{"setns " + path, errno, ""};
+  }
   Failure failure = inside();
   if (setns(home.get(), CLONE_NEWNET) < 0) abort();
   return failure;

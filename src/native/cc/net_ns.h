@@ -12,7 +12,8 @@ namespace sluice {
 
 // Runs `inside` with the calling thread (the net worker) in the namespace at
 // `path`, and comes back. If coming back fails the process aborts: a thread in
-// the wrong namespace would change the wrong machine.
+// the wrong namespace would change the wrong machine. An empty path is a new
+// namespace, which ends with the last socket or link that `inside` made there.
 Failure InNamespace(const std::string& path, const std::function<Failure()>& inside);
 
 // netnsCreate(path), netnsDelete(path) -> Promise<void>

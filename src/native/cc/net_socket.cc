@@ -109,14 +109,18 @@ Read ReadAnswer(const uint8_t* data, int length, uint32_t sequence, std::vector<
   return Read::kMore;
 }
 
-// Sends one message and adds what comes back to `answer`.
-Failure ExchangeOne(Socket& socket, const std::string& name, nlmsghdr* request,
+// Sends the messages of `size` bytes in one datagram, all with one sequence
+// number, and adds what comes back to `answer`.
+Failure ExchangeOne(Socket& socket, const std::string& name, nlmsghdr* request, size_t size,
                     std::vector<uint8_t>& buffer, std::vector<Message>& answer) {
   size_t before = answer.size();
   for (int attempt = 0; attempt < kDumpAttempts; attempt++) {
-    request->nlmsg_seq = socket.sequence++;
-    if (mnl_socket_sendto(socket.handle, request, request->nlmsg_len) < 0)
-      return Failure{name, errno, ""};
+    uint32_t sequence = socket.sequence++;
+    int left = static_cast<int>(size);
+    for (nlmsghdr* header = request; mnl_nlmsg_ok(header, left);
+         header = mnl_nlmsg_next(header, &left))
+      header->nlmsg_seq = sequence;
+    if (mnl_socket_sendto(socket.handle, request, size) < 0) return Failure{name, errno, ""};
     answer.resize(before);
     bool interrupted = false;
     Failure failure;
@@ -127,26 +131,28 @@ Failure ExchangeOne(Socket& socket, const std::string& name, nlmsghdr* request,
         if (errno == EINTR) continue;
         return Failure{name, errno, ""};
       }
-      read = ReadAnswer(buffer.data(), static_cast<int>(length), request->nlmsg_seq, answer,
-                        interrupted, failure, name);
+      read = ReadAnswer(buffer.data(), static_cast<int>(length), sequence, answer, interrupted,
+                        failure, name);
     }
     if (read != Read::kInterrupted) return failure;
   }
   return Failure{name, EAGAIN, "the table kept changing while it was read"};
 }
 
-// One message after the other: the kernel would go on behind one that failed
-// if it had them all, and a link would come up without its settings.
-Failure Exchange(Socket& socket, const std::string& name, Message request,
+// One message after the other, unless they are to go `together`: the kernel
+// would go on behind one that failed if it had them all, and a link would come
+// up without its settings.
+Failure Exchange(Socket& socket, const std::string& name, Message request, bool together,
                  std::vector<Message>& answer) {
   std::vector<uint8_t> buffer(kReceiveSize);
   int left = static_cast<int>(request.size());
   auto* header = reinterpret_cast<nlmsghdr*>(request.data());
   if (!mnl_nlmsg_ok(header, left)) return Failure{name, EINVAL, "not a netlink message"};
+  if (together) return ExchangeOne(socket, name, header, request.size(), buffer, answer);
   while (mnl_nlmsg_ok(header, left)) {
     int rest = left;
     nlmsghdr* next = mnl_nlmsg_next(header, &rest);
-    Failure failure = ExchangeOne(socket, name, header, buffer, answer);
+    Failure failure = ExchangeOne(socket, name, header, header->nlmsg_len, buffer, answer);
     if (!failure.syscall.empty()) return failure;
     header = next;
     left = rest;
@@ -196,13 +202,14 @@ void OnReadable(uv_poll_t* poll, int status, int) {
 Napi::Value NetOpen(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   int protocol = info[0].As<Napi::Number>().Int32Value();
-  std::string path = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
+  bool own = !info[1].IsString();
+  std::string path = own ? "" : info[1].As<Napi::String>().Utf8Value();
   auto socket = std::make_shared<Socket>();
   return NetWorker(env).Run(
       env,
-      [socket, protocol, path]() {
+      [socket, protocol, own, path]() {
         auto open = [&] { return Open(*socket, protocol); };
-        return path.empty() ? open() : InNamespace(path, open);
+        return own ? open() : InNamespace(path, open);
       },
       [socket](Napi::Env e) -> Napi::Value {
         return Napi::External<SocketBox>::New(e, new SocketBox{socket},
@@ -213,7 +220,9 @@ Napi::Value NetOpen(const Napi::CallbackInfo& info) {
       });
 }
 
-Napi::Value NetRequest(const Napi::CallbackInfo& info) {
+namespace {
+
+Napi::Value Request(const Napi::CallbackInfo& info, bool together) {
   Napi::Env env = info.Env();
   auto socket = BoxOf(info)->socket;
   std::string name = info[1].As<Napi::String>().Utf8Value();
@@ -221,7 +230,7 @@ Napi::Value NetRequest(const Napi::CallbackInfo& info) {
   Message request(buffer.Data(), buffer.Data() + buffer.Length());
   auto answer = std::make_shared<std::vector<Message>>();
   return NetWorker(env).Run(
-      env, [=]() { return Exchange(*socket, name, request, *answer); },
+      env, [=]() { return Exchange(*socket, name, request, together, *answer); },
       [answer](Napi::Env e) -> Napi::Value {
         Napi::Array messages = Napi::Array::New(e, answer->size());
         for (size_t i = 0; i < answer->size(); i++)
@@ -229,6 +238,12 @@ Napi::Value NetRequest(const Napi::CallbackInfo& info) {
         return messages;
       });
 }
+
+}  // namespace
+
+Napi::Value NetRequest(const Napi::CallbackInfo& info) { return Request(info, false); }
+
+Napi::Value NetBatch(const Napi::CallbackInfo& info) { return Request(info, true); }
 
 Napi::Value NetListen(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();

@@ -73,13 +73,15 @@ export interface ReassemblyOptions {
   writeSysctl(key: string, value: string): Promise<void>;
 }
 
+const namespaceOf = (instance: string): string => `/run/netns/sluice-fragments-${instance}`;
+
 /** All that a node needs for it. */
-export function reassemblyRows({ instance }: Identity): Row[] {
-  const netns = `/run/netns/sluice-fragments-${instance}`;
+export function reassemblyRows({ instance }: Identity, by: ReassemblyRow['by']): Row[] {
+  const netns = namespaceOf(instance);
   const link = `slf${instance}`;
   return [
     { kind: 'netns', path: netns },
-    { kind: 'reassembly', netns, link },
+    { kind: 'reassembly', netns, link, by },
     { kind: 'attachment', link, hook: 'reassembly_ingress' },
   ];
 }
@@ -97,7 +99,7 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
   }
 
   async update(row: ReassemblyRow): Promise<void> {
-    const { links, netlink, attach, writeSysctl } = this.#o;
+    const { links, netlink, writeSysctl } = this.#o;
     const known = links.byName(row.link) ?? (await netlink.linkByName(row.link));
     if (known !== undefined) this.#refuseForeign(known);
     const kept = known !== undefined && (await this.#isInside(row, known)) ? known : undefined;
@@ -106,16 +108,33 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
     await netlink.setLink(link.ifindex, { alias: this.#alias(row), mtu: LARGEST_MTU });
     await disableIpv6(writeSysctl, row.link);
     await netlink.setLink(link.ifindex, { up: true });
+    await this.#defragment(row, kept === undefined);
+    await this.#configure(row, link);
+  }
+
+  /** A table that is left of an earlier daemon does no harm beside the links. */
+  async #defragment({ netns: path, by }: ReassemblyRow, fresh: boolean): Promise<void> {
+    const { attach, netns } = this.#o;
+    if (by === 'nftables') {
+      await netns.defragmentIn(path);
+      for (const family of this.#families) await attach.detach(this.#pin(family));
+      return;
+    }
     for (const family of this.#families) {
       const pin = this.#pin(family);
-      if (kept === undefined || !existsSync(pin))
-        await attach.attachDefragmentation({ netns: row.netns, family, pin }).catch((e) => {
+      if (fresh || !existsSync(pin))
+        await attach.attachDefragmentation({ netns: path, family, pin }).catch((e) => {
           if (isNativeError(e) && e.code === 'ENOENT')
             throw missingModule(`nf_defrag_ipv${family}`, 'fragments are not put together', e);
-          throw attachError(e, { program: 'defragmentation', on: `IPv${family} of ${row.netns}` });
+          throw attachError(e, { program: 'defragmentation', on: `IPv${family} of ${path}` });
         });
     }
-    await this.#configure(row, link);
+  }
+
+  /** What has the namespace put fragments together; null: nothing. */
+  async #defragmentedBy(path: string): Promise<ReassemblyRow['by'] | null> {
+    if (this.#families.every((family) => existsSync(this.#pin(family)))) return 'link';
+    return (await this.#o.netns.defragmentsIn(path)) ? 'nftables' : null;
   }
 
   /** Once the program is there that takes back what is sent. */
@@ -140,7 +159,7 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
   async read(): Promise<Actual<ReassemblyRow>> {
     const { links } = this.#o;
     await links.refresh();
-    const settled = new Map<string, boolean>();
+    const settled = new Map<string, ReassemblyRow['by'] | null>();
     for (const link of links.all().filter((l) => this.#isOurs(l))) {
       settled.set(link.name, await this.#settled(link));
     }
@@ -152,7 +171,7 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
           link.alias === this.#alias(row) &&
           link.up &&
           link.mtu === LARGEST_MTU &&
-          settled.get(row.link) === true &&
+          settled.get(row.link) === row.by &&
           (this.#map === null || this.#map.get(0)?.ifindex === link.ifindex)
         );
       },
@@ -217,13 +236,15 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
     });
   }
 
-  /** Whether the namespace behind the link does what it is for. */
-  async #settled(link: LinkInfo): Promise<boolean> {
-    const row = reassemblyRows(this.#o.identity).find((r) => r.kind === 'reassembly');
-    if (row?.kind !== 'reassembly' || row.link !== link.name) return false;
-    if (!(await this.#o.netns.isNetns(row.netns))) return false;
-    if (this.#families.some((family) => !existsSync(this.#pin(family)))) return false;
-    return this.#inside(row.netns, async (inner) => {
+  /** What the namespace behind the link puts fragments together by; null: it does not do what it is for. */
+  async #settled(link: LinkInfo): Promise<ReassemblyRow['by'] | null> {
+    const path = namespaceOf(this.#o.identity.instance);
+    if (!(await this.#o.netns.isNetns(path))) return null;
+    return (await this.#leadsBack(path, link)) ? this.#defragmentedBy(path) : null;
+  }
+
+  #leadsBack(path: string, link: LinkInfo): Promise<boolean> {
+    return this.#inside(path, async (inner) => {
       const end = await inner.linkByName(INNER);
       if (end === undefined || end.ifindex !== link.linkIndex || !end.up || end.mtu !== LARGEST_MTU)
         return false;

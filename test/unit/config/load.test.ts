@@ -124,6 +124,12 @@ describe('command line', () => {
   it('names every option in the help', () => {
     for (const { name } of OPTIONS) expect(helpText()).toContain(`--${name}`);
   });
+
+  it('leaves features of the kernel unused that it knows, and no others', () => {
+    expect(run().without).toEqual([]);
+    expect(run('--without', 'tcx', '--without', 'bpf_wq').without).toEqual(['tcx', 'bpf_wq']);
+    expect(() => run('--without', 'wings')).toThrow(/'wings' is none of tcx, kern_ctx/);
+  });
 });
 
 describe('configuration file', () => {

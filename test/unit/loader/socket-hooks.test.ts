@@ -72,8 +72,9 @@ describe('the socket hooks', () => {
         csumIpv6: 0,
         fibFlags: 0,
         collector: 'collector_wq',
-        defragment: true,
+        defragment: 'link',
         ipv6: true,
+        hostConntrack: true,
         socketHooks,
       }).find(({ feature }) => feature === name);
     expect(told(decideSocketHooks(ROOT, []))).toMatchObject({

@@ -37,6 +37,8 @@ const netns: NetnsApi = {
   info: async () => null,
   writeSysctlIn: (_, key) => write(key),
   netlinkIn: async () => netlink,
+  defragmentIn: async () => undefined,
+  defragmentsIn: async () => false,
 };
 
 const inner: LinkInfo = {
@@ -76,7 +78,7 @@ it('puts fragments of IPv4 together', async () => {
     { netlink, netns, attach, links, identity, pins: bpffs, ipv6: false, writeSysctl: write },
     null,
   );
-  const row = reassemblyRows(identity).find((r) => r.kind === 'reassembly');
+  const row = reassemblyRows(identity, 'link').find((r) => r.kind === 'reassembly');
   if (row?.kind !== 'reassembly') throw new Error('there is no such row');
   await ops.update(row);
   expect(attached).toEqual([4]);
