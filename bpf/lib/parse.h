@@ -132,6 +132,7 @@ static __always_inline bool is_extension(u8 next)
 /* RFC 8200 lets each but one header occur once. */
 #define MAX_EXTENSIONS	     6
 #define MAX_EXTENSION_LENGTH 512
+#define HEADER_MASK	     0x3ff /* holds the length of IPv6's header with all of them */
 
 enum {
 	BEHIND_FRAGMENT = 1 << 30, /* flag: a fragment header of a true fragment was met */
@@ -312,6 +313,9 @@ static __always_inline enum parsed parse_ipv6(struct __sk_buff *skb, struct pack
 			return PARSED_MALFORMED;
 		if (behind & BEHIND_FRAGMENT)
 			header = 0;
+		/* less than this it is: verifiers before 6.8 forget that of a word on the stack */
+		barrier_var(header);
+		header &= HEADER_MASK;
 	}
 	p->eth = config.l3_device ? NULL : data;
 	p->ip = ip;
