@@ -16,13 +16,14 @@ function numbersOf(release: string): number[] {
   return (release.match(/\d+/g) ?? []).map(Number);
 }
 
-function compare(a: Kernel, b: Kernel): number {
-  const [left, right] = [numbersOf(a.release), numbersOf(b.release)];
+/** By the numbers in two releases or series, and those alike by their flavour. */
+export function bySeries(a: string, b: string): number {
+  const [left, right] = [numbersOf(a), numbersOf(b)];
   for (let i = 0; i < Math.max(left.length, right.length); i++) {
     const difference = (left[i] ?? 0) - (right[i] ?? 0);
     if (difference !== 0) return difference;
   }
-  return 0;
+  return a.length - b.length;
 }
 
 /**
@@ -48,7 +49,7 @@ export function kernelsOf(packages: Iterable<string>): Kernel[] {
         packages: [binary, modules, base].filter((part) => part !== undefined && names.has(part)) as string[],
       });
   }
-  return found.sort(compare);
+  return found.sort((a, b) => bySeries(a.release, b.release));
 }
 
 /**
