@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh --tests
-npx --no-install rolldown test/kernel/lab/command.ts --platform node --format esm --dir test/kernel/build --log-level silent
+npx --no-install rolldown test/kernel/lab/command.ts --platform node --format esm --dir test/kernel/build --log-level silent >/dev/null
 exec node test/kernel/build/command.js "$@"

@@ -13,7 +13,8 @@ FLAGS=(
 
 in_ns() { nsenter --net="/run/netns/$1" -- "${@:2}"; }
 sluice() { in_ns host "$CHECKOUT/bin/sluice" --socket "$WORK/sluice.sock" "$@"; }
-peer() { in_ns "$1" python3 "$CHECKOUT/test/kernel/guest/peers.py" "${@:2}"; }
+PEERS=$CHECKOUT/test/kernel/guest/peers.py
+peer() { in_ns "$1" python3 "$PEERS" "${@:2}"; }
 get() { in_ns "$1" curl -sSg --max-time 30 "${@:2}"; }
 said() { tr '\n' ' ' <"$1" | tail -c 400; }
 

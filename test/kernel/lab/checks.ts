@@ -37,3 +37,18 @@ export function checkResults(names: readonly string[], printed: string): CheckRe
     return { name, failed: failed.get(name) ?? 'not reached' };
   });
 }
+
+/** Of vitest's JSON reporter. */
+export function testResults(printed: string): CheckResult[] {
+  interface Report {
+    testResults: { assertionResults: { fullName: string; status: string; failureMessages: string[] }[] }[];
+  }
+  const { testResults } = JSON.parse(printed) as Report;
+  return testResults
+    .flatMap(({ assertionResults }) => assertionResults)
+    .filter(({ status }) => status === 'passed' || status === 'failed')
+    .map(({ fullName: name, status, failureMessages }) => ({
+      name,
+      failed: status === 'passed' ? null : (failureMessages[0]?.split('\n')[0] ?? status),
+    }));
+}

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageRoot } from '../../../src/native/load.js';
 import type { GateReport } from '../report.js';
-import { type CheckResult, checkResults, configurationChecks, smokeChecks } from './checks.js';
+import { type CheckResult, checkResults, configurationChecks, smokeChecks, testResults } from './checks.js';
 import { CONFIGURATIONS, type Configuration } from './configurations.js';
-import { runGate } from './gate.js';
+import { reportLine, runGate } from './gate.js';
 import { type Outcome, runMachine } from './machine.js';
 import { cacheDirectory, KernelPackages, type UnpackedKernel } from './packages.js';
 import { gateFaults, summarizeConfiguration, summarizeGate } from './summary.js';
@@ -18,11 +18,13 @@ const MATRIX = ['6.1', '6.1-cloud', '6.1-rt', '6.12', '6.12-cloud', '6.16', '6.1
 const CONFIGURED = ['6.12-cloud'];
 const SMOKE_MS = 3_600_000;
 const CONFIGURATION_MS = 1_800_000;
+const TESTS_MS = 4 * 3_600_000;
 
 const USAGE = `usage: npm run test:kernel -- [OPTION]...
   --kernel V      6.1, 6.12-cloud, 6.1-rt, 7.x, newest, or a release (default: ${MATRIX.join(', ')}); may be repeated
   --smoke         traffic through the real daemon as well
   --config NAME   in place of both, what works on a host of this configuration, or "all"; may be repeated
+  --tests PATH    in place of these, tests of the checkout, such as test/bpf/maps; takes long
   --write         put the results into docs/KERNELS.md
   --verbose       what each guest says
   --list          the kernels that can be had, and the configurations`;
@@ -112,11 +114,31 @@ async function tryConfiguration(
   return summary.checks.failed.length === 0;
 }
 
+async function tryTests(kernel: UnpackedKernel, path: string, options: Options): Promise<boolean> {
+  say(`${kernel.release}: ${path}`);
+  const outcome = await runMachine(kernel, {
+    checkout: packageRoot(),
+    task: 'tests',
+    argument: path,
+    timeoutMs: TESTS_MS,
+  });
+  const results = testResults(reportLine(outcome));
+  show(
+    outcome,
+    options,
+    results.filter(({ failed }) => failed !== null),
+  );
+  const failed = results.filter((r) => r.failed !== null).length;
+  say(`  ${results.length - failed} passed, ${failed} failed, ${Math.round(outcome.seconds)} s`);
+  return failed === 0 && results.length > 0;
+}
+
 async function main(): Promise<boolean> {
   const { values } = parseArgs({
     options: {
       kernel: { type: 'string', multiple: true },
       config: { type: 'string', multiple: true },
+      tests: { type: 'string' },
       smoke: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
@@ -146,7 +168,8 @@ async function main(): Promise<boolean> {
   let good = true;
   for (const wanted of values.kernel ?? (names.length > 0 ? CONFIGURED : MATRIX)) {
     const kernel = packages.get(wanted);
-    if (configurations.length === 0) good = (await tryKernel(kernel, figures, values)) && good;
+    if (values.tests !== undefined) good = (await tryTests(kernel, values.tests, values)) && good;
+    else if (configurations.length === 0) good = (await tryKernel(kernel, figures, values)) && good;
     for (const configuration of configurations)
       good = (await tryConfiguration(kernel, configuration, figures, values)) && good;
     // after each: a run takes long, and may be interrupted

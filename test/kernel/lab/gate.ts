@@ -24,20 +24,17 @@ export function bundleGuests(): void {
   );
 }
 
-/** The last line of what a guest printed, where it is all there. */
-export function reportOf(outcome: Outcome): GateReport {
-  const line = outcome.results.trim().split('\n').at(-1) ?? '';
-  try {
-    return JSON.parse(line) as GateReport;
-  } catch {
-    throw new Error(`the guest gave no report; it said:\n${outcome.console.slice(-4000)}`);
-  }
+/** The JSON that a guest printed last. */
+export function reportLine({ results, console }: Outcome): string {
+  const line = results.trim().split('\n').at(-1) ?? '';
+  if (line.endsWith('}')) return line;
+  throw new Error(`the guest gave no report; it said:\n${console.slice(-4000)}`);
 }
 
 export async function runGate(kernel: UnpackedKernel): Promise<GateReport> {
   bundleGuests();
   const outcome = await runMachine(kernel, { checkout: packageRoot(), task: 'gate', timeoutMs: GATE_MS });
-  const report = reportOf(outcome);
+  const report = JSON.parse(reportLine(outcome)) as GateReport;
   if (report.release !== kernel.release)
     throw new Error(`the guest runs ${report.release}, not ${kernel.release}`);
   return report;

@@ -15,7 +15,7 @@ const VIRTIOFSD = [
   { path: '/usr/libexec/virtiofsd', options: ['--shared-dir=/', '--cache=always', '--sandbox=chroot'] },
 ] as const;
 
-export type Task = 'gate' | 'smoke' | 'configuration';
+export type Task = 'gate' | 'smoke' | 'configuration' | 'tests';
 
 export interface MachineOptions {
   readonly checkout: string;

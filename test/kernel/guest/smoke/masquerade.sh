@@ -23,7 +23,7 @@ check 'one source port of two containers IPv4' '^2$' same_port "$EXT4"
 check 'one source port of two containers IPv6' '^2$' same_port "$EXT6"
 # forwarding heeds the MTU of a route only where it is locked
 in_ns host ip route add "$EXT4/32" dev up0 mtu lock 1300
-in_ns host ip -6 route add "$EXT6/128" dev up0 mtu 1300
+in_ns host ip -6 route add "$EXT6/128" dev up0 mtu lock 1300
 check 'path MTU IPv4' EMSGSIZE peer b1 oversize "$EXT4" 9000 1400
 check 'path MTU IPv6' EMSGSIZE peer b1 oversize "$EXT6" 9000 1400
 in_ns host ip route del "$EXT4/32" dev up0
