@@ -76,6 +76,12 @@ export async function runMachine(kernel: UnpackedKernel, options: MachineOptions
   const begun = Date.now();
   const work = runDirectory();
   const children: ChildProcess[] = [];
+  // a test runner that is interrupted leaves its workers to themselves: the guest ends with this process
+  const abandoned = (): void => {
+    rmSync(work, { recursive: true, force: true });
+    process.exit(1);
+  };
+  process.once('disconnect', abandoned);
   try {
     const [initramfs, socket, results] = ['initramfs.gz', 'fs.sock', 'results'].map((name) =>
       join(work, name),
@@ -129,6 +135,7 @@ export async function runMachine(kernel: UnpackedKernel, options: MachineOptions
       seconds: (Date.now() - begun) / 1000,
     };
   } finally {
+    process.off('disconnect', abandoned);
     for (const child of children) await end(child);
     rmSync(work, { recursive: true, force: true });
   }
