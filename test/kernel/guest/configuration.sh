@@ -124,7 +124,7 @@ left() { traces | grep -vxFf "$WORK/before" || echo none; }
 
 or_says 'the daemon starts' start_daemon
 or_says 'a network' sluice network create lan
-[ -e /proc/sys/net/ipv6 ] && or_says 'a network of both families' sluice network create --ipv6 both
+check 'a network of both families, or why not' '^[0-9a-f]{64}$|IPv6' sluice network create --ipv6 both
 or_says 'a sandbox' sluice sandbox create box
 or_says 'a published port' sluice connect lan box -p 8080:80
 serve box web 80 box
