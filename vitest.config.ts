@@ -11,6 +11,16 @@ export default defineConfig({
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000, isolate: false } },
       { test: { name: 'bpf', include: ['test/bpf/**/*.test.ts'], ...privileged } },
       { test: { name: 'net', include: ['test/net/**/*.test.ts'], ...privileged } },
+      // virtual machines, each emulated: on a machine with much else to do a kernel takes minutes
+      {
+        test: {
+          name: 'kernel',
+          include: ['test/kernel/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 1_200_000,
+        },
+      },
       { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], ...privileged } },
       // not of `npm test`: see scripts/test-docker.sh
       { test: { name: 'docker', include: ['test/docker/**/*.test.ts'], ...privileged } },

@@ -26,6 +26,9 @@ packages=(
 )
 if $tests; then
   packages+=(busybox-static bind9-dnsutils)
+  # other kernels, in virtual machines
+  [ -n "${SLUICE_NO_KERNEL_TESTS:-}" ] ||
+    packages+=(qemu-system-x86 seabios cpio kmod xz-utils zstd util-linux debian-archive-keyring)
   # a Docker of the user's own, of whatever origin, is left as it is; else there will be one, which is not started
   command -v dockerd >/dev/null || packages+=(docker.io)
   command -v docker-compose >/dev/null || packages+=(docker-compose)
@@ -48,9 +51,12 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
   install_missing() {
     apt-get update -qq || return
-    # newer releases have the client apart
+    # newer releases have these apart
     if [[ " ${missing[*]} " == *" docker.io "* ]] && apt-cache show docker-cli >/dev/null 2>&1; then
       missing+=(docker-cli)
+    fi
+    if [[ " ${missing[*]} " == *" qemu-system-x86 "* ]] && apt-cache show virtiofsd >/dev/null 2>&1; then
+      missing+=(virtiofsd)
     fi
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
   }

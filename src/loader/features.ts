@@ -53,7 +53,7 @@ const BPF_FIB_LOOKUP_SRC = 16;
 /** The oldest that is supported. */
 const MINIMUM: readonly [number, number] = [6, 1];
 
-function atLeast(version: readonly [number, number], wanted: readonly [number, number]): boolean {
+export function atLeast(version: readonly [number, number], wanted: readonly [number, number]): boolean {
   return version[0] > wanted[0] || (version[0] === wanted[0] && version[1] >= wanted[1]);
 }
 
