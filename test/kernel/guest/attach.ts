@@ -3,11 +3,14 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Attacher, type Direction } from '../../../src/loader/attach.js';
+import { Netlink } from '../../../src/link/netlink.js';
+import { Attacher } from '../../../src/loader/attach.js';
+import type { Direction } from '../../../src/loader/clsact.js';
 import type { KernelFeatures } from '../../../src/loader/features.js';
 import type { Program } from '../../../src/loader/programs.js';
 import { SOCKET_HOOK_TYPES } from '../../../src/loader/socket-hooks.js';
 import type { BpfNative } from '../../../src/native/bpf.js';
+import { netNative } from '../../../src/native/net.js';
 import { type AttachResult, DEFRAGMENTATION, TC_PROGRAMS, XDP_PROGRAM } from '../report.js';
 
 const PINS = '/sys/fs/bpf/gate';
@@ -57,6 +60,7 @@ export async function attachAll(
   run('ip', 'link', 'add', VETH, 'type', 'veth', 'peer', 'name', `${VETH}p`);
   run('ip', 'link', 'add', DUMMY, 'type', 'dummy');
   const { ifindex } = link(VETH);
+  const qdiscs = await Netlink.open(netNative());
   const results: AttachResult[] = [];
   const need = (name: string): Program => {
     const program = programs.get(name);
@@ -68,13 +72,13 @@ export async function attachAll(
     const pin = join(PINS, name);
     results.push(
       await attempt(`${name} by tcx`, features.tcx ? null : 'tcx', async () => {
-        const attacher = new Attacher(native, { tcx: true });
+        const attacher = new Attacher(native, { tcx: true, qdiscs });
         await attacher.attachTc(need(name), { ifindex, direction, pin });
         expectId(programAt(pin), need(name));
         await attacher.detach(pin);
       }),
       await attempt(`${name} by clsact`, null, async () => {
-        const attacher = new Attacher(native, { tcx: false });
+        const attacher = new Attacher(native, { tcx: false, qdiscs });
         await attacher.attachTc(need(name), { ifindex, direction, pin });
         const filters = run('tc', 'filter', 'show', 'dev', VETH, direction);
         expectId(Number(/\bid (\d+)/.exec(filters)?.[1]), need(name));
@@ -83,7 +87,7 @@ export async function attachAll(
     );
   }
 
-  const attacher = new Attacher(native, { tcx: features.tcx });
+  const attacher = new Attacher(native, { tcx: features.tcx, qdiscs });
   for (const [mode, name] of [
     ['native', VETH],
     ['generic', DUMMY],
@@ -119,7 +123,7 @@ export async function attachAll(
     results.push(
       await attempt(
         `${DEFRAGMENTATION} of IPv${family}`,
-        features.defragment ? null : 'netfilter links',
+        features.defragment === 'link' ? null : 'netfilter links',
         async () => {
           await attacher.attachDefragmentation({ netns: '/run/netns/gate', family, pin });
           const { id } = json<{ id: number }>('bpftool', '-j', 'link', 'show', 'pinned', pin);

@@ -3,6 +3,7 @@
  * In a guest: loads every object in every variant that this kernel gets,
  * attaches every program in every mode, and prints the report.
  */
+import { execFileSync } from 'node:child_process';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { isNativeError, SluiceError } from '../../../src/base/errors.js';
@@ -57,6 +58,8 @@ async function tryLoad(
   }
 }
 
+// as on most hosts: its functions are then known to the programs, which is more to verify
+execFileSync('modprobe', ['nf_conntrack']);
 const features = await probeKernel();
 const maps = await loadObject(native, {
   path: objectPath(MAPS_OBJECT),
