@@ -25,7 +25,14 @@ export interface FlowTimeouts {
 }
 
 /** The loader's names for what there is a stand-in for. */
-export const KERNEL_FEATURES = ['tcx', 'kern_ctx', 'bpf_wq', 'netfilter_link', 'nftables'] as const;
+export const KERNEL_FEATURES = [
+  'tcx',
+  'kern_ctx',
+  'fib_lookup',
+  'bpf_wq',
+  'netfilter_link',
+  'nftables',
+] as const;
 export type KernelFeature = (typeof KERNEL_FEATURES)[number];
 
 export interface Config {

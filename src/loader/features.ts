@@ -41,7 +41,7 @@ export interface KernelFeatures {
 export type Defragmentation = 'link' | 'nftables';
 
 /** What probeKernel can be told to do without, as on a kernel that lacks it. */
-export type Dispensable = 'tcx' | 'kern_ctx' | 'bpf_wq' | 'netfilter_link' | 'nftables';
+export type Dispensable = 'tcx' | 'kern_ctx' | 'fib_lookup' | 'bpf_wq' | 'netfilter_link' | 'nftables';
 
 const BTF = '/sys/kernel/btf/vmlinux';
 /** There in each network namespace, or in none. */
@@ -117,8 +117,8 @@ export async function probeKernel(
     kernCtx: has('kern_ctx') && inKernelTypes(types, 'bpf_cast_to_kern_ctx'),
     csumIpv6: inKernelTypes(types, 'BPF_F_IPV6') ? BPF_F_IPV6 : 0,
     fibFlags:
-      (atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
-      (atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
+      (has('fib_lookup') && atLeast(version, [6, 4]) ? BPF_FIB_LOOKUP_SKIP_NEIGH : 0) |
+      (has('fib_lookup') && atLeast(version, [6, 7]) ? BPF_FIB_LOOKUP_SRC : 0),
     collector: has('bpf_wq') ? collectorFor(types) : 'collector',
     hostConntrack:
       inKernelTypes(types, 'bpf_skb_ct_lookup') ||
