@@ -293,7 +293,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     programs: () => dataplane.runTimes(),
   });
   const observeRequest = apiHistogram(registry);
-  if (resolver !== null) registerDns(registry, { meter: resolver.meter, counts: () => resolver.counts() });
+  if (resolver !== null) {
+    const { meter } = resolver;
+    registerDns(registry, { meter, counts: () => resolver.counts(), totals: () => resolver.totals() });
+  }
   registerServices(registry, {
     services: () => model.naming.services(),
     totals: () => figures.totals(),

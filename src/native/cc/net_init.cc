@@ -16,6 +16,7 @@ void InitNet(Napi::Env env, Napi::Object exports) {
   exports.Set("netnsWrite", Napi::Function::New(env, NetnsWrite, "netnsWrite"));
   exports.Set("netnsRead", Napi::Function::New(env, NetnsRead, "netnsRead"));
   exports.Set("netnsSocket", Napi::Function::New(env, NetnsSocket, "netnsSocket"));
+  exports.Set("socketDrops", Napi::Function::New(env, SocketDrops, "socketDrops"));
 }
 
 }  // namespace sluice
