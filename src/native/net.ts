@@ -44,6 +44,19 @@ export interface NetNative {
   ): Promise<number>;
   /** Packets that the socket `fd` had no room for. */
   socketDrops(fd: number): number;
+  /**
+   * Connects a datagram socket of another process anew, if it still bears this
+   * cookie. `fresh`: with the source that a new socket would get; it has no peer
+   * then if that fails. The error's `syscall` is `connect` where nobody is there.
+   */
+  socketReconnect(
+    pid: number,
+    fd: number,
+    cookie: bigint,
+    address: string,
+    port: number,
+    fresh: boolean,
+  ): void;
 }
 
 export function netNative(): NetNative {
