@@ -20,6 +20,8 @@ import { type Asked, type AskOptions, askTcp, type Told, type Upstream } from '.
 /** All tries together: libraries give a server 5 s before they ask the next. */
 const PATIENCE_MS = 4_500;
 const FIRST_TRY_MS = 1_500;
+/** For an answer by TCP instead of a cut one. */
+const FETCH_MS = 3_000;
 /** In less than this nobody need be asked. */
 const LEAST_TRY_MS = 200;
 /** For so long a server that did not answer is asked last. */
@@ -135,7 +137,7 @@ export class Forwarder {
                 // the client may have room for more than the server sends by UDP
                 cut = got.answer;
                 asked.set(got.upstream, this.#askTcp(query, got.upstream, asker, news));
-                until = Math.min(this.#clock.monotonic() + ms, end);
+                until = Math.min(this.#clock.monotonic() + FETCH_MS, end);
                 continue;
               }
               if (!GIVES_UP.has(rcodeOf(got.answer))) return got.answer;
