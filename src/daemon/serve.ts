@@ -25,6 +25,8 @@ import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
 import { destroySockets } from '../link/socket-destroy.js';
+import { connectedUdp } from '../link/socket-diag.js';
+import { moveSockets } from '../link/socket-move.js';
 import { hostSockets } from '../link/sockets.js';
 import { Attacher } from '../loader/attach.js';
 import { ensureBpffs, mountsArePrivate } from '../loader/bpffs.js';
@@ -46,6 +48,7 @@ import { SOCKET_HOOKS } from '../reconcile/ops/socket-hook.js';
 import { type PassReport, Reconciler } from '../reconcile/reconciler.js';
 import { ReservedPorts } from '../reconcile/reserved-ports.js';
 import { Tables } from '../reconcile/tables.js';
+import { UdpTargets } from '../reconcile/udp-targets.js';
 import { NODE, UplinkFollower } from '../reconcile/uplinks.js';
 import { LevelStore } from '../store/level.js';
 import { checkBuild, checkCapabilities, prepareStateDir } from './checks.js';
@@ -151,11 +154,22 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const dead = new DeadSockets({
     maps: dataplane.maps,
     tables,
+    move: (netns, moves) => moveSockets(net, netns, moves, false),
     destroy: (...which) => destroySockets(net, ...which),
     clock,
     log,
   });
   closers.add(() => dead.stop());
+  const targets = new UdpTargets({
+    maps: dataplane.maps,
+    tables,
+    connected: (path) => connectedUdp(net, path),
+    move: (path, moves) => moveSockets(net, path, moves, true),
+    destroy: (...which) => destroySockets(net, ...which),
+    clock,
+    log,
+  });
+  closers.add(() => targets.stop());
   // without the hooks nobody would find it
   const withResolver = config.dns && dataplane.cgroup !== null;
   const figures = new ServiceFigures(dataplane.maps, tables);
@@ -187,8 +201,8 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       writeSysctl: settleSysctl,
     },
     dataplane.maps,
-    { hostSockets: () => hostSockets(net), reserved },
-    new ServiceSocketOps(services, dead),
+    { hostSockets: () => hostSockets(net), reserved, targets },
+    new ServiceSocketOps(services, dead, targets),
     awaited,
   );
   const reconciler = new Reconciler({ ops, tables, clock, log });
@@ -306,7 +320,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     programs: () => dataplane.runTimes(),
   });
   const observeRequest = apiHistogram(registry);
-  if (resolver !== null) registerDns(registry, { meter: resolver.meter, counts: () => resolver.counts() });
+  if (resolver !== null) {
+    const { meter } = resolver;
+    registerDns(registry, { meter, counts: () => resolver.counts(), totals: () => resolver.totals() });
+  }
   registerServices(registry, {
     services: () => model.naming.services(),
     totals: () => figures.totals(),
