@@ -8,6 +8,7 @@ export const OBJECTS = join(ROOT, 'dist', 'bpf');
 export const COLLECTOR = 'collector';
 
 /** Below the state directory. */
+export const DATABASE = 'db';
 export const RESERVED_FILE = 'reserved-ports.json';
 
 /** Below the bpffs directory of an instance. */

@@ -52,9 +52,11 @@ import { KernelConntrack } from './conntrack.js';
 import { Dataplane } from './dataplane.js';
 import { forwardEvents } from './events.js';
 import { TableFills } from './fills.js';
+import { heldByKernel } from './held.js';
 import { Locks } from './lock.js';
-import { LINKS_DIR, RESERVED_FILE } from './places.js';
+import { DATABASE, LINKS_DIR, RESERVED_FILE } from './places.js';
 import { ServiceFigures } from './service-figures.js';
+import { matchState } from './state-mark.js';
 import { DaemonStatus } from './status.js';
 import { sysctls } from './sysctls.js';
 import { VERSION } from './version.js';
@@ -113,16 +115,27 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const netlink = await Netlink.open(net);
   closers.add(() => netlink.close());
 
-  const store = new LevelStore(join(config.stateDir, 'db'));
-  const opening = store.open();
+  const identity = new Identity(config.bpffs);
+  const store = new LevelStore(
+    join(config.stateDir, DATABASE),
+    config.adoptEmptyState ? { giveUp: (what) => log.warn(`the state is not whole: ${what}: adopted`) } : {},
+  );
+  await store.open();
+  closers.add(() => store.close());
+  // Before anything is loaded: maps of another layout would lose their contents.
+  const stateMark = await matchState({
+    store,
+    place: config,
+    identity,
+    held: () => heldByKernel(config.bpffs, identity, netlink),
+    adopt: config.adoptEmptyState,
+    log,
+  });
   const dataplane = await Dataplane.load({ native: bpf, config, features });
   closers.add(() => dataplane.close());
-  await opening;
-  closers.add(() => store.close());
 
   const tables = new Tables();
   const links = new LinkTable(netlink);
-  const identity = new Identity(config.bpffs);
   const attach = new Attacher(bpf, { tcx: features.tcx });
   const pins = join(config.bpffs, LINKS_DIR);
   const reserved = new ReservedPorts({
@@ -188,7 +201,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     links,
     clock,
     log,
-    alongside: () => reserved.repair(),
+    alongside: async () => {
+      stateMark.ensure();
+      await reserved.repair();
+    },
     passMs: config.passInterval * 1000,
   });
   const follower = new UplinkFollower({

@@ -7,10 +7,11 @@
  * things, even with the state lost.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-export type MarkKind = 'netns' | 'link' | 'macvlan';
+/** `state`: which state the dataplane was made from. */
+export type MarkKind = 'netns' | 'link' | 'macvlan' | 'state';
 
 export class Identity {
   /** 12 hexadecimal digits. */
@@ -36,6 +37,16 @@ export class Identity {
   /** Before making it. */
   mark(kind: MarkKind, name: string): void {
     mkdirSync(this.#path(kind, name), { recursive: true, mode: 0o700 });
+  }
+
+  /** Never without one of both; there need be none yet. */
+  remark(kind: MarkKind, from: string, to: string): void {
+    try {
+      renameSync(this.#path(kind, from), this.#path(kind, to));
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code !== 'ENOENT') throw e;
+      this.mark(kind, to);
+    }
   }
 
   /** After removing it. */

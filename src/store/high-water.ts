@@ -5,7 +5,7 @@
  * cut, but is never ahead of what was committed. A database below it has lost
  * commits, as one does whose log is cut or gone.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 
 const DIGITS = 16;
 
@@ -28,15 +28,15 @@ export class HighWater {
     }
   }
 
+  /** What cannot be noted lags behind: the commit is made already. */
   note(version: number): void {
-    this.#fd ??= openSync(this.#path, constants.O_WRONLY | constants.O_CREAT, 0o600);
-    // Of fixed width, so that it needs no room that a full disk does not have.
-    writeSync(this.#fd, `${String(version).padStart(DIGITS, '0')}\n`, 0);
-  }
-
-  /** The file that was written to is in no directory any more: somebody has removed the state. */
-  get removed(): boolean {
-    return this.#fd !== null && fstatSync(this.#fd).nlink === 0;
+    try {
+      this.#fd ??= openSync(this.#path, constants.O_WRONLY | constants.O_CREAT, 0o600);
+      // Of fixed width, so that it needs no room that a full disk does not have.
+      writeSync(this.#fd, `${String(version).padStart(DIGITS, '0')}\n`, 0);
+    } catch {
+      this.close();
+    }
   }
 
   forget(): void {

@@ -9,8 +9,8 @@
  * the database again and looks: the batch carries the store's version. If it
  * did land although its caller was told otherwise, its inverse is written.
  */
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { diskFull, SluiceError } from '../base/errors.js';
 import { damaged, decodeEntry, encodeEntry, isSound } from './codec.js';
@@ -44,6 +44,8 @@ export class LevelStore implements Store {
   readonly #watchers = new Watchers();
   #db: ClassicLevel | null = null;
   #opened = false;
+  /** Of its file CURRENT, which the engine writes when it opens a database and never else. */
+  #inode: bigint | null = null;
   #version = 0;
   #sum = new Sum();
   /** A batch whose fate is unknown, and what takes it back. */
@@ -159,8 +161,8 @@ export class LevelStore implements Store {
 
   /** Rejects only when the batch is not in the database, or will be taken back before anything is read. */
   async #write(db: ClassicLevel, version: number, sum: Sum, batch: Batch, inverse: Batch): Promise<void> {
-    if (this.#highWater.removed) {
-      throw new SluiceError('store', `the state in ${this.#location} was removed while the daemon runs`, {
+    if ((await inode(this.#location)) !== this.#inode) {
+      throw new SluiceError('store', `the state in ${this.#location} was taken away while the daemon runs`, {
         hint: 'save what it knows with sluice backup FILE, stop it, and give that to sluiced restore',
       });
     }
@@ -251,6 +253,7 @@ export class LevelStore implements Store {
         this.#sum = await this.#check(db, found);
       }
       this.#doubt = null;
+      this.#inode = await inode(this.#location);
       this.#db = db;
       return db;
     } catch (e) {
@@ -320,6 +323,15 @@ export class LevelStore implements Store {
       hint: 'see whether the disk is full or the directory writable',
       cause: e,
     });
+  }
+}
+
+/** null: it is not there. */
+async function inode(location: string): Promise<bigint | null> {
+  try {
+    return (await stat(join(location, 'CURRENT'), { bigint: true })).ino;
+  } catch {
+    return null;
   }
 }
 
