@@ -5,8 +5,8 @@
  * filter, whose pin is that of its program and whose place is told by the
  * filter's fixed handle and priority.
  */
-import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync } from 'node:fs';
-import { readdir, unlink } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, mkdirSync, openSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isNativeError, SluiceError } from '../base/errors.js';
 import type { BpfNative } from '../native/bpf.js';
@@ -159,27 +159,27 @@ export class Attacher {
 
   async #attachLink(program: Program, pin: string, on: LinkTarget): Promise<void> {
     const native = this.#native;
-    if (existsSync(pin)) {
-      const link = native.bpfGetPinned(pin);
+    const link = this.#pinned(pin);
+    if (link !== null) {
       try {
         if (on.isOf(native.bpfLinkInfo(link))) {
           await native.bpfLinkUpdate(link, program.fd);
           return;
         }
-        await unlink(pin);
+        await rm(pin, { force: true });
       } finally {
         await native.bpfCloseFdAsync(link);
       }
     }
-    const link = await native.bpfLinkCreate(program.fd, on.target, on.type, on.flags);
+    const made = await native.bpfLinkCreate(program.fd, on.target, on.type, on.flags);
     try {
-      native.bpfPin(link, pin);
+      native.bpfPin(made, pin);
     } catch (e) {
       // without a pin the program comes off again, which waits
-      await native.bpfCloseFdAsync(link);
+      await native.bpfCloseFdAsync(made);
       throw e;
     }
-    native.bpfCloseFd(link);
+    native.bpfCloseFd(made);
   }
 
   async #attachClsact(
@@ -195,7 +195,7 @@ export class Attacher {
       CLSACT_PRIORITY,
     );
     const pin = clsactPin(at.pin, at.ifindex, at.direction);
-    if (existsSync(pin)) await unlink(pin);
+    await rm(pin, { force: true });
     native.bpfPin(program.fd, pin);
     return { mode: 'clsact', pin, programId: program.id };
   }
@@ -209,12 +209,22 @@ export class Attacher {
     if (clsact !== undefined) {
       const [ifindex, direction] = clsactPlace(clsact);
       await native.bpfTcDetach(ifindex, direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
-      await unlink(join(dirname(pin), clsact));
+      await rm(join(dirname(pin), clsact), { force: true });
     }
-    if (!existsSync(pin)) return;
-    const link = native.bpfGetPinned(pin);
-    await unlink(pin);
+    const link = this.#pinned(pin);
+    if (link === null) return;
+    await rm(pin, { force: true });
     await native.bpfCloseFdAsync(link);
+  }
+
+  /** null: there is none, or none any more. */
+  #pinned(pin: string): number | null {
+    try {
+      return this.#native.bpfGetPinned(pin);
+    } catch (e) {
+      if (errno(e) === 'ENOENT') return null;
+      throw e;
+    }
   }
 
   /** What is pinned in a directory, on devices. */
@@ -235,7 +245,8 @@ export class Attacher {
         found.push({ pin, ifindex: programId === 0 ? 0 : ifindex, programId, mode: 'clsact' });
         continue;
       }
-      const link = native.bpfGetPinned(path);
+      const link = this.#pinned(path);
+      if (link === null) continue;
       const info = native.bpfLinkInfo(link);
       native.bpfCloseFd(link);
       if (info.type === BPF_LINK_TYPE_CGROUP || info.type === BPF_LINK_TYPE_NETFILTER) continue;
@@ -252,7 +263,8 @@ export class Attacher {
     for (const name of await listDirectory(directory)) {
       if (name.includes('@')) continue; // a clsact filter's program
       const pin = join(directory, name);
-      const link = native.bpfGetPinned(pin);
+      const link = this.#pinned(pin);
+      if (link === null) continue;
       const { type, cgroupId, programId } = native.bpfLinkInfo(link);
       native.bpfCloseFd(link);
       if (type === BPF_LINK_TYPE_CGROUP) found.push({ pin, cgroupId, programId });
@@ -275,5 +287,10 @@ function clsactPlace(name: string): [number, Direction] {
 }
 
 async function listDirectory(directory: string): Promise<string[]> {
-  return existsSync(directory) ? readdir(directory) : [];
+  try {
+    return await readdir(directory);
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw e;
+  }
 }
