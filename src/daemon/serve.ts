@@ -56,6 +56,7 @@ import { heldByKernel } from './held.js';
 import { Locks } from './lock.js';
 import { DATABASE, LINKS_DIR, RESERVED_FILE } from './places.js';
 import { ServiceFigures } from './service-figures.js';
+import { StateKeeper } from './state-keeper.js';
 import { matchState } from './state-mark.js';
 import { DaemonStatus } from './status.js';
 import { sysctls } from './sysctls.js';
@@ -89,17 +90,18 @@ class Closers {
   }
 }
 
-export async function serve(config: Config, log: Log): Promise<Daemon> {
+/** `restart`: stops it and serves anew, when the state has become another. */
+export async function serve(config: Config, log: Log, restart: () => void): Promise<Daemon> {
   const closers = new Closers();
   try {
-    return await start(config, log, closers);
+    return await start(config, log, closers, restart);
   } catch (e) {
     await closers.close();
     throw e;
   }
 }
 
-async function start(config: Config, log: Log, closers: Closers): Promise<Daemon> {
+async function start(config: Config, log: Log, closers: Closers, restart: () => void): Promise<Daemon> {
   checkCapabilities();
   const features = await probeKernel();
   checkBuild();
@@ -116,8 +118,9 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   closers.add(() => netlink.close());
 
   const identity = new Identity(config.bpffs);
+  const location = join(config.stateDir, DATABASE);
   const store = new LevelStore(
-    join(config.stateDir, DATABASE),
+    location,
     config.adoptEmptyState ? { giveUp: (what) => log.warn(`the state is not whole: ${what}: adopted`) } : {},
   );
   await store.open();
@@ -289,6 +292,16 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   await resolver?.start();
   closers.add(() => resolver?.stop());
 
+  const state = await StateKeeper.open({
+    store,
+    location,
+    id: stateMark.id,
+    hasObjects: () =>
+      [model.networks(), model.sandboxes(), model.services()].some(({ length }) => length > 0),
+    restart,
+    clock,
+    log,
+  });
   const fills = new TableFills(dataplane.maps, () => services.used);
   const described = describeFeatures(features);
   const node = { name: config.nodeName, ip: config.nodeIp };
@@ -307,6 +320,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     }),
     tables: () => fills.all(),
     programs: () => dataplane.runTimes(),
+    state: () => state.status(),
   });
   const observeRequest = apiHistogram(registry);
   if (resolver !== null) registerDns(registry, { meter: resolver.meter, counts: () => resolver.counts() });
@@ -330,9 +344,11 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       maps: dataplane.maps,
       fills,
       reconciler,
+      state,
       resolver,
     }),
     conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills }),
+    state,
     log,
     observeRequest,
   });

@@ -14,7 +14,8 @@ import { LOST_HINT } from '../store/directory.js';
 import { RESTORED_KEY, type Restored } from '../store/restored.js';
 import type { Store } from '../store/store.js';
 
-const STATE_KEY = 'state';
+/** Where a state has its id. */
+export const STATE_KEY = 'state';
 
 interface Mark {
   readonly id: string;

@@ -37,6 +37,29 @@ export async function makeWhole(location: string, build: (path: string) => Promi
   await syncDirectory(dirname(location));
 }
 
+/**
+ * Makes what is to take the place of `location` when it is opened the next time;
+ * until then nothing changes.
+ */
+export async function stage(location: string, build: (path: string) => Promise<void>): Promise<void> {
+  await rm(staged(location), { recursive: true, force: true });
+  await makeWhole(staged(location), build);
+}
+
+/** What is in its place goes aside; the one that went aside so before is removed. Cut short, it goes on the next time. */
+export async function takeStaged(location: string, forget: () => void): Promise<void> {
+  if ((await namesIn(staged(location))) === null) return;
+  if ((await namesIn(location)) !== null) {
+    await rm(`${location}.before-restore`, { recursive: true, force: true });
+    await rename(location, `${location}.before-restore`);
+  }
+  forget();
+  await rename(staged(location), location);
+  await syncDirectory(dirname(location));
+}
+
+const staged = (location: string): string => `${location}.restore`;
+
 /** Answers where it is now. Nothing of it is removed. */
 export async function setAside(location: string): Promise<string> {
   const taken = (await namesIn(dirname(location))) ?? [];

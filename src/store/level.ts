@@ -13,21 +13,13 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { diskFull, SluiceError } from '../base/errors.js';
+import { type Batch, commit, DATA, fillDatabase, LAST, SUM_KEY, VERSION_KEY } from './batch.js';
 import { damaged, decodeEntry, encodeEntry, isSound } from './codec.js';
-import { look, lost, makeWhole, setAside } from './directory.js';
+import { look, lost, makeWhole, setAside, takeStaged } from './directory.js';
 import { HighWater } from './high-water.js';
 import { checkOperations, checkPreconditions, toChanges, Watchers } from './rules.js';
 import type { Entry, Json, Operation, Precondition, Store, StoreChange } from './store.js';
 import { Sum } from './sum.js';
-
-/** Apart from data keys, which all begin with `DATA`. */
-const VERSION_KEY = 'version';
-const SUM_KEY = 'sum';
-const DATA = 'data/';
-/** Sorts behind every character that a key may hold. */
-const LAST = '\u{10ffff}';
-
-type Batch = ({ type: 'put'; key: string; value: string } | { type: 'del'; key: string })[];
 
 export interface LevelOptions {
   /**
@@ -182,6 +174,7 @@ export class LevelStore implements Store {
   async #findOrMake(): Promise<void> {
     const location = this.#location;
     await mkdir(dirname(location), { recursive: true, mode: 0o700 });
+    await takeStaged(location, () => this.#highWater.forget());
     const found = await look(location);
     if (found === 'present') return;
     if (found === 'damaged') await this.#refuse('the file CURRENT is missing', () => setAside(location));
@@ -189,19 +182,8 @@ export class LevelStore implements Store {
     if (found === 'absent' && known !== null && known > 0) {
       await this.#refuse(`its database is gone, which had ${known} changes`, () => this.#highWater.forget());
     }
-    if (found === 'void') return this.#commitNothing(location);
-    await makeWhole(location, (path) => this.#commitNothing(path));
-  }
-
-  /** So that what has no version is known to have lost it. */
-  async #commitNothing(path: string): Promise<void> {
-    const db = new ClassicLevel(path);
-    await db.open();
-    await commit(db, [], 0, new Sum());
-    await db.close();
-    // Opened again it is in a table, which no cut of the log can take away.
-    await db.open();
-    await db.close();
+    if (found === 'void') return fillDatabase(location, [], 0);
+    await makeWhole(location, (path) => fillDatabase(path, [], 0));
   }
 
   async #openWhole(): Promise<void> {
@@ -213,7 +195,7 @@ export class LevelStore implements Store {
       const path = await setAside(this.#location);
       this.#giveUp(`${(e as Error).message}; what is left of it is in ${path}`);
       this.#highWater.forget();
-      await makeWhole(this.#location, (fresh) => this.#commitNothing(fresh));
+      await makeWhole(this.#location, (fresh) => fillDatabase(fresh, [], 0));
       await this.#ready();
     }
     const known = this.#highWater.read();
@@ -341,14 +323,4 @@ function isCorrupt(e: unknown): boolean {
     (e as { code?: string } | undefined)?.code === 'LEVEL_CORRUPTION' ||
     (e instanceof Error && /^Corruption|No such file or directory|Invalid argument/.test(e.message))
   );
-}
-
-/** With the version that they make, all of them or none. A chain costs a quarter of what an array of operations does. */
-async function commit(db: ClassicLevel, operations: Batch, version: number, sum: Sum): Promise<void> {
-  const batch = db.batch();
-  for (const operation of operations) {
-    if (operation.type === 'put') batch.put(operation.key, operation.value);
-    else batch.del(operation.key);
-  }
-  await batch.put(VERSION_KEY, String(version)).put(SUM_KEY, sum.format(version)).write({ sync: true });
 }
