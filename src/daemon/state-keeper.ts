@@ -113,11 +113,12 @@ export function stageBackup(
   { at, over }: Pick<Restored, 'at' | 'over'>,
 ): Promise<void> {
   const version = revision + 1;
-  const note = { at, created, over, pending: true };
-  const others = entries.filter(({ key }) => key !== RESTORED_KEY);
-  return stage(location, (path) =>
-    fillDatabase(path, [...others, { key: RESTORED_KEY, version, value: note }], version),
-  );
+  const notes: Entry[] = [
+    { key: RESTORED_KEY, version, value: { at, created, over, pending: true } },
+    { key: BACKUP_KEY, version, value: { at: created } },
+  ];
+  const others = entries.filter(({ key }) => key !== RESTORED_KEY && key !== BACKUP_KEY);
+  return stage(location, (path) => fillDatabase(path, [...others, ...notes], version));
 }
 
 function backupOf(entries: readonly Entry[], created: string): Backup {

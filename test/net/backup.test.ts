@@ -69,6 +69,7 @@ it('goes back while traffic goes on, and what was made since is gone', async () 
   expect(answers()).toBe(EXT1);
   expect(existsSync(`/run/netns/${bed.box('late')}`)).toBe(false);
   expect(status().restored).not.toBeNull();
+  expect(status().lastBackup).toBe(status().restored?.created);
   // the same process goes on, and takes changes
   expect(bed.daemon?.ended).toBe(false);
   bed.ok('network', 'create', 'again');

@@ -235,7 +235,12 @@ export function send(
 /** Statuses that the document leaves to HTTP. */
 const OF_HTTP = [404, 413, 415];
 
-function check(document: OpenApi, method: string, path: string, { status, headers, body, text }: Answer): void {
+function check(
+  document: OpenApi,
+  method: string,
+  path: string,
+  { status, headers, body, text }: Answer,
+): void {
   const where = `${method} ${path} ${status}`;
   const operation = operationOf(document, method, path);
   const response = operation?.responses[String(status)];
