@@ -12,6 +12,8 @@ export interface ControlSources {
   objects(): { networks: number; sandboxes: number; endpoints: number; ports: number };
   tables(): Promise<{ map: string; entries: number; capacity: number }[]>;
   /** Accumulated since kernel.bpf_stats_enabled was set. */
+  /** Times as text. */
+  state(): { id: string; revision: number; lastBackup: string | null };
   programs(): { program: string; seconds: number; runs: number }[];
 }
 
@@ -27,6 +29,10 @@ function statisticsAreOn(): boolean {
   }
 }
 
+function seconds(time: string | null): number | null {
+  return time === null ? null : Date.parse(time) / 1000;
+}
+
 export function registerControl(registry: Registry, sources: ControlSources): void {
   const { reconciler } = sources;
   collectDefaultMetrics({ register: registry, prefix: 'sluice_' });
@@ -35,6 +41,27 @@ export function registerControl(registry: Registry, sources: ControlSources): vo
     help: 'always 1; the version is a label',
     type: 'gauge',
     read: () => [{ labels: { version: sources.version }, value: 1 }],
+  });
+  register(registry, {
+    name: 'sluice_state_info',
+    help: 'always 1; the id of the state is a label',
+    type: 'gauge',
+    read: () => [{ labels: { id: sources.state().id }, value: 1 }],
+  });
+  register(registry, {
+    name: 'sluice_state_revision',
+    help: 'number of the last change of the state',
+    type: 'gauge',
+    read: () => [{ value: sources.state().revision }],
+  });
+  register(registry, {
+    name: 'sluice_state_last_backup_timestamp_seconds',
+    help: 'when a backup was last made; absent: never',
+    type: 'gauge',
+    read: () => {
+      const value = seconds(sources.state().lastBackup);
+      return value === null ? [] : [{ value }];
+    },
   });
   for (const [field, help] of [
     ['networks', 'networks'],

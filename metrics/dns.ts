@@ -8,12 +8,13 @@ import { histogram, register } from './sampled.js';
 export interface DnsSources {
   readonly meter: Pick<DnsMeter, 'queries' | 'forwarded'>;
   counts(): { open: number; waiting: number; pending: number };
+  totals(): { merged: number; dropped: number };
 }
 
-export function registerDns(registry: Registry, { meter, counts }: DnsSources): void {
+export function registerDns(registry: Registry, { meter, counts, totals }: DnsSources): void {
   register(registry, {
     name: 'sluice_dns_queries_total',
-    help: 'questions of sandboxes by type and by what became of them: answered, empty, unknown, forwarded, failed, malformed',
+    help: 'questions of sandboxes by type and by what became of them: answered, empty, unknown, forwarded, failed, refused, malformed',
     type: 'counter',
     read: () =>
       meter.queries.map(({ type, outcome, count }) => ({ labels: { type, outcome }, value: count })),
@@ -31,6 +32,17 @@ export function registerDns(registry: Registry, { meter, counts }: DnsSources): 
     type: 'gauge',
     read: () => [{ value: counts().pending }],
   });
+  for (const [total, help] of [
+    ['merged', 'questions that had the answer to an equal one, which was being asked already'],
+    ['dropped', "questions that found the receive buffer of their sandbox's resolver full"],
+  ] as const) {
+    register(registry, {
+      name: total === 'merged' ? 'sluice_dns_merged_total' : 'sluice_dns_dropped_total',
+      help,
+      type: 'counter',
+      read: () => [{ value: totals()[total] }],
+    });
+  }
   for (const [state, help] of [
     ['open', 'sandboxes that have their resolver'],
     ['waiting', 'sandboxes whose namespace is not there yet for their resolver'],

@@ -8,7 +8,8 @@ import type { Config } from './config/options.js';
 import { banner } from './daemon/banner.js';
 import { cleanup } from './daemon/cleanup.js';
 import { notifyReady } from './daemon/notify.js';
-import { serve } from './daemon/serve.js';
+import { restore } from './daemon/restore.js';
+import { type Daemon, serve } from './daemon/serve.js';
 import { VERSION } from './daemon/version.js';
 
 /** What V8's heap may grow by between two collections, in per cent. It would let it double, or more. */
@@ -30,22 +31,36 @@ async function run(config: Config): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH}`);
   const log = createLog({ level: config.logLevel, sink: process.stderr });
   exitOnDefects(log);
-  const daemon = await serve(config, log);
-  process.stdout.write(banner(config, daemon, process.uptime()));
+  let stopping = false;
+  const restart = (): void => {
+    if (stopping) return;
+    log.info('starting anew with another state; the dataplane goes on');
+    daemon = daemon.then(async (running) => {
+      await running.stop();
+      return serve(config, log, restart);
+    });
+    daemon.catch((e: unknown) => {
+      complain(e);
+      process.exit(REFUSED);
+    });
+  };
+  let daemon: Promise<Daemon> = serve(config, log, restart);
+  process.stdout.write(banner(config, await daemon, process.uptime()));
   notifyReady();
 
-  let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {
     if (stopping) return;
     stopping = true;
     log.info(`stopping on ${signal}; the dataplane goes on`);
-    daemon.stop().then(
-      () => process.exit(0),
-      (e: unknown) => {
-        complain(e);
-        process.exit(REFUSED);
-      },
-    );
+    daemon
+      .then((running) => running.stop())
+      .then(
+        () => process.exit(0),
+        (e: unknown) => {
+          complain(e);
+          process.exit(REFUSED);
+        },
+      );
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
@@ -76,6 +91,9 @@ try {
         say: (line) => process.stdout.write(`${line}\n`),
       });
       process.exit(0);
+      break;
+    case 'restore':
+      await restore(command.config, command.file, (line) => process.stdout.write(`${line}\n`));
       break;
     case 'run':
       await run(command.config);

@@ -13,15 +13,24 @@ import { eventRoutes } from './routes/events.js';
 import { networkRoutes } from './routes/networks.js';
 import { sandboxRoutes } from './routes/sandboxes.js';
 import { serviceRoutes } from './routes/services.js';
+import { stateRoutes } from './routes/state.js';
 import { statusRoutes } from './routes/status.js';
 import { COMPONENTS } from './schemas/components.js';
-import type { ConntrackSource, DockerSource, ServiceStatsSource, StatusSource } from './sources.js';
+import type {
+  ConntrackSource,
+  DockerSource,
+  ServiceStatsSource,
+  StateSource,
+  StatusSource,
+} from './sources.js';
 import { compileValidator } from './validation.js';
 
 export interface ApiDependencies {
   readonly cnm: Cnm;
   readonly status: StatusSource;
   readonly conntrack: ConntrackSource;
+  /** Absent: there is nothing to back up. */
+  readonly state?: StateSource;
   /** Absent or null: no Docker Engine is followed. */
   readonly docker?: DockerSource | null;
   /** Absent or null: no dataplane counts for them. */
@@ -48,6 +57,7 @@ export function buildApi({
   cnm,
   status,
   conntrack,
+  state,
   docker = null,
   services = null,
   log,
@@ -104,6 +114,7 @@ export function buildApi({
       eventRoutes(api, cnm, events, log);
       serviceRoutes(api, cnm, services);
       dockerRoutes(api, docker);
+      if (state !== undefined) stateRoutes(api, state);
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
     },
     { prefix: '/v1' },

@@ -7,6 +7,7 @@ import type {
   OrphanObject,
   OrphansPrunedObject,
 } from './schemas/docker.js';
+import type { RestoredObject } from './schemas/state.js';
 import type { Status } from './schemas/status.js';
 
 /** The daemon's account of itself. Names of objects and their number are added by the API. */
@@ -55,6 +56,17 @@ export interface FlowFilter {
   readonly protocol?: FlowRecord['protocol'];
   /** Id of the service. */
   readonly service?: string;
+}
+
+export type StateStatus = Status['state'];
+
+export interface StateSource {
+  /** As of this moment; `done` is to be called when all of it was read. */
+  backup(): Promise<{ lines: Iterable<string>; done: () => void }>;
+  /** Refuses what cannot be restored. */
+  check(text: string): RestoredObject;
+  /** The state is the backup's once `restart` was called. */
+  restore(text: string): Promise<{ restored: RestoredObject; restart: () => void }>;
 }
 
 export interface ConntrackSource {

@@ -18,6 +18,7 @@ export const ERRORS = {
   port_taken: { status: 409, text: 'the host port belongs to somebody else' },
   pool_exhausted: { status: 507, text: 'an address or port pool has nothing left' },
   table_full: { status: 507, text: 'a kernel table has no room' },
+  disk_full: { status: 507, text: 'a file system has no room' },
   daemon_running: { status: 409, text: 'another daemon holds this place' },
   environment: { status: 500, text: 'this host lacks something that is needed' },
   kernel: { status: 500, text: 'the kernel refused an operation' },
@@ -84,6 +85,14 @@ export function isNativeError(e: unknown): e is NativeError {
   return e instanceof Error && (e as Partial<NativeError>).kind === 'native';
 }
 
+/** Nothing has changed; `where` is a file or directory that there is no room for. */
+export function diskFull(where: string, cause: unknown): SluiceError {
+  return new SluiceError('disk_full', `there is no room on the disk of ${where}: nothing was changed`, {
+    hint: 'make room there, and try again',
+    cause,
+  });
+}
+
 /** Wraps anything thrown into a SluiceError; SluiceErrors pass unchanged. */
 export function toSluiceError(e: unknown, what: string): SluiceError {
   if (e instanceof SluiceError) return e;
@@ -91,6 +100,8 @@ export function toSluiceError(e: unknown, what: string): SluiceError {
     const log = e.log ? `: ${e.log.trim().split('\n').at(-1)}` : '';
     return new SluiceError('kernel', `${what}: ${e.syscall}: ${e.code}${log}`, { cause: e });
   }
+  const { code, path } = e as NodeJS.ErrnoException;
+  if (code === 'ENOSPC' || code === 'EDQUOT') return diskFull(path ?? what, e);
   const text = e instanceof Error ? e.message : String(e);
   return new SluiceError('internal', `${what}: ${text}`, { cause: e });
 }

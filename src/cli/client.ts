@@ -7,6 +7,15 @@ import { EXIT, Failure } from './failure.js';
 
 export type Query = Readonly<Record<string, string | boolean | undefined>>;
 
+interface Body {
+  readonly type: string;
+  readonly text: string;
+}
+
+function json(body: object | undefined): Body | undefined {
+  return body && { type: 'application/json', text: JSON.stringify(body) };
+}
+
 export class Client {
   readonly socket: string;
 
@@ -19,15 +28,32 @@ export class Client {
   }
 
   post<T>(path: string, body?: object, query?: Query): Promise<T> {
-    return this.#json<T>('POST', path, query, body);
+    return this.#json<T>('POST', path, query, json(body));
   }
 
   patch<T>(path: string, body?: object, query?: Query): Promise<T> {
-    return this.#json<T>('PATCH', path, query, body);
+    return this.#json<T>('PATCH', path, query, json(body));
   }
 
   delete<T>(path: string, body?: object, query?: Query): Promise<T> {
-    return this.#json<T>('DELETE', path, query, body);
+    return this.#json<T>('DELETE', path, query, json(body));
+  }
+
+  /** Sends text that is not JSON. */
+  postText<T>(path: string, type: string, text: string, query?: Query): Promise<T> {
+    return this.#json<T>('POST', path, query, { type, text });
+  }
+
+  /** What is not JSON, in pieces as it comes in. */
+  async *pieces(path: string): AsyncGenerator<Buffer, void> {
+    const response = await this.#send('GET', path);
+    if (response.statusCode !== 200) throw this.#refusal(response, await text(response));
+    try {
+      yield* response as AsyncIterable<Buffer>;
+    } catch (e) {
+      throw this.#lost(e);
+    }
+    if (!response.complete) throw this.#lost(null);
   }
 
   /** The answer's lines as they come in. */
@@ -42,7 +68,7 @@ export class Client {
     if (!response.complete) throw this.#lost(null);
   }
 
-  async #json<T>(method: string, path: string, query?: Query, body?: object): Promise<T> {
+  async #json<T>(method: string, path: string, query?: Query, body?: Body): Promise<T> {
     const response = await this.#send(method, path, query, body);
     let answer: string;
     try {
@@ -56,11 +82,10 @@ export class Client {
     return this.#parse<T>(answer);
   }
 
-  #send(method: string, path: string, query: Query = {}, body?: object): Promise<IncomingMessage> {
+  #send(method: string, path: string, query: Query = {}, body?: Body): Promise<IncomingMessage> {
     const search = new URLSearchParams();
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) search.set(name, String(value));
-    const payload = body === undefined ? undefined : JSON.stringify(body);
     return new Promise((resolve, reject) => {
       const sending = request({
         socketPath: this.socket,
@@ -70,14 +95,14 @@ export class Client {
         agent: false,
         headers: {
           host: 'localhost',
-          ...(payload === undefined
+          ...(body === undefined
             ? {}
-            : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
+            : { 'content-type': body.type, 'content-length': Buffer.byteLength(body.text) }),
         },
       });
       sending.on('response', resolve);
       sending.on('error', (e) => reject(this.#unreachable(e)));
-      sending.end(payload);
+      sending.end(body?.text);
     });
   }
 

@@ -463,6 +463,19 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: async () => (await import('./commands/status.js')).status,
   },
   {
+    path: ['backup'],
+    summary: 'save the state as of one moment to a file; the daemon goes on',
+    arguments: [{ name: 'FILE', complete: 'file' }],
+    load: async () => (await import('./commands/backup.js')).backup,
+  },
+  {
+    path: ['restore'],
+    summary: 'go back to the state of a backup; what was made since is removed, other traffic goes on',
+    arguments: [{ name: 'FILE', complete: 'file' }],
+    changes: true,
+    load: async () => (await import('./commands/restore.js')).restore,
+  },
+  {
     path: ['events'],
     summary: 'print changes as they happen',
     prints: true,

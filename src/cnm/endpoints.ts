@@ -32,7 +32,7 @@ export class Endpoints {
     const { specs, allow } = parsePublished(request);
     const { id, name, origin } = state.networks.resolve(request.network, 'network');
     if (origin) refuseForeign('network', name, 'docker network connect');
-    return locks.with(id, 'shared', async () => {
+    return locks.with('network', id, 'shared', async () => {
       const network = state.networks.get(id) ?? missing('network', name);
       const [sockets] = await Promise.all([
         lookAtSockets(this.#context.host, specs),
@@ -114,7 +114,7 @@ export class Endpoints {
   async remove(ref: string, dryRun: boolean): Promise<void | Plan> {
     const { state, locks, emit } = this.#context;
     const { id, name } = state.endpoints.resolve(ref);
-    return locks.with(id, 'exclusive', async () => {
+    return locks.with('endpoint', id, 'exclusive', async () => {
       const record = state.endpoints.get(id) ?? missing('endpoint', name);
       if (record.remote) refuseForeign('endpoint', name, 'docker network disconnect');
       if (record.join) {
@@ -173,7 +173,9 @@ export class Endpoints {
         };
       });
     };
-    return locks.with(sandboxId, 'exclusive', () => locks.with(networkId, 'shared', locked));
+    return locks.with('sandbox', sandboxId, 'exclusive', () =>
+      locks.with('network', networkId, 'shared', locked),
+    );
   }
 
   async disconnect(networkRef: string, sandboxRef: string, dryRun: boolean): Promise<void | Plan> {
@@ -286,11 +288,11 @@ export class Endpoints {
   ): Promise<T> {
     const { state, locks } = this.#context;
     const { id, name } = state.endpoints.resolve(endpointRef);
-    return locks.with(id, 'exclusive', async () => {
+    return locks.with('endpoint', id, 'exclusive', async () => {
       const endpoint = state.endpoints.get(id) ?? missing('endpoint', name);
       if (endpoint.remote) refuseForeign('endpoint', name, 'docker network connect and disconnect');
       const where = sandboxId ?? (this.#joined(id).join as NonNullable<EndpointRecord['join']>).sandbox;
-      return locks.with(where, 'exclusive', () => {
+      return locks.with('sandbox', where, 'exclusive', () => {
         const sandbox = state.sandboxes.get(where) ?? missing('sandbox', where.slice(0, 12));
         return task(endpoint, sandbox);
       });
@@ -301,11 +303,11 @@ export class Endpoints {
   async #withPorts<T>(endpointRef: string, task: (endpoint: EndpointRecord) => Promise<T>): Promise<T> {
     const { state, locks } = this.#context;
     const { id, name } = state.endpoints.resolve(endpointRef);
-    return locks.with(id, 'exclusive', async () => {
+    return locks.with('endpoint', id, 'exclusive', async () => {
       const endpoint = state.endpoints.get(id) ?? missing('endpoint', name);
       if (endpoint.remote) refuseForeign('endpoint', name, 'docker run -p');
       if (!endpoint.join) return task(endpoint);
-      return locks.with(endpoint.join.sandbox, 'shared', () => task(endpoint));
+      return locks.with('sandbox', endpoint.join.sandbox, 'shared', () => task(endpoint));
     });
   }
 }

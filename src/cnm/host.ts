@@ -50,7 +50,7 @@ export interface HostView {
   /** Whether `path` is the network namespace that the daemon itself runs in. */
   isOwnNetns(path: string): Promise<boolean>;
   /** Names of the links inside a namespace that we did not make. */
-  linksIn(netns: string): Promise<readonly string[]>;
+  linksIn(netns: string): Promise<readonly string[] | null>;
   /** Listening TCP or bound UDP sockets of the daemon's namespace on ports `first`…`last`, both families. */
   socketsOn(protocol: 'tcp' | 'udp', first: number, last: number): Promise<readonly HostSocket[]>;
   /** Whether the daemon's namespace has a link of that name. */

@@ -27,13 +27,14 @@ export async function lookAtSandbox(
   const { name, netns, owned } = sandbox;
   const resolvConf = await host.resolvConf();
   if (!joins || owned || sandbox.host) return { resolvConf, links: [] };
-  if (!(await host.isNetns(netns))) {
+  const links = await host.linksIn(netns);
+  if (links === null) {
     throw new SluiceError('conflict', `${netns}, the namespace of sandbox '${name}', is gone`, {
       field: 'sandbox',
       hint: 'remove that sandbox and create it again',
     });
   }
-  return { resolvConf, links: await host.linksIn(netns) };
+  return { resolvConf, links };
 }
 
 /**

@@ -239,7 +239,7 @@ export class Leases {
 
   /** A pool that is going must not get holders or addresses meanwhile. */
   async #change<T>(mode: LockMode, build: (change: Change) => T): Promise<T> {
-    return this.#context.locks.with('pools', mode, async () => {
+    return this.#context.locks.with('pools', '', mode, async () => {
       const answer = await makeChange(this.#context, 'addresses could not be recorded', false, (change) => {
         const result = build(change);
         return () => ({ result });

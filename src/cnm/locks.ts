@@ -6,6 +6,15 @@
  * so that nobody waits in a circle. First come, first served.
  */
 
+/** Ids are apart by kind: another engine may give things of different kinds the same one. */
+export type LockKind =
+  | 'endpoint'
+  | 'sandbox'
+  | 'network'
+  | 'service'
+  | 'remote network'
+  | 'pools'
+  | 'declared';
 export type LockMode = 'shared' | 'exclusive';
 
 interface Waiter {
@@ -22,32 +31,33 @@ interface Lock {
 export class Locks {
   readonly #locks = new Map<string, Lock>();
 
-  async with<T>(id: string, mode: LockMode, task: () => Promise<T>): Promise<T> {
-    await this.#acquire(id, mode);
+  async with<T>(kind: LockKind, id: string, mode: LockMode, task: () => Promise<T>): Promise<T> {
+    const key = `${kind} ${id}`;
+    await this.#acquire(key, mode);
     try {
       return await task();
     } finally {
-      this.#release(id);
+      this.#release(key);
     }
   }
 
-  #acquire(id: string, mode: LockMode): Promise<void> {
-    const lock = this.#locks.get(id) ?? { held: 0, queue: [] };
-    this.#locks.set(id, lock);
+  #acquire(key: string, mode: LockMode): Promise<void> {
+    const lock = this.#locks.get(key) ?? { held: 0, queue: [] };
+    this.#locks.set(key, lock);
     return new Promise((go) => {
       lock.queue.push({ mode, go });
-      this.#admit(id);
+      this.#admit(key);
     });
   }
 
-  #release(id: string): void {
-    const lock = this.#locks.get(id) as Lock;
+  #release(key: string): void {
+    const lock = this.#locks.get(key) as Lock;
     lock.held -= Math.sign(lock.held);
-    this.#admit(id);
+    this.#admit(key);
   }
 
-  #admit(id: string): void {
-    const lock = this.#locks.get(id) as Lock;
+  #admit(key: string): void {
+    const lock = this.#locks.get(key) as Lock;
     for (;;) {
       const next = lock.queue[0];
       const free = next?.mode === 'exclusive' ? lock.held === 0 : lock.held >= 0;
@@ -56,6 +66,6 @@ export class Locks {
       lock.held = next.mode === 'exclusive' ? -1 : lock.held + 1;
       next.go();
     }
-    if (lock.held === 0 && lock.queue.length === 0) this.#locks.delete(id);
+    if (lock.held === 0 && lock.queue.length === 0) this.#locks.delete(key);
   }
 }

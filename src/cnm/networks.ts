@@ -109,7 +109,7 @@ export class Networks {
   /** Whoever's it is. */
   async removeOwn(id: string, name: string, dryRun: boolean, forward = false): Promise<void | Plan> {
     const { state, locks, emit } = this.#context;
-    return locks.with(id, 'exclusive', async () => {
+    return locks.with('network', id, 'exclusive', async () => {
       const record = state.networks.get(id);
       if (!record) throw gone('network', name);
       const endpoints = state.endpointsOf(id).map((endpoint) => `'${endpoint.name}'`);

@@ -51,7 +51,7 @@ export class Remote {
   async createNetwork(request: RemoteNetwork): Promise<void> {
     const { state, locks } = this.#context;
     const { id, ...rest } = request;
-    await locks.with(`remote ${id}`, 'exclusive', async () => {
+    await locks.with('remote network', id, 'exclusive', async () => {
       if (state.networks.get(id)) return;
       await this.#networks.create({ ...rest, name: remoteName(this.#context, 'network', id) }, false, {
         id,
@@ -63,7 +63,7 @@ export class Remote {
   /** With the endpoints that it still has: the engine has forgotten them. */
   async removeNetwork(id: string): Promise<void> {
     const { state, locks } = this.#context;
-    await locks.with(`remote ${id}`, 'exclusive', async () => {
+    await locks.with('remote network', id, 'exclusive', async () => {
       for (const endpoint of state.endpointsOf(id)) await this.removeEndpoint(endpoint.id);
       const network = state.networks.get(id);
       if (!network) return;
@@ -76,11 +76,11 @@ export class Remote {
   async createEndpoint(request: RemoteEndpoint): Promise<string> {
     const { state, locks } = this.#context;
     const network = state.networks.get(request.network) ?? unknown('network');
-    return locks.with(request.id, 'exclusive', async () => {
+    return locks.with('endpoint', request.id, 'exclusive', async () => {
       const present = state.endpoints.get(request.id);
       if (present) return this.#same(present, request);
       return this.#room.withRoom(network, request, () =>
-        locks.with(network.id, 'shared', async () => {
+        locks.with('network', network.id, 'shared', async () => {
           await this.#services.giveWay(network, [request.ipv4, request.ipv6]);
           return this.#create(request);
         }),
@@ -115,10 +115,10 @@ export class Remote {
     const network = state.networks.of(known.network);
     if (known.join && known.join.sandbox !== sandboxId) await this.leave(id);
     await this.#room.withRoom(network, null, () =>
-      locks.with(id, 'exclusive', async () => {
+      locks.with('endpoint', id, 'exclusive', async () => {
         const ports = state.endpoints.get(id)?.remote?.ports ?? [];
         const sockets = await lookAtSocketsOf(this.#context.host, ports);
-        await locks.with(sandboxId, 'exclusive', async () => {
+        await locks.with('sandbox', sandboxId, 'exclusive', async () => {
           const endpoint = state.endpoints.get(id) ?? unknown('endpoint');
           if (endpoint.join) return;
           await this.#change(`endpoint '${endpoint.name}' could not join`, false, (change) => {
@@ -241,13 +241,13 @@ export class Remote {
   /** With the endpoint and its sandbox to itself; nothing happens if it is gone. */
   async #alone(id: string, task: (endpoint: EndpointRecord) => Promise<void>): Promise<void> {
     const { state, locks } = this.#context;
-    await locks.with(id, 'exclusive', async () => {
+    await locks.with('endpoint', id, 'exclusive', async () => {
       const run = async (): Promise<void> => {
         const endpoint = state.endpoints.get(id);
         if (endpoint) await task(endpoint);
       };
       const sandbox = state.endpoints.get(id)?.join?.sandbox;
-      await (sandbox === undefined ? run() : locks.with(sandbox, 'exclusive', run));
+      await (sandbox === undefined ? run() : locks.with('sandbox', sandbox, 'exclusive', run));
     });
   }
 

@@ -77,7 +77,7 @@ export class Sandboxes {
   async remove(ref: string, dryRun: boolean): Promise<void | Plan> {
     const { state, locks, host, emit } = this.#context;
     const { id, name } = state.sandboxes.resolve(ref);
-    return locks.with(id, 'exclusive', async () => {
+    return locks.with('sandbox', id, 'exclusive', async () => {
       const record = state.sandboxes.get(id);
       if (!record) throw gone('sandbox', name);
       const inside = state.inside(id).map((endpoint) => `'${endpoint.name}'`);

@@ -89,7 +89,7 @@ export class Services {
       );
     // With a selector, no endpoint of the network comes or goes meanwhile.
     if (network === null || Object.keys(selector).length === 0) return run();
-    return this.#context.locks.with(network, 'exclusive', run);
+    return this.#context.locks.with('network', network, 'exclusive', run);
   }
 
   async addBackend(
@@ -413,7 +413,7 @@ export class Services {
     const next = (i: number): Promise<T> => {
       const [id, mode] = locked[i] ?? [];
       if (id === undefined || mode === undefined) return task();
-      return this.#context.locks.with(id, mode, () => next(i + 1));
+      return this.#context.locks.with('network', id, mode, () => next(i + 1));
     };
     return next(0);
   }
@@ -474,7 +474,7 @@ export class Services {
   }
 
   async #exclusively<T>(id: string, name: string, task: (record: ServiceRecord) => Promise<T>): Promise<T> {
-    return this.#context.locks.with(id, 'exclusive', () => {
+    return this.#context.locks.with('service', id, 'exclusive', () => {
       const record = this.#context.state.services.get(id);
       if (!record) throw gone('service', name);
       return task(record);
@@ -502,7 +502,7 @@ export class Services {
   /** Lets go of them. Nothing leads to them any more, whatever becomes of it. */
   async #tidy(id: string): Promise<void> {
     const { state, log, locks } = this.#context;
-    await locks.with(id, 'exclusive', async () => {
+    await locks.with('service', id, 'exclusive', async () => {
       const lost = this.#lost(id);
       const record = state.services.get(id);
       if (!record || lost.length === 0) return;

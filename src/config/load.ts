@@ -13,6 +13,7 @@ export class UsageError extends Error {}
 export type Command =
   | { command: 'run'; config: Config }
   | { command: 'cleanup'; config: Config; state: boolean }
+  | { command: 'restore'; config: Config; file: string }
   | { command: 'help' }
   | { command: 'version' };
 
@@ -21,9 +22,14 @@ export function parseCommand(argv: readonly string[], defaultFile = DEFAULT_CONF
   if (values.help === true) return { command: 'help' };
   if (values.version === true) return { command: 'version' };
   const [command, ...rest] = positionals;
-  if ((command !== undefined && command !== 'cleanup') || rest.length > 0) {
-    throw new UsageError(`unexpected argument '${positionals.at(-1)}': the only command is cleanup`);
+  const operands = command === 'restore' ? 1 : 0;
+  if (![undefined, 'cleanup', 'restore'].includes(command) || rest.length > operands) {
+    throw new UsageError(
+      `unexpected argument '${positionals.at(-1)}': the commands are cleanup and restore FILE`,
+    );
   }
+  const [operand = ''] = rest;
+  if (command === 'restore' && operand === '') throw new UsageError('restore takes the FILE of a backup');
   if (values.state === true && command !== 'cleanup') throw new UsageError('--state goes with cleanup');
 
   const config = defaults();
@@ -36,9 +42,9 @@ export function parseCommand(argv: readonly string[], defaultFile = DEFAULT_CONF
   }
   const complaint = inconsistency(config);
   if (complaint !== null) throw new UsageError(complaint);
-  return command === 'cleanup'
-    ? { command, config, state: values.state === true }
-    : { command: 'run', config };
+  if (command === 'cleanup') return { command, config, state: values.state === true };
+  if (command === 'restore') return { command, config, file: operand };
+  return { command: 'run', config };
 }
 
 function parse(argv: readonly string[]) {
@@ -119,9 +125,11 @@ export function helpText(): string {
   return [
     'Usage: sluiced [OPTION]...',
     '       sluiced cleanup [--state] [OPTION]...',
+    '       sluiced restore FILE [OPTION]...',
     '',
     'Runs the Sluice daemon. `cleanup`, with the same options as the daemon had, removes',
-    'all that it left in the kernel; the state is kept unless --state is given.',
+    'all that it left in the kernel; the state is kept unless --state is given. `restore`',
+    'puts a backup (sluice backup FILE) into a state directory that is empty or damaged.',
     '',
     ...rows.map((r) => `  ${r.flag.padEnd(width)}  ${r.help}`),
     '',

@@ -44,6 +44,8 @@ export interface Config {
   /** What the plugin's networks are for: this host, or Swarm, which takes global ones of managed plugins alone. */
   dockerScope: 'local' | 'global';
   stateDir: string;
+  /** Go on with a state that is empty, damaged or not the one that the dataplane was made from. */
+  adoptEmptyState: boolean;
   bpffs: string;
   metrics: Listen | null;
   /** How many services have metrics of their own. */
@@ -98,6 +100,7 @@ export function defaults(): Config {
     dockerPlugin: '/run/docker/plugins/sluice.sock',
     dockerScope: 'local',
     stateDir: '/var/lib/sluice',
+    adoptEmptyState: false,
     bpffs: '/sys/fs/bpf/sluice',
     metrics: { host: '127.0.0.1', port: 9477 },
     metricsServices: 1000,
@@ -236,6 +239,13 @@ export const OPTIONS: readonly Option[] = [
     help: 'where the state is kept (default: /var/lib/sluice)',
     set: (config, values) => {
       config.stateDir = path(last(values));
+    },
+  },
+  {
+    name: 'adopt-empty-state',
+    help: 'for one start: go on with a state that is empty, not whole or not the one that the dataplane was made from, and remove from the kernel what it does not mention',
+    set: (config) => {
+      config.adoptEmptyState = true;
     },
   },
   {

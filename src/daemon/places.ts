@@ -7,6 +7,7 @@ export const ROOT = packageRoot();
 export const OBJECTS = join(ROOT, 'dist', 'bpf');
 
 /** Below the state directory. */
+export const DATABASE = 'db';
 export const RESERVED_FILE = 'reserved-ports.json';
 
 /** Below the bpffs directory of an instance. */

@@ -25,6 +25,8 @@ import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
 import { destroySockets } from '../link/socket-destroy.js';
+import { connectedUdp } from '../link/socket-diag.js';
+import { moveSockets } from '../link/socket-move.js';
 import { hostSockets } from '../link/sockets.js';
 import { Attacher } from '../loader/attach.js';
 import { ensureBpffs, mountsArePrivate } from '../loader/bpffs.js';
@@ -46,6 +48,7 @@ import { SOCKET_HOOKS } from '../reconcile/ops/socket-hook.js';
 import { type PassReport, Reconciler } from '../reconcile/reconciler.js';
 import { ReservedPorts } from '../reconcile/reserved-ports.js';
 import { Tables } from '../reconcile/tables.js';
+import { UdpTargets } from '../reconcile/udp-targets.js';
 import { NODE, UplinkFollower } from '../reconcile/uplinks.js';
 import { LevelStore } from '../store/level.js';
 import { checkBuild, checkCapabilities, prepareStateDir } from './checks.js';
@@ -53,9 +56,12 @@ import { KernelConntrack } from './conntrack.js';
 import { Dataplane } from './dataplane.js';
 import { forwardEvents } from './events.js';
 import { TableFills } from './fills.js';
+import { heldByKernel } from './held.js';
 import { Locks } from './lock.js';
-import { LINKS_DIR, RESERVED_FILE } from './places.js';
+import { DATABASE, LINKS_DIR, RESERVED_FILE } from './places.js';
 import { ServiceFigures } from './service-figures.js';
+import { StateKeeper } from './state-keeper.js';
+import { matchState } from './state-mark.js';
 import { DaemonStatus } from './status.js';
 import { settleSysctl, sysctls } from './sysctls.js';
 import { VERSION } from './version.js';
@@ -88,17 +94,18 @@ class Closers {
   }
 }
 
-export async function serve(config: Config, log: Log): Promise<Daemon> {
+/** `restart`: stops it and serves anew, when the state has become another. */
+export async function serve(config: Config, log: Log, restart: () => void): Promise<Daemon> {
   const closers = new Closers();
   try {
-    return await start(config, log, closers);
+    return await start(config, log, closers, restart);
   } catch (e) {
     await closers.close();
     throw e;
   }
 }
 
-async function start(config: Config, log: Log, closers: Closers): Promise<Daemon> {
+async function start(config: Config, log: Log, closers: Closers, restart: () => void): Promise<Daemon> {
   checkCapabilities();
   const net = netNative();
   const features = await probeKernel({
@@ -121,16 +128,28 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const netlink = await Netlink.open(net);
   closers.add(() => netlink.close());
 
-  const store = new LevelStore(join(config.stateDir, 'db'));
-  const opening = store.open();
+  const identity = new Identity(config.bpffs);
+  const location = join(config.stateDir, DATABASE);
+  const store = new LevelStore(
+    location,
+    config.adoptEmptyState ? { giveUp: (what) => log.warn(`the state is not whole: ${what}: adopted`) } : {},
+  );
+  await store.open();
+  closers.add(() => store.close());
+  // Before anything is loaded: maps of another layout would lose their contents.
+  const stateMark = await matchState({
+    store,
+    place: config,
+    identity,
+    held: () => heldByKernel(config.bpffs, identity, netlink),
+    adopt: config.adoptEmptyState,
+    log,
+  });
   const dataplane = await Dataplane.load({ native: bpf, config, features });
   closers.add(() => dataplane.close());
-  await opening;
-  closers.add(() => store.close());
 
   const tables = new Tables();
   const links = new LinkTable(netlink);
-  const identity = new Identity(config.bpffs);
   const attach = new Attacher(bpf, { tcx: features.tcx, qdiscs: netlink });
   const pins = join(config.bpffs, LINKS_DIR);
   const reserved = new ReservedPorts({
@@ -151,11 +170,22 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const dead = new DeadSockets({
     maps: dataplane.maps,
     tables,
+    move: (netns, moves) => moveSockets(net, netns, moves, false),
     destroy: (...which) => destroySockets(net, ...which),
     clock,
     log,
   });
   closers.add(() => dead.stop());
+  const targets = new UdpTargets({
+    maps: dataplane.maps,
+    tables,
+    connected: (path) => connectedUdp(net, path),
+    move: (path, moves) => moveSockets(net, path, moves, true),
+    destroy: (...which) => destroySockets(net, ...which),
+    clock,
+    log,
+  });
+  closers.add(() => targets.stop());
   // without the hooks nobody would find it
   const withResolver = config.dns && dataplane.cgroup !== null;
   const figures = new ServiceFigures(dataplane.maps, tables);
@@ -187,8 +217,8 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       writeSysctl: settleSysctl,
     },
     dataplane.maps,
-    { hostSockets: () => hostSockets(net), reserved },
-    new ServiceSocketOps(services, dead),
+    { hostSockets: () => hostSockets(net), reserved, targets },
+    new ServiceSocketOps(services, dead, targets),
     awaited,
   );
   const reconciler = new Reconciler({ ops, tables, clock, log });
@@ -197,7 +227,10 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     links,
     clock,
     log,
-    alongside: () => reserved.repair(),
+    alongside: async () => {
+      stateMark.ensure();
+      await reserved.repair();
+    },
     passMs: config.passInterval * 1000,
   });
   const follower = new UplinkFollower({
@@ -286,6 +319,16 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   await resolver?.start();
   closers.add(() => resolver?.stop());
 
+  const state = await StateKeeper.open({
+    store,
+    location,
+    id: stateMark.id,
+    hasObjects: () =>
+      [model.networks(), model.sandboxes(), model.services()].some(({ length }) => length > 0),
+    restart,
+    clock,
+    log,
+  });
   const fills = new TableFills(dataplane.maps, () => services.used);
   const described = describeFeatures(features);
   const node = { name: config.nodeName, ip: config.nodeIp };
@@ -304,9 +347,13 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     }),
     tables: () => fills.all(),
     programs: () => dataplane.runTimes(),
+    state: () => state.status(),
   });
   const observeRequest = apiHistogram(registry);
-  if (resolver !== null) registerDns(registry, { meter: resolver.meter, counts: () => resolver.counts() });
+  if (resolver !== null) {
+    const { meter } = resolver;
+    registerDns(registry, { meter, counts: () => resolver.counts(), totals: () => resolver.totals() });
+  }
   registerServices(registry, {
     services: () => model.naming.services(),
     totals: () => figures.totals(),
@@ -327,9 +374,11 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       maps: dataplane.maps,
       fills,
       reconciler,
+      state,
       resolver,
     }),
     conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills }),
+    state,
     log,
     observeRequest,
   });

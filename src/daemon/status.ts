@@ -14,6 +14,7 @@ import { parseSocketPin } from '../reconcile/ops/socket-hook.js';
 import type { Reconciler } from '../reconcile/reconciler.js';
 import type { UplinkFollower } from '../reconcile/uplinks.js';
 import type { TableFills } from './fills.js';
+import type { StateKeeper } from './state-keeper.js';
 import { VERSION } from './version.js';
 
 export interface StatusOptions {
@@ -27,6 +28,7 @@ export interface StatusOptions {
   maps: DataplaneMaps;
   fills: TableFills;
   reconciler: Reconciler;
+  state: Pick<StateKeeper, 'status'>;
   /** null: there is none. */
   resolver: Pick<Resolver, 'counts' | 'meter'> | null;
 }
@@ -60,6 +62,7 @@ export class DaemonStatus implements StatusSource {
       drops: this.#drops(),
       rows,
       resolver: this.#resolver(),
+      state: this.#o.state.status(),
       problems: reconciler
         .problems()
         .flatMap(({ owner, row, state, error }) =>

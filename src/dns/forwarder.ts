@@ -1,109 +1,184 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Questions for somebody else: which server, how long, how often, and how many at once. */
-import { randomInt } from 'node:crypto';
 import type { Clock } from '../base/clock.js';
+import { Lanes } from './lanes.js';
+import { Mailbox } from './mailbox.js';
 import {
-  answersQuestion,
+  asAsked,
   isTruncated,
+  OUR_LIMIT,
   type Query,
   RCODE,
   rcodeOf,
+  sameness,
   truncated,
   udpLimit,
-  withId,
 } from './message.js';
-import { type AskOptions, askTcp, askUdp, Timeout, type Upstream } from './upstream.js';
+import { Shares } from './shares.js';
+import { type Asked, type AskOptions, askTcp, type Told, type Upstream } from './upstream.js';
 
 /** All tries together: libraries give a server 5 s before they ask the next. */
 const PATIENCE_MS = 4_500;
 const FIRST_TRY_MS = 1_500;
+/** For an answer by TCP instead of a cut one. */
+const FETCH_MS = 3_000;
 /** In less than this nobody need be asked. */
 const LEAST_TRY_MS = 200;
 /** For so long a server that did not answer is asked last. */
 const AVOIDED_MS = 10_000;
-/** Questions that wait for an answer. */
-const MOST_PENDING = 2_048;
-const MOST_PENDING_EACH = 256;
+/** Questions that wait for an answer: of one sandbox alone half of it, see Shares. */
+const MOST_PENDING = 8_192;
+/** Connections to servers, shared in the same way. */
+const MOST_CONNECTIONS = 1_024;
 /** As the C library: further ones are not asked. */
 const MOST_SERVERS = 3;
 
 /** What another server might know better. */
 const GIVES_UP: ReadonlySet<number> = new Set([RCODE.SERVFAIL, RCODE.NOTIMP, RCODE.REFUSED]);
 
+type Transport = 'udp' | 'tcp';
+/** null: the server cannot be reached. */
+type News = { readonly upstream: Upstream; readonly answer: Buffer | null };
+
+export interface ForwarderOptions extends AskOptions {
+  readonly clock: Clock;
+}
+
 export class Forwarder {
-  readonly #o: AskOptions;
+  readonly #o: ForwarderOptions;
   readonly #clock: Clock;
   readonly #avoided = new Map<string, number>();
-  readonly #pending = new Map<string, number>();
-  #total = 0;
+  readonly #room = new Shares(MOST_PENDING);
+  readonly #connections = new Shares(MOST_CONNECTIONS);
+  readonly #lanes = new Map<string, Lanes>();
+  readonly #asking = new Map<string, Promise<Buffer | null>>();
+  #merged = 0;
 
-  constructor(options: AskOptions) {
+  constructor(options: ForwarderOptions) {
     this.#o = options;
     this.#clock = options.clock;
   }
 
   get pending(): number {
-    return this.#total;
+    return this.#room.total;
+  }
+
+  /** Questions that had the answer to an equal one, which was being asked already. */
+  get merged(): number {
+    return this.#merged;
   }
 
   /**
-   * The answer with the query's id, which fits where the query came from; null:
-   * nobody answers, or too many questions of `asker` are waiting already.
+   * The answer with the query's id and letters, which fits where the query came
+   * from; null in the end: nobody answers. null at once: too many questions wait
+   * already, of all or of `asker`.
    */
-  async forward(
+  forward(
     query: Query,
     upstreams: readonly Upstream[],
-    transport: 'udp' | 'tcp',
+    transport: Transport,
+    asker: string,
+  ): Promise<Buffer | null> | null {
+    if (query.bytes.length > OUR_LIMIT || !this.#room.take(asker)) return null;
+    return this.#once(query, upstreams, transport, asker)
+      .then((answer) => (answer === null ? null : fitted(query, asAsked(query, answer), transport)))
+      .finally(() => this.#room.give(asker));
+  }
+
+  /** Equal questions are one: the servers have less to do, and a forger fewer answers that fit. */
+  #once(
+    query: Query,
+    upstreams: readonly Upstream[],
+    transport: Transport,
     asker: string,
   ): Promise<Buffer | null> {
-    const mine = this.#pending.get(asker) ?? 0;
-    if (this.#total >= MOST_PENDING || mine >= MOST_PENDING_EACH) return null;
-    this.#total++;
-    this.#pending.set(asker, mine + 1);
-    try {
-      const answer = await this.#try(query, upstreams, transport);
-      return answer === null ? null : fitted(query, withId(answer, query.id), transport);
-    } finally {
-      this.#total--;
-      const left = (this.#pending.get(asker) ?? 1) - 1;
-      if (left === 0) this.#pending.delete(asker);
-      else this.#pending.set(asker, left);
+    const question = [transport, ...upstreams.map(key), sameness(query)].join(' ');
+    const same = this.#asking.get(question);
+    if (same !== undefined) {
+      this.#merged++;
+      return same;
     }
+    const answer = this.#try(query, upstreams, transport, asker).finally(() => this.#asking.delete(question));
+    this.#asking.set(question, answer);
+    return answer;
   }
 
-  async #try(query: Query, upstreams: readonly Upstream[], transport: 'udp' | 'tcp'): Promise<Buffer | null> {
+  /** One server after the other. Whoever was asked may answer for as long as anybody waits. */
+  async #try(
+    query: Query,
+    upstreams: readonly Upstream[],
+    transport: Transport,
+    asker: string,
+  ): Promise<Buffer | null> {
     const end = this.#clock.monotonic() + PATIENCE_MS;
+    const news = new Mailbox<News>(this.#clock);
+    const asked = new Map<Upstream, Asked>();
+    const left = new Set(this.#inOrder(upstreams.slice(0, MOST_SERVERS)));
     let refusal: Buffer | null = null;
-    let left = this.#inOrder(upstreams.slice(0, MOST_SERVERS));
-    for (let ms = FIRST_TRY_MS; left.length > 0; ms *= 2) {
-      const silent: Upstream[] = [];
-      for (const upstream of left) {
-        const remaining = end - this.#clock.monotonic();
-        if (remaining < LEAST_TRY_MS) return refusal;
-        try {
-          const answer = await this.#ask(query, upstream, transport, Math.min(ms, remaining));
-          this.#avoided.delete(key(upstream));
-          if (!GIVES_UP.has(rcodeOf(answer))) return answer;
-          refusal = answer;
-        } catch (e) {
-          this.#avoid(upstream);
-          if (e instanceof Timeout) silent.push(upstream);
+    try {
+      // a burst of which much was lost does not come back as one
+      const first = FIRST_TRY_MS * (1 - Math.random() / 3);
+      for (let ms = first; left.size > 0; ms *= 2) {
+        for (const upstream of [...left]) {
+          if (!left.has(upstream)) continue;
+          if (end - this.#clock.monotonic() < LEAST_TRY_MS) return refusal;
+          this.#say(query, upstream, transport, asker, asked, news);
+          let until = Math.min(this.#clock.monotonic() + ms, end);
+          let cut: Buffer | null = null;
+          while (left.has(upstream)) {
+            const got = await news.next(until - this.#clock.monotonic());
+            if (got === null || got.answer === null) {
+              if (cut !== null) return cut;
+              this.#avoid(got?.upstream ?? upstream);
+              if (got === null) break;
+            } else {
+              this.#avoided.delete(key(got.upstream));
+              if (transport === 'udp' && isTruncated(got.answer) && cut === null) {
+                // the client may have room for more than the server sends by UDP
+                cut = got.answer;
+                asked.set(got.upstream, this.#askTcp(query, got.upstream, asker, news));
+                until = Math.min(this.#clock.monotonic() + FETCH_MS, end);
+                continue;
+              }
+              if (!GIVES_UP.has(rcodeOf(got.answer))) return got.answer;
+              refusal = got.answer;
+            }
+            left.delete(got.upstream);
+          }
         }
       }
-      left = silent;
+      return refusal;
+    } finally {
+      for (const one of asked.values()) one.close();
     }
-    return refusal;
   }
 
-  async #ask(query: Query, upstream: Upstream, transport: 'udp' | 'tcp', ms: number): Promise<Buffer> {
-    const id = randomInt(0x10000);
-    const question = withId(query.bytes, id);
-    const accept = (bytes: Buffer): boolean => answersQuestion(query, id, bytes);
-    if (transport === 'tcp') return askTcp(this.#o, upstream, question, accept, ms);
-    const answer = await askUdp(this.#o, upstream, question, accept, ms);
-    if (!isTruncated(answer)) return answer;
-    // the client may have room for more than the server sends by UDP
-    return askTcp(this.#o, upstream, question, accept, ms).catch(() => answer);
+  #say(
+    query: Query,
+    upstream: Upstream,
+    transport: Transport,
+    asker: string,
+    asked: Map<Upstream, Asked>,
+    news: Mailbox<News>,
+  ): void {
+    const before = asked.get(upstream);
+    if (before !== undefined) before.again();
+    else if (transport === 'tcp') asked.set(upstream, this.#askTcp(query, upstream, asker, news));
+    else asked.set(upstream, this.#lanesTo(upstream).ask(query, telling(upstream, news)));
+  }
+
+  #askTcp(query: Query, upstream: Upstream, asker: string, news: Mailbox<News>): Asked {
+    return askTcp(this.#o, this.#connections, asker, upstream, query, telling(upstream, news));
+  }
+
+  #lanesTo(upstream: Upstream): Lanes {
+    const name = key(upstream);
+    let lanes = this.#lanes.get(name);
+    if (lanes === undefined) {
+      lanes = new Lanes(this.#o, upstream, () => this.#lanes.delete(name));
+      this.#lanes.set(name, lanes);
+    }
+    return lanes;
   }
 
   #inOrder(upstreams: readonly Upstream[]): Upstream[] {
@@ -119,10 +194,17 @@ export class Forwarder {
   }
 }
 
+function telling(upstream: Upstream, news: Mailbox<News>): Told {
+  return {
+    answered: (answer) => news.put({ upstream, answer }),
+    failed: () => news.put({ upstream, answer: null }),
+  };
+}
+
 function key({ address, port, netns }: Upstream): string {
   return `${netns ?? ''} ${address} ${port}`;
 }
 
-function fitted(query: Query, answer: Buffer, transport: 'udp' | 'tcp'): Buffer {
+function fitted(query: Query, answer: Buffer, transport: Transport): Buffer {
   return transport === 'tcp' || answer.length <= udpLimit(query) ? answer : truncated(query, answer);
 }

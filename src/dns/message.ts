@@ -3,6 +3,7 @@
  * DNS messages (RFC 1035, EDNS RFC 6891), as far as a resolver needs that
  * answers with addresses and names and passes everything else on untouched.
  */
+import { randomInt } from 'node:crypto';
 import { parseAddress } from '../base/addresses.js';
 
 export const TYPE = { A: 1, SOA: 6, PTR: 12, AAAA: 28, OPT: 41, ANY: 255 } as const;
@@ -282,11 +283,34 @@ export function answersQuestion(query: Query, id: number, bytes: Buffer): boolea
   );
 }
 
+/** A secret between us and who is asked. */
+export function randomId(): number {
+  return randomInt(0x10000);
+}
+
 /** The same message under another id. */
 export function withId(bytes: Buffer, id: number): Buffer {
   const copy = Buffer.from(bytes);
   copy.writeUInt16BE(id, 0);
   return copy;
+}
+
+/** An answer to an equal question, with the id and the letters that `query` has. */
+export function asAsked(query: Query, answer: Buffer): Buffer {
+  const copy = withId(answer, query.id);
+  query.bytes.copy(copy, HEADER, HEADER, query.end);
+  return copy;
+}
+
+/**
+ * Equal for queries that any one answer suits: all their bytes are the same
+ * (flags, class, EDNS with its options), but for the id and upper case.
+ */
+export function sameness({ bytes, end }: Query): string {
+  const tail = bytes.toString('latin1', end - 4);
+  // lengths of labels are below the letters
+  const name = bytes.toString('latin1', HEADER, end - 4).replace(/[A-Z]+/g, (s) => s.toLowerCase());
+  return `${bytes.toString('latin1', 2, HEADER)}${name}${tail}`;
 }
 
 /** An answer cut to its question, for a client that has no room for more: it will ask by TCP. */

@@ -11,9 +11,17 @@ const TYPES = new Map<number, string>([
 /**
  * What became of a question. `answered`, `empty` (the name has nothing of that
  * type) and `unknown` are ours, `forwarded` somebody else's; `failed`: nobody
- * answered; `malformed`: it was none.
+ * answered; `refused`: too many waited already; `malformed`: it was none.
  */
-export const OUTCOMES = ['answered', 'empty', 'unknown', 'forwarded', 'failed', 'malformed'] as const;
+export const OUTCOMES = [
+  'answered',
+  'empty',
+  'unknown',
+  'forwarded',
+  'failed',
+  'refused',
+  'malformed',
+] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
 /** What the resolver has done since the daemon started. */

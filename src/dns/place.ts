@@ -8,8 +8,7 @@
 import { stat } from 'node:fs/promises';
 import type { Clock, Timer } from '../base/clock.js';
 import type { Log } from '../base/log.js';
-import { type Ports, type Serve, Stand } from './stand.js';
-import type { InnerSockets } from './upstream.js';
+import { type Ports, type Serve, Stand, type StandSockets } from './stand.js';
 
 const FIRST_RETRY_MS = 50;
 const LAST_RETRY_MS = 5_000;
@@ -22,7 +21,7 @@ export interface ResolverMap {
   entries(): AsyncIterable<[bigint, Ports]>;
 }
 
-export interface Namespaces extends InnerSockets {
+export interface Namespaces extends StandSockets {
   /** null: `path` is no network namespace. */
   info(path: string): Promise<{ inode: bigint; cookie: bigint } | null>;
 }
@@ -43,6 +42,8 @@ export class Place {
   #wait = FIRST_RETRY_MS;
   #working = false;
   #closed = false;
+  /** Of stands that are closed. */
+  #dropped = 0;
 
   constructor(options: PlaceOptions, netns: string, serve: Serve) {
     this.#o = options;
@@ -56,6 +57,11 @@ export class Place {
 
   get cookie(): bigint | null {
     return this.#open?.cookie ?? null;
+  }
+
+  /** Questions that found the socket full. */
+  get dropped(): number {
+    return this.#dropped + (this.#open?.stand.dropped ?? 0);
   }
 
   /** Opens it, now or when it can be. Never rejects. */
@@ -117,6 +123,7 @@ export class Place {
   #shut(): void {
     if (this.#open === null) return;
     const { stand, cookie } = this.#open;
+    this.#dropped += stand.dropped;
     this.#open = null;
     stand.close();
     // two paths may lead to one namespace, whose entry is the later one's

@@ -57,6 +57,8 @@ export class Resolver {
   #unfollow: () => void = () => undefined;
   #timer: Timer | null = null;
   #beats = 0;
+  /** Of resolvers that are closed. */
+  #dropped = 0;
   #looking = false;
 
   constructor(options: ResolverOptions) {
@@ -94,6 +96,12 @@ export class Resolver {
     const places = [...this.#served.values()].map(({ place }) => place);
     const open = places.filter(({ isOpen }) => isOpen).length;
     return { open, waiting: places.length - open, pending: this.#forwarder.pending };
+  }
+
+  /** Since the daemon started: questions merged into equal ones, and those that found a socket full. */
+  totals(): { merged: number; dropped: number } {
+    const dropped = [...this.#served.values()].reduce((sum, { place }) => sum + place.dropped, this.#dropped);
+    return { merged: this.#forwarder.merged, dropped };
   }
 
   #beat(): void {
@@ -136,7 +144,14 @@ export class Resolver {
       void this.#serve(sandbox);
       return;
     }
-    this.#served.get(id)?.place.close();
+    this.#leave(id);
+  }
+
+  #leave(id: string): void {
+    const served = this.#served.get(id);
+    if (served === undefined) return;
+    served.place.close();
+    this.#dropped += served.place.dropped;
     this.#served.delete(id);
   }
 
@@ -149,7 +164,7 @@ export class Resolver {
       served.zone = zone;
       return;
     }
-    served?.place.close();
+    this.#leave(sandbox.id);
     const place = new Place(this.#o, sandbox.netns, (message, transport, reply) => {
       try {
         this.#answer(message, transport, made.zone, reply);
@@ -191,8 +206,13 @@ export class Resolver {
     }
     const { clock } = this.#o;
     const began = clock.monotonic();
-    void this.#forwarder
-      .forward(query, upstreams ?? [], transport, zone.sandbox.id)
+    const forwarding = this.#forwarder.forward(query, upstreams ?? [], transport, zone.sandbox.id);
+    if (forwarding === null) {
+      this.meter.count(query.type, 'refused');
+      reply(encodeAnswer(query, failure(RCODE.SERVFAIL), limit));
+      return;
+    }
+    void forwarding
       .catch(() => null)
       .then((forwarded) => {
         this.meter.forwarded.observe((clock.monotonic() - began) / 1000);

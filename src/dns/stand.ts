@@ -9,12 +9,17 @@ import { type InnerSockets, literally } from './upstream.js';
 export const RESOLVER_ADDRESS = '127.0.0.11';
 
 const MOST_CONNECTIONS = 128;
-/** Of one connection; it is not read further until some are answered. */
+/** Of one connection; it is read no further until some are answered. */
 const MOST_UNANSWERED = 64;
 const IDLE_MS = 10_000;
 
 /** `reply` may be called once, later too, or never. */
 export type Serve = (message: Buffer, transport: 'udp' | 'tcp', reply: (answer: Buffer) => void) => void;
+
+export interface StandSockets extends InnerSockets {
+  /** Packets that this UDP socket had no room for. */
+  drops(fd: number): number;
+}
 
 export interface Ports {
   readonly udp: number;
@@ -25,11 +30,12 @@ export class Stand {
   readonly ports: Ports;
   readonly #udp: UdpSocket;
   readonly #tcp: Server;
+  readonly #drops: () => number;
   readonly #connections = new Set<Socket>();
 
   /** On the ports that are given, where nobody else has taken them. */
   static async open(
-    sockets: InnerSockets,
+    sockets: StandSockets,
     netns: string,
     before: Ports | null,
     serve: Serve,
@@ -43,7 +49,7 @@ export class Stand {
       const server = createServer();
       tcp = server;
       await settled(server, 'listening', () => server.listen({ fd: tcpFd }));
-      return new Stand(udp, server, serve);
+      return new Stand(udp, server, serve, () => sockets.drops(udpFd));
     } catch (e) {
       udp.close();
       tcp?.close();
@@ -51,7 +57,8 @@ export class Stand {
     }
   }
 
-  private constructor(udp: UdpSocket, tcp: Server, serve: Serve) {
+  private constructor(udp: UdpSocket, tcp: Server, serve: Serve, drops: () => number) {
+    this.#drops = drops;
     this.#udp = udp;
     this.#tcp = tcp;
     this.ports = { udp: udp.address().port, tcp: (tcp.address() as AddressInfo).port };
@@ -69,21 +76,44 @@ export class Stand {
 
   #closed = false;
 
+  get dropped(): number {
+    return this.#closed ? 0 : this.#drops();
+  }
+
   #converse(socket: Socket, serve: Serve): void {
     const frames = new Frames();
+    /** What was read before it was known that no more can be answered. */
+    let read: Buffer[] = [];
     let unanswered = 0;
+    let working = false;
+    const full = (): boolean => unanswered >= MOST_UNANSWERED || socket.writableNeedDrain;
+    // a client that does not read its answers is not read either
+    const work = (): void => {
+      if (working) return;
+      working = true;
+      let at = 0;
+      while (at < read.length && !full() && socket.writable) answer(read[at++] as Buffer);
+      read = read.slice(at);
+      working = false;
+      if (full()) socket.pause();
+      else socket.resume();
+    };
+    const answer = (message: Buffer): void => {
+      unanswered++;
+      serve(message, 'tcp', (bytes) => {
+        unanswered--;
+        if (socket.writable) socket.write(framed(bytes));
+        work();
+      });
+    };
     this.#connections.add(socket);
     socket.on('close', () => this.#connections.delete(socket));
     socket.on('error', () => socket.destroy());
     socket.setTimeout(IDLE_MS, () => socket.destroy());
+    socket.on('drain', work);
     socket.on('data', (chunk) => {
-      for (const message of frames.push(chunk)) {
-        if (++unanswered === MOST_UNANSWERED) socket.pause();
-        serve(message, 'tcp', (answer) => {
-          if (unanswered-- === MOST_UNANSWERED) socket.resume();
-          if (socket.writable) socket.write(framed(answer));
-        });
-      }
+      read.push(...frames.push(chunk));
+      work();
     });
   }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/** One question to one server, by UDP or by TCP, each from a socket of its own: its port is a secret too. */
-import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+/** Who is asked, and one question to one server by TCP. */
 import { Socket as TcpSocket } from 'node:net';
-import type { Clock } from '../base/clock.js';
 import { Frames, framed } from './frames.js';
+import { answersQuestion, type Query, randomId, withId } from './message.js';
+import type { Shares } from './shares.js';
 
 export interface Upstream {
   readonly address: string;
@@ -27,133 +27,81 @@ export interface InnerSockets {
 }
 
 export interface AskOptions {
-  readonly clock: Clock;
   readonly sockets: InnerSockets;
   /** Of sockets inside, so that the socket hooks do not lead them back to us. */
   readonly mark: number;
 }
 
-/** Whether these bytes are the answer that is waited for. */
-type Accept = (bytes: Buffer) => boolean;
+/** What becomes of a question, told once at most. */
+export interface Told {
+  answered(bytes: Buffer): void;
+  /** The server cannot be reached. That it is silent, nobody tells. */
+  failed(e: Error): void;
+}
 
-/** Rejects when the server cannot be reached, or has not answered within `ms`. */
-export async function askUdp(
-  { clock, sockets, mark }: AskOptions,
+/** A question that has been put to a server. */
+export interface Asked {
+  /** Says it once more, where it may have been lost. */
+  again(): void;
+  /** Nobody waits for the answer any more. */
+  close(): void;
+}
+
+/** On a connection of its own, for which it waits until there is room for one of `asker`'s. */
+export function askTcp(
+  { sockets, mark }: AskOptions,
+  room: Shares,
+  asker: string,
   { address, port, netns }: Upstream,
-  question: Buffer,
-  accept: Accept,
-  ms: number,
-): Promise<Buffer> {
-  const v6 = address.includes(':');
-  const socket = createSocket({ type: v6 ? 'udp6' : 'udp4', lookup: literally });
-  const cancel = new Cancel(clock, ms);
-  try {
-    if (netns === null) {
-      await cancel.or(
-        new Promise<void>((resolve) => {
-          socket.once('connect', resolve);
-          socket.connect(port, address);
-        }),
-        socket,
-      );
-      return await cancel.or(exchange(socket, question, accept, null), socket);
+  query: Query,
+  told: Told,
+): Asked {
+  const id = randomId();
+  let socket: TcpSocket | null = null;
+  let holds = false;
+  let over = false;
+  const close = (): void => {
+    if (over) return;
+    over = true;
+    withdraw();
+    socket?.destroy();
+    if (holds) room.give(asker);
+  };
+  const failed = (e: Error): void => {
+    if (over) return;
+    close();
+    told.failed(e);
+  };
+  const converse = (fd: number | null): void => {
+    socket = new TcpSocket(fd === null ? {} : { fd, readable: true, writable: true });
+    if (over) {
+      socket.destroy();
+      return;
     }
-    const any = v6 ? '::' : '0.0.0.0';
-    const fd = await sockets.socketIn(netns, {
-      protocol: 'udp',
-      address: any,
-      port: 0,
-      action: 'bind',
-      mark,
+    const frames = new Frames();
+    socket.on('error', failed);
+    socket.on('close', () => failed(new Error('the connection ended')));
+    socket.on('data', (chunk) => {
+      const whole = frames.push(chunk).find((bytes) => answersQuestion(query, id, bytes));
+      if (whole === undefined || over) return;
+      close();
+      told.answered(whole);
     });
-    await cancel.or(new Promise<void>((resolve) => socket.bind({ fd }, resolve)), socket);
-    return await cancel.or(exchange(socket, question, accept, { address, port }), socket);
-  } finally {
-    cancel.done();
-    socket.close();
-  }
-}
-
-/** `to`: null for a connected socket, which hears of nobody else. */
-function exchange(
-  socket: UdpSocket,
-  question: Buffer,
-  accept: Accept,
-  to: { address: string; port: number } | null,
-): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    socket.on('message', (bytes, from) => {
-      if (to !== null && (from.address !== to.address || from.port !== to.port)) return;
-      if (accept(bytes)) resolve(bytes);
-    });
-    const sent = (e: Error | null): void => {
-      if (e) reject(e);
-    };
-    if (to === null) socket.send(question, sent);
-    else socket.send(question, to.port, to.address, sent);
+    if (fd === null) socket.connect({ port, host: address, lookup: literally });
+    socket.write(framed(withId(query.bytes, id)));
+  };
+  const withdraw = room.wait(asker, () => {
+    holds = true;
+    if (netns === null) converse(null);
+    else {
+      sockets
+        .socketIn(netns, { protocol: 'tcp', address, port, action: 'connect', mark })
+        .then(converse)
+        .catch(failed);
+    }
   });
+  return { again: () => undefined, close };
 }
-
-/** As askUdp(). */
-export async function askTcp(
-  { clock, sockets, mark }: AskOptions,
-  { address, port, netns }: Upstream,
-  question: Buffer,
-  accept: Accept,
-  ms: number,
-): Promise<Buffer> {
-  const fd =
-    netns === null
-      ? undefined
-      : await sockets.socketIn(netns, { protocol: 'tcp', address, port, action: 'connect', mark });
-  const socket = new TcpSocket(fd === undefined ? {} : { fd, readable: true, writable: true });
-  const cancel = new Cancel(clock, ms);
-  const frames = new Frames();
-  try {
-    const answer = new Promise<Buffer>((resolve, reject) => {
-      socket.on('data', (chunk) => {
-        const whole = frames.push(chunk).find(accept);
-        if (whole) resolve(whole);
-      });
-      socket.on('close', () => reject(new Error('the connection ended')));
-    });
-    if (fd === undefined) socket.connect(port, address);
-    socket.write(framed(question));
-    return await cancel.or(answer, socket);
-  } finally {
-    cancel.done();
-    socket.destroy();
-  }
-}
-
-/** One time limit for several steps. */
-class Cancel {
-  readonly #expired: Promise<never>;
-  readonly done: () => void;
-
-  constructor(clock: Clock, ms: number) {
-    let expire: (e: Error) => void = () => undefined;
-    this.#expired = new Promise<never>((_, reject) => {
-      expire = reject;
-    });
-    // nobody may be waiting for it any more
-    this.#expired.catch(() => undefined);
-    const timer = clock.after(ms, () => expire(new Timeout()));
-    this.done = () => timer.cancel();
-  }
-
-  /** `step`, unless the time is up or the socket fails first. */
-  or<T>(step: Promise<T>, socket: UdpSocket | TcpSocket): Promise<T> {
-    const failed = new Promise<never>((_, reject) => {
-      socket.on('error', reject);
-    });
-    failed.catch(() => undefined);
-    step.catch(() => undefined);
-    return Promise.race([step, failed, this.#expired]);
-  }
-}
-
-export class Timeout extends Error {}
 
 /** Nothing is looked up: these are addresses. */
 export function literally(

@@ -90,6 +90,11 @@ async function createEndpoint(
   objects: RemoteObjects,
   { NetworkID, EndpointID, Interface, Options }: CreateEndpoint,
 ): Promise<{ MacAddress?: string }> {
+  if (NetworkID === EndpointID) {
+    throw new SluiceError('invalid_argument', 'the endpoint has the id of its network', {
+      field: 'EndpointID',
+    });
+  }
   checkEndpointOptions(Options);
   const { Address, AddressIPv6, MacAddress } = Interface ?? {};
   if (!Address) {

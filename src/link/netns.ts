@@ -72,6 +72,11 @@ export class Netns {
     return this.#native.netnsSocket(path, protocol === 'tcp', address, port, action, mark);
   }
 
+  /** Packets that a UDP socket had no room for. */
+  drops(fd: number): number {
+    return this.#native.socketDrops(fd);
+  }
+
   /** `key` as a path below /proc/sys, `net/ipv4/conf/eth0/rp_filter`. */
   async writeSysctlIn(path: string, key: string, value: string): Promise<void> {
     const file = sysctlFile(key);

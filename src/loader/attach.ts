@@ -4,8 +4,8 @@
  * daemon: a BPF link where the kernel has them for tc (tcx, 6.6), else a clsact
  * filter.
  */
-import { closeSync, constants, existsSync, fstatSync, openSync } from 'node:fs';
-import { readdir, unlink } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeDirectory } from '../base/directories.js';
 import { isNativeError } from '../base/errors.js';
@@ -143,27 +143,27 @@ export class Attacher {
 
   async #attachLink(program: Program, pin: string, on: LinkTarget): Promise<void> {
     const native = this.#native;
-    if (existsSync(pin)) {
-      const link = native.bpfGetPinned(pin);
+    const link = this.#pinned(pin);
+    if (link !== null) {
       try {
         if (on.isOf(native.bpfLinkInfo(link))) {
           await native.bpfLinkUpdate(link, program.fd);
           return;
         }
-        await unlink(pin);
+        await rm(pin, { force: true });
       } finally {
         await native.bpfCloseFdAsync(link);
       }
     }
-    const link = await native.bpfLinkCreate(program.fd, on.target, on.type, on.flags);
+    const made = await native.bpfLinkCreate(program.fd, on.target, on.type, on.flags);
     try {
-      native.bpfPin(link, pin);
+      native.bpfPin(made, pin);
     } catch (e) {
       // without a pin the program comes off again, which waits
-      await native.bpfCloseFdAsync(link);
+      await native.bpfCloseFdAsync(made);
       throw e;
     }
-    native.bpfCloseFd(link);
+    native.bpfCloseFd(made);
   }
 
   /** Takes the program off and the pin away. Absent is success. */
@@ -173,10 +173,20 @@ export class Attacher {
   }
 
   async #detachLink(pin: string): Promise<void> {
-    if (!existsSync(pin)) return;
-    const link = this.#native.bpfGetPinned(pin);
-    await unlink(pin);
+    const link = this.#pinned(pin);
+    if (link === null) return;
+    await rm(pin, { force: true });
     await this.#native.bpfCloseFdAsync(link);
+  }
+
+  /** null: there is none, or none any more. */
+  #pinned(pin: string): number | null {
+    try {
+      return this.#native.bpfGetPinned(pin);
+    } catch (e) {
+      if (errno(e) === 'ENOENT') return null;
+      throw e;
+    }
   }
 
   /** What is pinned in a directory, on devices. */
@@ -190,7 +200,8 @@ export class Attacher {
         found.push({ ...filter, mode: 'clsact' });
         continue;
       }
-      const link = native.bpfGetPinned(path);
+      const link = this.#pinned(path);
+      if (link === null) continue;
       const info = native.bpfLinkInfo(link);
       native.bpfCloseFd(link);
       if (info.type === BPF_LINK_TYPE_CGROUP || info.type === BPF_LINK_TYPE_NETFILTER) continue;
@@ -207,7 +218,8 @@ export class Attacher {
     for (const name of await listDirectory(directory)) {
       if (name.includes('@')) continue; // a clsact filter's program
       const pin = join(directory, name);
-      const link = native.bpfGetPinned(pin);
+      const link = this.#pinned(pin);
+      if (link === null) continue;
       const { type, cgroupId, programId } = native.bpfLinkInfo(link);
       native.bpfCloseFd(link);
       if (type === BPF_LINK_TYPE_CGROUP) found.push({ pin, cgroupId, programId });
@@ -222,7 +234,11 @@ function onDevice(ifindex: number, type: number, flags: number): LinkTarget {
 
 /** The pins: directories are marks. */
 async function listDirectory(directory: string): Promise<string[]> {
-  if (!existsSync(directory)) return [];
-  const entries = await readdir(directory, { withFileTypes: true });
-  return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+  try {
+    const entries = await readdir(directory, { withFileTypes: true });
+    return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw e;
+  }
 }

@@ -7,7 +7,7 @@
  * filters on it by then, whose it is from there on.
  */
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
-import { readdir, unlink } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SluiceError } from '../base/errors.js';
 import type { BpfNative } from '../native/bpf.js';
@@ -54,7 +54,7 @@ export class ClsactFilters {
       CLSACT_PRIORITY,
     );
     const pin = pinOf(at);
-    if (existsSync(pin)) await unlink(pin);
+    await rm(pin, { force: true });
     this.#native.bpfPin(program.fd, pin);
     // of a device that had the name before
     for (const other of await pinsOf(at.pin)) if (other !== pin) await this.#remove(other);
@@ -102,7 +102,7 @@ export class ClsactFilters {
     const { ifindex, direction } = placeOf(path);
     const directory = dirname(path);
     await this.#native.bpfTcDetach(ifindex, direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
-    await unlink(path);
+    await rm(path, { force: true });
     const mark = markOf(directory, ifindex);
     const last = !(await readdir(directory)).some((name) => name.includes(`@${ifindex}-`));
     if (!last || !existsSync(mark)) return;

@@ -5,6 +5,7 @@ import type { HostLink, HostSocket, HostView } from '../cnm/host.js';
 import { isErrno } from './files.js';
 import type { HostSockets, NetlinkApi, NetnsApi } from './kernel.js';
 import { layerOf } from './layer.js';
+import { ifThere } from './ops/inside.js';
 
 /** RT_TABLE_LOCAL: the host's own addresses, which `addresses` tells of. */
 const LOCAL = 255;
@@ -86,13 +87,9 @@ export class KernelHostView implements HostView {
     }
   }
 
-  async linksIn(netns: string): Promise<string[]> {
-    const inner = await this.#netns.netlinkIn(netns);
-    try {
-      return (await inner.links()).map((link) => link.name);
-    } finally {
-      inner.close();
-    }
+  async linksIn(netns: string): Promise<string[] | null> {
+    const links = await ifThere(this.#netns, netns, (inner) => inner.links());
+    return links?.map((link) => link.name) ?? null;
   }
 
   async socketsOn(protocol: 'tcp' | 'udp', first: number, last: number): Promise<HostSocket[]> {

@@ -7,12 +7,12 @@
  * things, even with the state lost.
  */
 import { createHash } from 'node:crypto';
-import { readdirSync, rmdirSync } from 'node:fs';
+import { readdirSync, renameSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory } from '../base/directories.js';
 
-/** Directories of the bpffs. */
-export const MARK_KINDS = ['netns', 'link', 'macvlan'] as const;
+/** Directories of the bpffs. `state`: which state the dataplane was made from. */
+export const MARK_KINDS = ['netns', 'link', 'macvlan', 'state'] as const;
 export type MarkKind = (typeof MARK_KINDS)[number];
 
 export class Identity {
@@ -39,6 +39,16 @@ export class Identity {
   /** Before making it. */
   mark(kind: MarkKind, name: string): void {
     makeDirectory(this.#path(kind, name), 0o700);
+  }
+
+  /** Never without one of both; there need be none yet. */
+  remark(kind: MarkKind, from: string, to: string): void {
+    try {
+      renameSync(this.#path(kind, from), this.#path(kind, to));
+    } catch (e) {
+      if ((e as NodeJS.ErrnoException).code !== 'ENOENT') throw e;
+      this.mark(kind, to);
+    }
   }
 
   /** After removing it. */

@@ -27,6 +27,7 @@ import { NeighbourOps } from './ops/neighbour.js';
 import { NetnsOps } from './ops/netns.js';
 import { PortOps } from './ops/port.js';
 import { PublishOps } from './ops/publish.js';
+import { PublishSocketOps } from './ops/publish-sockets.js';
 import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
 import { SocketHookOps } from './ops/socket-hook.js';
@@ -35,6 +36,7 @@ import { UplinkOps } from './ops/uplink.js';
 import type { Ops, OpsByKind } from './ops.js';
 import type { ReservedPorts } from './reserved-ports.js';
 import type { Tables } from './tables.js';
+import type { UdpTargets } from './udp-targets.js';
 
 export interface LinkKernel {
   netlink: NetlinkApi;
@@ -59,6 +61,7 @@ export interface LinkKernel {
 export interface PortKernel {
   hostSockets: HostSockets;
   reserved: Pick<ReservedPorts, 'changed'>;
+  targets: Pick<UdpTargets, 'changed'>;
 }
 
 /** Everything. */
@@ -79,7 +82,10 @@ export function allOps(
     'host-address': new HostAddressOps(maps, links),
     'socket-member': new SocketMemberOps({ maps, netns, tables, awaited }),
     service: services,
-    publish: new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
+    publish: new PublishSocketOps(
+      new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
+      ports.targets,
+    ),
   };
 }
 

@@ -369,7 +369,7 @@ export class Reconciler implements Realizer {
   /** Rows that never got their turn wait for the one that failed. */
   #postpone(entries: readonly Entry[]): void {
     const until = Math.max(...entries.map((e) => (e.state === 'error' ? e.retryAt : 0)));
-    for (const entry of entries) if (entry.state === 'pending') entry.retryAt = until;
+    for (const entry of entries) if (entry.state !== 'done') entry.retryAt = Math.max(entry.retryAt, until);
   }
 
   #notify(notice: Notice): void {

@@ -6,6 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { SluiceError } from '../base/errors.js';
+import { LOST_HINT } from './directory.js';
 import type { Entry, Json } from './store.js';
 
 export function encodeEntry(key: string, value: Json, version: number): string {
@@ -13,8 +14,15 @@ export function encodeEntry(key: string, value: Json, version: number): string {
   return `${check(key, body)} ${body}`;
 }
 
+const ENTRY = /^([0-9a-f]{16}) (([1-9]\d*) (.*))$/s;
+
+export function isSound(key: string, text: string): boolean {
+  const match = ENTRY.exec(text);
+  return match !== null && match[1] === check(key, match[2] as string);
+}
+
 export function decodeEntry(key: string, text: string): Entry {
-  const match = /^([0-9a-f]{16}) (([1-9]\d*) (.*))$/s.exec(text);
+  const match = ENTRY.exec(text);
   if (!match || match[1] !== check(key, match[2] as string)) throw damaged(key);
   return { key, version: Number(match[3]), value: JSON.parse(match[4] as string) as Json };
 }
@@ -22,7 +30,7 @@ export function decodeEntry(key: string, text: string): Entry {
 /** Also for values that are sound JSON but not what belongs under their key. */
 export function damaged(key: string, detail?: string): SluiceError {
   return new SluiceError('store', `the stored value of '${key}' is damaged${detail ? `: ${detail}` : ''}`, {
-    hint: 'restore the state directory from a backup, or move it away to begin with an empty one',
+    hint: LOST_HINT,
   });
 }
 

@@ -9,6 +9,10 @@ export class MemoryStore implements Store {
   readonly #watchers = new Watchers();
   #version = 0;
 
+  get version(): number {
+    return this.#version;
+  }
+
   async open(): Promise<void> {}
 
   async close(): Promise<void> {}

@@ -15,13 +15,18 @@ export interface Migration {
 
 export const SCHEMA_KEY = 'schema';
 
+/** The schema of a state that all of these have brought up to date. */
+export function newestSchema(migrations: readonly Migration[]): number {
+  return migrations.length + 1;
+}
+
 /** Answers the migrations that ran. Keys under `SCHEMA_KEY` are its own. */
 export async function migrate(store: Store, migrations: readonly Migration[]): Promise<Migration[]> {
   const steps = [...migrations].sort((a, b) => a.schema - b.schema);
   if (steps.some((step, i) => step.schema !== i + 2)) {
     throw new SluiceError('internal', 'migrations are not numbered 2, 3, …');
   }
-  const newest = steps.length + 1;
+  const newest = newestSchema(steps);
   const entry = await store.get(SCHEMA_KEY);
   if (!entry) {
     await store.put(SCHEMA_KEY, newest);

@@ -30,6 +30,8 @@ export type StoreChange =
 
 /** Every failure is a SluiceError: `store`, or `conflict` for a precondition. */
 export interface Store {
+  /** Of the last transaction; 0 before the first. */
+  readonly version: number;
   open(): Promise<void>;
   /** Waits for writes under way. */
   close(): Promise<void>;

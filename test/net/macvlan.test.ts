@@ -312,7 +312,7 @@ describe('coming and going', () => {
     must(b.host, ['ip', 'link', 'add', 'eth9', 'link', 'up0', 'netns', ns, 'type', 'macvlan']);
     await b.killDaemon('SIGKILL');
     rmSync(join(b.directory, 'state'), { recursive: true });
-    await b.startDaemon();
+    await b.startDaemon(['--adopt-empty-state']);
     expect(macvlansIn(ns)).toEqual(['eth9']);
   });
 

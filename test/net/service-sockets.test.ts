@@ -59,6 +59,7 @@ function deadSockets(): DeadSockets {
   return new DeadSockets({
     maps: services.maps,
     tables,
+    move: async () => ({ moved: new Set(), refused: new Set() }),
     destroy: (netns, ...which) => destroySockets(netNative(), netns ?? `/run/netns/${bed.host}`, ...which),
     clock: systemClock(),
     log: silentLog(),
@@ -221,7 +222,7 @@ describe.each(FAMILIES)('over %s', (_, vip, own, gateway) => {
 
 it('a daemon that starts ends the sockets of backends that went without it', async () => {
   services.put({ ...web, number: 7, backends: { 71: a.ip } });
-  const held = [await hold(client.ns, 'tcp', VIP, 8080), await hold(bed.host, 'connected', VIP6, 5353)];
+  const held = [await hold(client.ns, 'tcp', VIP, 8080), await hold(bed.host, 'tcp', VIP6, 8080)];
   await bed.killDaemon();
   services.kill({ ...web, number: 7, backends: { 71: a.ip } }, 71);
   await bed.startDaemon();

@@ -13,7 +13,7 @@ export const FAILURES = {
   409: error('conflict'),
   500: error('this host or its kernel refused'),
   503: error('not ready, or shutting down'),
-  507: error('a pool or table is full'),
+  507: error('a pool, a table or the disk is full'),
 };
 
 /** 200 is the plan of a dry run. */

@@ -15,6 +15,7 @@ import {
   SandboxSchema,
   ServiceSchema,
 } from './objects.js';
+import { RestoredSchema, RestorePlanSchema, StateSchema } from './state.js';
 import { StatusSchema, TableSchema } from './status.js';
 
 export const COMPONENTS = [
@@ -30,7 +31,10 @@ export const COMPONENTS = [
   ErrorSchema,
   EventSchema,
   TableSchema,
+  StateSchema,
   StatusSchema,
+  RestoredSchema,
+  RestorePlanSchema,
   FlowSchema,
   FlushedSchema,
   FlushPlanSchema,

@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox';
 import { closed, mapOf, nullable, ref, words } from './common.js';
 import { DockerStatusSchema } from './docker.js';
+import { StateSchema } from './state.js';
 
 const count = Type.Integer({ minimum: 0 });
 
@@ -80,6 +81,7 @@ export const StatusSchema = Type.Object(
       ),
     ),
     docker: nullable(ref(DockerStatusSchema)),
+    state: ref(StateSchema),
   },
   { ...closed, $id: 'Status' },
 );

@@ -2,7 +2,7 @@
 import type { Status } from '../../api/schemas/status.js';
 import { formatDuration } from '../../base/units.js';
 import type { Call } from '../call.js';
-import { formatTable, type Output } from '../output.js';
+import { formatTable, type Output, shortId } from '../output.js';
 import { tableFill } from './shared/tables.js';
 
 export async function status({ client, out, json }: Call): Promise<undefined> {
@@ -25,6 +25,7 @@ function print(out: Output, status: Status): void {
     ],
     ['Names', names(status.resolver)],
     ['Docker', docker(status.docker)],
+    ['State', state(status.state)],
     ['Rows', `${rows.done} done, ${rows.pending} pending, ${rows.error} in error`],
   ];
   for (const [name = '', value = ''] of facts) out.line(`${`${name}:`.padEnd(9)}${value}`);
@@ -72,6 +73,11 @@ function names(resolver: Status['resolver']): string {
   const { sandboxes, waiting, queries, forwarded, failed } = resolver;
   const later = waiting === 0 ? '' : ` (${waiting} to come)`;
   return `resolver in ${sandboxes} sandboxes${later}, ${queries} queries, ${forwarded} forwarded, ${failed} failed`;
+}
+
+function state({ id, revision, lastBackup, restored }: Status['state']): string {
+  const origin = restored === null ? '' : `, restored from a backup of ${restored.created}`;
+  return `${shortId(id)} at change ${revision}, ${lastBackup === null ? 'no backup yet' : `backup of ${lastBackup}`}${origin}`;
 }
 
 function docker(engine: Status['docker']): string {

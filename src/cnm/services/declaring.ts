@@ -26,9 +26,6 @@ import { dropPort, specsOf, takePort } from './publishing.js';
 import { portsText } from './views.js';
 import { takeVip } from './vips.js';
 
-/** Of the lock that keeps two declarations apart. */
-const LOCK = 'services';
-
 type Attributes = Record<string, string>;
 type Tell = (about: 'network' | 'publish', e: unknown) => void;
 
@@ -42,7 +39,7 @@ export class Declaring {
   /** These services are there, and no others that were declared. What is as it was is not written again. */
   declare(intents: readonly ServiceIntent[]): Promise<DeclarationProblem[]> {
     const { state, host, locks } = this.#context;
-    return locks.with(LOCK, 'exclusive', async () => {
+    return locks.with('declared', '', 'exclusive', async () => {
       const problems: DeclarationProblem[] = [];
       const left = new Map(
         state.services.all().flatMap((record) => (record.declaredBy ? [[record.name, record] as const] : [])),
@@ -92,7 +89,7 @@ export class Declaring {
 
   #remove(id: string): Promise<void> {
     const { state, emit, locks } = this.#context;
-    return locks.with(id, 'exclusive', async () => {
+    return locks.with('service', id, 'exclusive', async () => {
       const record = state.services.get(id);
       if (!record) return;
       await makeChange(this.#context, `service '${record.name}' could not be removed`, false, (change) => {
@@ -115,7 +112,7 @@ export class Declaring {
   ): Promise<void> {
     const { state, locks } = this.#context;
     const id = known ?? newId();
-    return locks.with(id, 'exclusive', async () => {
+    return locks.with('service', id, 'exclusive', async () => {
       const previous = state.services.get(id) ?? null;
       const wrong: DeclarationProblem[] = [];
       const tell: Tell = (about, e) => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "addon.h"
 #include "net_ns.h"
+#include "net_peer.h"
 #include "net_socket.h"
 
 namespace sluice {
@@ -17,6 +18,8 @@ void InitNet(Napi::Env env, Napi::Object exports) {
   exports.Set("netnsWrite", Napi::Function::New(env, NetnsWrite, "netnsWrite"));
   exports.Set("netnsRead", Napi::Function::New(env, NetnsRead, "netnsRead"));
   exports.Set("netnsSocket", Napi::Function::New(env, NetnsSocket, "netnsSocket"));
+  exports.Set("socketDrops", Napi::Function::New(env, SocketDrops, "socketDrops"));
+  exports.Set("socketReconnect", Napi::Function::New(env, SocketReconnect, "socketReconnect"));
 }
 
 }  // namespace sluice

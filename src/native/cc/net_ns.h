@@ -27,7 +27,10 @@ Napi::Value NetnsWrite(const Napi::CallbackInfo& info);
 Napi::Value NetnsRead(const Napi::CallbackInfo& info);
 // netnsSocket(path, tcp: boolean, address, port, action: 'bind' | 'listen' | 'connect', mark)
 // -> Promise<fd>: a socket made inside, which works from outside as well. Not blocking, and the
-// caller's to close. IPv4 and IPv6 by the address; `connect` does not wait.
+// caller's to close. IPv4 and IPv6 by the address; `connect` does not wait. UDP sockets have
+// room for a burst.
 Napi::Value NetnsSocket(const Napi::CallbackInfo& info);
+// socketDrops(fd) -> number: packets that the socket had no room for
+Napi::Value SocketDrops(const Napi::CallbackInfo& info);
 
 }  // namespace sluice

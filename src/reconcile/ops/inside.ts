@@ -35,12 +35,46 @@ export async function readInsides(netns: NetnsApi, paths: Iterable<string>): Pro
 }
 
 async function readInside(netns: NetnsApi, path: string): Promise<Inside | null> {
-  if (!(await netns.isNetns(path))) return null;
-  const inner = await netns.netlinkIn(path);
+  return ifThere(netns, path, async (inner) => ({
+    links: await inner.links(),
+    addresses: await inner.addresses(),
+    routes: await inner.routes(),
+  }));
+}
+
+/** null: there is no namespace at `path`, or it went while it was looked into. */
+export async function ifThere<T>(
+  netns: Pick<NetnsApi, 'isNetns' | 'netlinkIn'>,
+  path: string,
+  look: (inner: NetlinkApi) => Promise<T>,
+): Promise<T | null> {
   try {
-    return { links: await inner.links(), addresses: await inner.addresses(), routes: await inner.routes() };
-  } finally {
-    inner.close();
+    const inner = await netns.netlinkIn(path);
+    try {
+      return await look(inner);
+    } finally {
+      inner.close();
+    }
+  } catch (e) {
+    if (await netns.isNetns(path)) throw e;
+    return null;
+  }
+}
+
+/** What must be done in a namespace that somebody may have taken away. */
+export async function whileThere<T>(
+  netns: Pick<NetnsApi, 'isNetns'>,
+  path: string,
+  task: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await task();
+  } catch (e) {
+    if (await netns.isNetns(path)) throw e;
+    throw new SluiceError('conflict', `the network namespace ${path} is gone`, {
+      hint: 'remove its sandbox and create it again, or restart its container',
+      cause: e,
+    });
   }
 }
 

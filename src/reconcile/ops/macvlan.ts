@@ -7,7 +7,7 @@ import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
 import type { Tables } from '../tables.js';
 import { ifPresent } from './absent.js';
-import { configureInside, readInsides, settledInside } from './inside.js';
+import { configureInside, ifThere, readInsides, settledInside, whileThere } from './inside.js';
 import { usableParent } from './parent.js';
 
 export interface MacvlanOptions {
@@ -32,7 +32,11 @@ export class MacvlanOps implements Ops<MacvlanRow> {
     this.#o = options;
   }
 
-  async update(row: MacvlanRow): Promise<void> {
+  update(row: MacvlanRow): Promise<void> {
+    return whileThere(this.#o.netns, row.netns, () => this.#update(row));
+  }
+
+  async #update(row: MacvlanRow): Promise<void> {
     const parent = await usableParent(this.#o, row);
     const mtu = row.mtu ?? parent.mtu;
     const { ifindex, fresh } = await this.#inside(row, (inner) => this.#obtain(inner, row, parent, mtu));
@@ -43,12 +47,10 @@ export class MacvlanOps implements Ops<MacvlanRow> {
   async delete(place: Place): Promise<void> {
     const { netns, identity } = this.#o;
     // With its namespace the link is gone as well.
-    if (await netns.isNetns(place.netns)) {
-      await this.#inside(place, async (inner) => {
-        const own = this.#own(await inner.links(), place);
-        if (own !== undefined) await ifPresent(inner.deleteLink(own.ifindex));
-      });
-    }
+    await ifThere(netns, place.netns, async (inner) => {
+      const own = this.#own(await inner.links(), place);
+      if (own !== undefined) await ifPresent(inner.deleteLink(own.ifindex));
+    });
     identity.unmark('macvlan', keyOf(place));
   }
 

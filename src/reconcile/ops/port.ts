@@ -7,7 +7,7 @@ import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
 import type { Tables } from '../tables.js';
 import { ifPresent } from './absent.js';
-import { configureInside, readInsides, settledInside } from './inside.js';
+import { configureInside, readInsides, settledInside, whileThere } from './inside.js';
 import { disableIpv6 } from './ipv6.js';
 
 export interface PortOptions {
@@ -29,7 +29,11 @@ export class PortOps implements Ops<PortRow> {
     this.#o = options;
   }
 
-  async update(row: PortRow): Promise<void> {
+  update(row: PortRow): Promise<void> {
+    return whileThere(this.#o.netns, row.netns, () => this.#update(row));
+  }
+
+  async #update(row: PortRow): Promise<void> {
     const { links, netlink } = this.#o;
     const bridge = await links.ifindex(row.bridge);
     const known = links.byName(row.link) ?? (await netlink.linkByName(row.link));

@@ -2,17 +2,24 @@
 import type { BackendRow, ServiceRow } from '../../cnm/rows.js';
 import type { DeadSockets } from '../dead-sockets.js';
 import type { Actual, Ops } from '../ops.js';
+import type { UdpTargets } from '../udp-targets.js';
 
-/** Services whose backends take the sockets with them that were translated to them. */
+/** Services whose backends take the sockets with them that were translated to them, and whose first takes up those that were before it. */
 export class ServiceSocketOps implements Ops<ServiceRow> {
   readonly #inner: Ops<ServiceRow>;
   readonly #dead: Pick<DeadSockets, 'backendsGone'>;
+  readonly #targets: Pick<UdpTargets, 'changed'>;
   /** By a service's number. Who was gone before this process is looked for at its start. */
   readonly #backends = new Map<number, readonly BackendRow[]>();
 
-  constructor(inner: Ops<ServiceRow>, dead: Pick<DeadSockets, 'backendsGone'>) {
+  constructor(
+    inner: Ops<ServiceRow>,
+    dead: Pick<DeadSockets, 'backendsGone'>,
+    targets: Pick<UdpTargets, 'changed'>,
+  ) {
     this.#inner = inner;
     this.#dead = dead;
+    this.#targets = targets;
   }
 
   expect(row: ServiceRow): void {
@@ -24,7 +31,10 @@ export class ServiceSocketOps implements Ops<ServiceRow> {
     await this.#inner.update(row, was);
     const before = this.#backends.get(row.number) ?? [];
     this.#backends.set(row.number, row.backends);
-    if (before.length === 0) return;
+    if (before.length === 0) {
+      if (row.backends.length > 0) this.#targets.changed(row);
+      return;
+    }
     const now = new Set(row.backends.map(({ id }) => id));
     if (before.some(({ id }) => !now.has(id))) this.#dead.backendsGone();
   }

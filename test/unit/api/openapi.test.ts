@@ -15,6 +15,8 @@ it('lists every route', () => {
   );
   expect(routes.sort()).toEqual(
     [
+      'GET /v1/backup',
+      'POST /v1/restore',
       'GET /v1/networks',
       'POST /v1/networks',
       'POST /v1/networks/prune',

@@ -198,7 +198,7 @@ it('answers any sequence of requests as its document says, and none with a failu
         arbitrary: callOf(path, method, operation as Described),
       })),
   );
-  expect(operations).toHaveLength(33);
+  expect(operations).toHaveLength(35);
   const statuses = new Map<number, number>();
   await fc.assert(
     fc.asyncProperty(fc.array(fc.oneof(...operations), { minLength: 30, maxLength: 80 }), async (calls) => {

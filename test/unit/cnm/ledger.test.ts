@@ -12,7 +12,7 @@ describe('locks', () => {
     const locks = new Locks();
     const log: string[] = [];
     const hold = (name: string, mode: 'shared' | 'exclusive') =>
-      locks.with('x', mode, async () => {
+      locks.with('network', 'x', mode, async () => {
         log.push(`+${name}`);
         await turn(2);
         log.push(`-${name}`);
@@ -28,10 +28,10 @@ describe('locks', () => {
 
   test('are given back when the task fails', async () => {
     const locks = new Locks();
-    await expect(locks.with('x', 'exclusive', async () => Promise.reject(new Error('no')))).rejects.toThrow(
-      'no',
-    );
-    expect(await locks.with('x', 'exclusive', async () => 'yes')).toBe('yes');
+    await expect(
+      locks.with('network', 'x', 'exclusive', async () => Promise.reject(new Error('no'))),
+    ).rejects.toThrow('no');
+    expect(await locks.with('network', 'x', 'exclusive', async () => 'yes')).toBe('yes');
   });
 });
 

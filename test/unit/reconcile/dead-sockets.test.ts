@@ -31,6 +31,11 @@ let maps: {
 };
 let ended: [netns: string | null, peers: string[], cookies: bigint[]][];
 let failing: string | null | undefined;
+/** UDP sockets of processes that we may touch. */
+let movable: Set<bigint>;
+/** Those whose service has no backend. */
+let refusing: Set<bigint>;
+let led: string[];
 let clock: ManualClock;
 let dead: DeadSockets;
 
@@ -56,6 +61,9 @@ beforeEach(() => {
   maps.service_backends.set(13, { endpoint: 1, generation: 5, state: BACKEND_NONE });
   maps.service_backends.set(14, { endpoint: 2, generation: 5, state: BACKEND_ACTIVE });
   ended = [];
+  movable = new Set();
+  refusing = new Set();
+  led = [];
   failing = undefined;
   clock = new ManualClock();
   const tables = new Tables();
@@ -63,6 +71,17 @@ beforeEach(() => {
   dead = new DeadSockets({
     maps,
     tables,
+    move: async (netns, moves) => {
+      const moved = new Set<bigint>();
+      const refused = new Set<bigint>();
+      for (const { cookie, from, to } of moves) {
+        if (refusing.has(cookie)) refused.add(cookie);
+        if (!movable.has(cookie)) continue;
+        moved.add(cookie);
+        led.push(`${netns} ${from.address} ${from.port} ${to.address} ${to.port}`);
+      }
+      return { moved, refused };
+    },
     destroy: async (netns, peers, cookies) => {
       if (netns === failing) throw new Error('not permitted');
       ended.push([netns, peers.map(({ address, port }) => `${address} ${port}`), [...cookies]]);
@@ -112,6 +131,26 @@ describe('sockets whose backend is gone', () => {
     expect(ended).toEqual([[null, ['10.64.0.3 80'], [6n]]]);
   });
 
+  test('are not ended where they can be connected to what they had named', async () => {
+    movable = new Set([4n, 6n]);
+    dead.backendsGone();
+    await settled();
+    expect(led).toEqual([`${BOX} 10.64.0.2 80 10.64.0.200 8080`, 'null 10.64.0.3 80 10.64.0.200 8080']);
+    expect(ended).toEqual([[BOX, ['10.64.0.2 80', 'fd00:64::2 80'], [5n, 7n]]]);
+  });
+
+  test('are ended only after a while where nobody takes them up', async () => {
+    refusing = new Set([6n]);
+    dead.backendsGone();
+    await settled();
+    expect(ended.filter(([netns]) => netns === null)).toEqual([]);
+    for (let i = 0; i < 5; i++) {
+      clock.advance(150);
+      await settled();
+    }
+    expect(ended.filter(([netns]) => netns === null)).toEqual([[null, ['10.64.0.3 80'], [6n]]]);
+  });
+
   test('are left alone once it has stopped', async () => {
     await dead.stop();
     dead.backendsGone();
@@ -155,7 +194,11 @@ describe('a service', () => {
         strays: () => [{ what: 'service 9', remove: async () => void journal.push('stray') }],
       }),
     };
-    const ops = new ServiceSocketOps(inner, { backendsGone: () => void journal.push('gone') });
+    const ops = new ServiceSocketOps(
+      inner,
+      { backendsGone: () => void journal.push('gone') },
+      { changed: () => void journal.push('first') },
+    );
     // of a new one nobody can be gone
     await ops.update({ ...row(7), number: 10 }, []);
     // as an earlier process had it
@@ -165,6 +208,6 @@ describe('a service', () => {
     await ops.update(row(1, 3), [row(1, 2, 3)]);
     await ops.delete(row(1, 3));
     for (const stray of (await ops.read()).strays(() => false)) await stray.remove();
-    expect(journal.join(' ')).toBe('update update gone update update gone delete gone stray gone');
+    expect(journal.join(' ')).toBe('update first update gone update update gone delete gone stray gone');
   });
 });

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { SluiceError } from '../../../src/base/errors.js';
 import type { Row } from '../../../src/cnm/rows.js';
 import { FakeKernel, fakeReconciler } from './fake.js';
-import { endpointOwner } from './rows.js';
+import { endpointOwner, endpointRows } from './rows.js';
 
 const row = (n: number, mac: number): Row => ({
   kind: 'neighbour',
@@ -13,6 +14,22 @@ const row = (n: number, mac: number): Row => ({
 });
 
 describe('what is unfinished', () => {
+  it('waits for the row that failed before it, also if it was lost with a reason of its own', async () => {
+    const kernel = new FakeKernel();
+    const { reconciler, clock } = fakeReconciler(kernel);
+    await reconciler.apply(endpointOwner(1), endpointRows(1));
+    reconciler.invalidate(() => true, new SluiceError('kernel', 'the link is gone'));
+    let tries = 0;
+    kernel.intervene = (what) => {
+      if (!what.startsWith('update port')) return;
+      tries++;
+      throw new Error('the namespace is gone');
+    };
+    for (let ms = 0; ms < 900; ms += 100, clock.time += 100) await reconciler.retry();
+    expect(tries).toBe(1);
+    expect(reconciler.nextRetry()).toBeGreaterThan(clock.time);
+  });
+
   it('is known without looking at every row, whatever has happened', async () => {
     const step = fc.oneof(
       fc.record({

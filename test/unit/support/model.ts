@@ -54,7 +54,7 @@ export class FakeHost implements HostView {
     return path === this.own;
   }
   async linksIn(netns: string) {
-    return this.namespaces.get(netns) ?? [];
+    return this.namespaces.get(netns) ?? (netns === this.own ? [] : null);
   }
   async socketsOn(protocol: 'tcp' | 'udp', first: number, last: number) {
     return this.sockets.filter((s) => s.protocol === protocol && s.port >= first && s.port <= last);
