@@ -18,6 +18,14 @@ WHOLE4 = (socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER: IP_PMTUDISC_DO
 WHOLE6 = (socket.IPPROTO_IPV6, 62, 1)  # IPV6_DONTFRAG
 
 
+def speaks_ipv6():
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+        return True
+    except OSError:
+        return False  # ipv6.disable=1
+
+
 def both(kind, port):
     sock = socket.socket(socket.AF_INET6, kind)
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -39,9 +47,9 @@ def web(port, name):
             pass
 
     class Server(http.server.ThreadingHTTPServer):
-        address_family = socket.AF_INET6
+        address_family = socket.AF_INET6 if speaks_ipv6() else socket.AF_INET
 
-    server = Server(("::", int(port)), Handler)
+    server = Server(("", int(port)), Handler)
     print("ready", flush=True)
     server.serve_forever()
 
