@@ -52,6 +52,7 @@ import { KernelConntrack } from './conntrack.js';
 import { Dataplane } from './dataplane.js';
 import { forwardEvents } from './events.js';
 import { TableFills } from './fills.js';
+import { kernelClock } from './kernel-clock.js';
 import { Locks } from './lock.js';
 import { LINKS_DIR, RESERVED_FILE } from './places.js';
 import { ServiceFigures } from './service-figures.js';
@@ -107,6 +108,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   closers.add(() => locks.release());
 
   const clock = systemClock();
+  const time = kernelClock();
   const bpf = bpfNative();
   const net = netNative();
   const netns = new Netns(net);
@@ -115,7 +117,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
 
   const store = new LevelStore(join(config.stateDir, 'db'));
   const opening = store.open();
-  const dataplane = await Dataplane.load({ native: bpf, config, features });
+  const dataplane = await Dataplane.load({ native: bpf, config, features, time });
   closers.add(() => dataplane.close());
   await opening;
   closers.add(() => store.close());
@@ -316,7 +318,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       reconciler,
       resolver,
     }),
-    conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills }),
+    conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills, time }),
     log,
     observeRequest,
   });
