@@ -232,7 +232,9 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
     } else if (event.type === 'overrun') {
       void links.refresh().catch((e: unknown) => log.error('cannot read the links', { err: e }));
     }
-    if (event.type !== 'route') follower.changed();
+    if (event.type === 'route') follower.routeChanged(event.route);
+    else if (event.type === 'overrun') follower.routeChanged(null);
+    else follower.changed();
   });
   closers.add(() => events.close());
 

@@ -45,7 +45,7 @@ export interface LinkKernel {
   identity: Identity;
   /** Directory of the pinned links. */
   pins: string;
-  /** Lowest MTU of the uplinks. */
+  /** Of the links to the world. */
   mtu(): number;
   programs: Programs;
   sockets: SocketPrograms;

@@ -14,7 +14,7 @@ export interface BridgeOptions {
   netlink: NetlinkApi;
   links: LinkTable;
   identity: Identity;
-  /** Lowest MTU of the uplinks, for rows that leave it open. */
+  /** Of the links to the world, for rows that leave it open. */
   mtu(): number;
   /** Of the daemon's own namespace; key as under /proc/sys. */
   writeSysctl(key: string, value: string): Promise<void>;
