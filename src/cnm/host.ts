@@ -21,15 +21,20 @@ export interface HostLink {
   readonly master: string | null;
 }
 
+export interface HostRoutes {
+  readonly cidrs: readonly string[];
+  readonly addresses: readonly string[];
+  readonly connected: readonly string[];
+}
+
 export interface HostView {
   /**
    * `cidrs`: destinations of the host's routes, both families, default routes
-   * excepted. `addresses`: the host's own, without prefix length. `except`: a
-   * link whose routes and addresses are left out.
+   * excepted. `addresses`: the host's own, without prefix length. `connected`:
+   * the prefixes of those. `except`: a link whose routes and addresses are left
+   * out.
    */
-  addressesAndRoutes(
-    except?: string,
-  ): Promise<{ readonly cidrs: readonly string[]; readonly addresses: readonly string[] }>;
+  addressesAndRoutes(except?: string): Promise<HostRoutes>;
   /** The link of that name in the daemon's namespace; null: there is none. */
   link(name: string): Promise<HostLink | null>;
   /** Whether anything at all is at `path`. */

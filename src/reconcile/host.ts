@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, statSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
-import type { HostLink, HostSocket, HostView } from '../cnm/host.js';
+import type { HostLink, HostRoutes, HostSocket, HostView } from '../cnm/host.js';
 import { isErrno } from './files.js';
 import type { HostSockets, NetlinkApi, NetnsApi } from './kernel.js';
 import { layerOf } from './layer.js';
@@ -23,7 +23,7 @@ export class KernelHostView implements HostView {
     this.#sockets = sockets;
   }
 
-  async addressesAndRoutes(except?: string): Promise<{ cidrs: string[]; addresses: string[] }> {
+  async addressesAndRoutes(except?: string): Promise<HostRoutes> {
     const [routes, addresses, link] = await Promise.all([
       this.#netlink.routes(),
       this.#netlink.addresses(),
@@ -34,7 +34,11 @@ export class KernelHostView implements HostView {
       .filter((r) => r.ifindex !== link?.ifindex)
       .map((r) => r.dst as string);
     const own = addresses.filter((a) => a.ifindex !== link?.ifindex);
-    return { cidrs: [...new Set(cidrs)], addresses: own.map((a) => a.address) };
+    return {
+      cidrs: [...new Set(cidrs)],
+      addresses: own.map((a) => a.address),
+      connected: own.map((a) => `${a.address}/${a.prefixLength}`),
+    };
   }
 
   async link(name: string): Promise<HostLink | null> {

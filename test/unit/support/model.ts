@@ -20,6 +20,7 @@ import { ManualClock } from './clock.js';
 export class FakeHost implements HostView {
   cidrs: string[] = [];
   addresses: string[] = [];
+  connected: string[] = [];
   sockets: (HostSocket & { protocol: 'tcp' | 'udp' })[] = [];
   links = new Set(['lo', 'eth0']);
   paths = new Set<string>();
@@ -27,7 +28,7 @@ export class FakeHost implements HostView {
   own = '/proc/1/ns/net';
   resolv = 'nameserver 192.0.2.53\nsearch example.net\n';
 
-  /** Routes and addresses of links, by name; `cidrs` and `addresses` are those of the others. */
+  /** Connected prefixes and addresses of links, by name; `cidrs`, `addresses` and `connected` are those of the others. */
   on = new Map<string, { cidrs: string[]; addresses: string[] }>();
   /** What links are, where they are not free Ethernet devices. */
   kinds = new Map<string, Partial<HostLink>>();
@@ -37,6 +38,7 @@ export class FakeHost implements HostView {
     return {
       cidrs: [...this.cidrs, ...of.flatMap(({ cidrs }) => cidrs)],
       addresses: [...this.addresses, ...of.flatMap(({ addresses }) => addresses)],
+      connected: [...this.connected, ...of.flatMap(({ cidrs }) => cidrs)],
     };
   }
   async link(name: string) {
