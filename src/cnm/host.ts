@@ -21,6 +21,9 @@ export interface HostLink {
   readonly master: string | null;
 }
 
+/** `own`: of this host; `broadcast`: of one of its links; `elsewhere`: neither. */
+export type AddressPlace = 'own' | 'broadcast' | 'elsewhere';
+
 export interface HostRoutes {
   readonly cidrs: readonly string[];
   readonly addresses: readonly string[];
@@ -35,6 +38,8 @@ export interface HostView {
    * out.
    */
   addressesAndRoutes(except?: string): Promise<HostRoutes>;
+  /** Whether packets to `address` reach this host itself, by an address or by a local route alone. */
+  placeOf(address: string): Promise<AddressPlace>;
   /** The link of that name in the daemon's namespace; null: there is none. */
   link(name: string): Promise<HostLink | null>;
   /** Whether anything at all is at `path`. */

@@ -7,6 +7,7 @@ import { checkName } from '../base/names.js';
 import type { Change } from './change.js';
 import { type Context, claim, gone, makeChange, now, ownerOf, refuseForeign, step } from './context.js';
 import { DEFAULT_DRIVER, findDriver } from './drivers/registry.js';
+import { isWildcard } from './hostip.js';
 import {
   allOf,
   checkOverlap,
@@ -18,7 +19,8 @@ import {
   parseIpRange,
   parseSubnet,
 } from './ipam/subnets.js';
-import { checkPlace, lookAtParent } from './parents.js';
+import { checkPlace as checkParent, lookAtParent } from './parents.js';
+import { checkPlace } from './publishing.js';
 import { type NetworkRecord, ULA_KEY } from './records.js';
 import type { Row } from './rows.js';
 import { networkClaims, networkSpace } from './state.js';
@@ -54,11 +56,15 @@ export class Networks {
         hint: 'choose another name for the bridge',
       });
     }
+    const hostIp = driver.defaultHostIp({ options: request.options ?? {} });
+    const place = isWildcard(hostIp) ? null : await host.placeOf(hostIp);
     const parent = driver.parent(request.options ?? {});
     const facts = parent && (await lookAtParent(this.#context, parent));
     const here = driver.addressed ? hostPrefixes(await host.addressesAndRoutes(parent?.link)) : NO_PREFIXES;
 
     return makeChange(this.#context, `network '${request.name}' could not be created`, dryRun, (change) => {
+      if (place !== null)
+        checkPlace(state, hostIp, place, 'options.com.docker.network.bridge.host_binding_ipv4');
       const base = {
         id,
         name: request.name,
@@ -76,7 +82,7 @@ export class Networks {
       if (!driver.addressed) return this.#store(change, { ...base, ipv6: false, subnets: [], net: null }, []);
 
       const { subnets, warnings } = this.#subnets(change, request, here, remote !== undefined);
-      if (facts) checkPlace(state, facts, subnets[0] as Subnet);
+      if (facts) checkParent(state, facts, subnets[0] as Subnet);
       change.mark(state.netNumbers.mark());
       const net = !driver.dataplane
         ? null

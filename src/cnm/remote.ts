@@ -31,7 +31,7 @@ export type RemoteObjects = Pick<Remote, keyof Remote>;
 type RemoteServices = Pick<Services, 'endpointGone' | 'giveWay' | 'networkGoes'>;
 
 const NO_FACTS: SandboxFacts = { resolvConf: '', links: [] };
-const NO_SOCKETS: HostSockets = { tcp: [], udp: [], sctp: [] };
+const NO_SOCKETS: HostSockets = { tcp: [], udp: [], sctp: [], places: new Map() };
 
 export class Remote {
   readonly #context: Context;

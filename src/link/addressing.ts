@@ -117,6 +117,15 @@ export function getRoutes(): Buffer {
   return encodeMessage(k.RTM.GETROUTE, DUMP, Buffer.alloc(RTMSG));
 }
 
+/** The route of a packet to `text` that this host sends. */
+export function getRoute(text: string): Buffer {
+  const address = toAddress(text);
+  const fixed = Buffer.alloc(RTMSG);
+  fixed[0] = afOf(address.family);
+  fixed[1] = address.family === 4 ? 32 : 128;
+  return encodeMessage(k.RTM.GETROUTE, REQUEST, fixed, [[k.RTA.DST, addressBytes(address)]]);
+}
+
 export function decodeRoute(message: Buffer): RouteInfo {
   const { fixed, attributes } = decodeMessage(message, RTMSG);
   const dst = attributes.get(k.RTA.DST);

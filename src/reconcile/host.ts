@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, statSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
-import type { HostLink, HostRoutes, HostSocket, HostView } from '../cnm/host.js';
+import type { AddressPlace, HostLink, HostRoutes, HostSocket, HostView } from '../cnm/host.js';
 import { isErrno } from './files.js';
 import type { HostSockets, NetlinkApi, NetnsApi } from './kernel.js';
 import { layerOf } from './layer.js';
@@ -39,6 +39,14 @@ export class KernelHostView implements HostView {
       addresses: own.map((a) => a.address),
       connected: own.map((a) => `${a.address}/${a.prefixLength}`),
     };
+  }
+
+  /** What is local in a table of its own, as that of a VRF, only the addresses tell. */
+  async placeOf(address: string): Promise<AddressPlace> {
+    const type = (await this.#netlink.routeTo(address))?.type;
+    if (type === 'local') return 'own';
+    if (type === 'broadcast') return 'broadcast';
+    return (await this.#netlink.addresses()).some((own) => own.address === address) ? 'own' : 'elsewhere';
   }
 
   async link(name: string): Promise<HostLink | null> {

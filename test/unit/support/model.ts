@@ -2,7 +2,7 @@
 /** A model over a store in memory, a realizer that pretends, and a host that says what the test wants. */
 import { SluiceError } from '../../../src/base/errors.js';
 import { silentLog } from '../../../src/base/log.js';
-import type { HostLink, HostSocket, HostView } from '../../../src/cnm/host.js';
+import type { AddressPlace, HostLink, HostSocket, HostView } from '../../../src/cnm/host.js';
 import { CnmModel, type CnmOptions } from '../../../src/cnm/model.js';
 import {
   type Owner,
@@ -40,6 +40,12 @@ export class FakeHost implements HostView {
       addresses: [...this.addresses, ...of.flatMap(({ addresses }) => addresses)],
       connected: [...this.connected, ...of.flatMap(({ cidrs }) => cidrs)],
     };
+  }
+  /** Of addresses that are not the host's own. */
+  places = new Map<string, AddressPlace>();
+
+  async placeOf(address: string) {
+    return this.places.get(address) ?? 'own';
   }
   async link(name: string) {
     if (!this.links.has(name)) return null;
