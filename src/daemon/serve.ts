@@ -20,6 +20,7 @@ import { DockerEngine } from '../docker/engine/engine.js';
 import { buildPlugin, listenPlugin } from '../docker/server.js';
 import { Prober } from '../health/prober.js';
 import { probe } from '../health/probes.js';
+import { Announcer } from '../link/announce.js';
 import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
 import { Netns } from '../link/netns.js';
@@ -31,6 +32,7 @@ import { describeFeatures, type Feature, probeKernel } from '../loader/features.
 import { resolver_mark } from '../maps/generated/enums.js';
 import { bpfNative } from '../native/bpf.js';
 import { netNative } from '../native/net.js';
+import { Announcements } from '../reconcile/announcements.js';
 import { Awaited } from '../reconcile/awaited.js';
 import { DeadSockets } from '../reconcile/dead-sockets.js';
 import { KernelHostView } from '../reconcile/host.js';
@@ -177,6 +179,7 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
       mtu: () => follower.mtu,
       programs: dataplane,
       sockets: dataplane,
+      announcements: new Announcements(new Announcer(net), log),
       writeSysctl: sysctls.write,
     },
     dataplane.maps,
