@@ -24,6 +24,14 @@ export interface HostLink {
 /** `own`: of this host; `broadcast`: of one of its links; `elsewhere`: neither. */
 export type AddressPlace = 'own' | 'broadcast' | 'elsewhere';
 
+/** What the kernel picks source ports of sockets from. */
+export interface PortRanges {
+  /** net.ipv4.ip_local_port_range, inclusive. */
+  readonly automatic: { readonly first: number; readonly last: number };
+  /** net.ipv4.ip_local_reserved_ports, in its notation. */
+  readonly reserved: string;
+}
+
 export interface HostRoutes {
   readonly cidrs: readonly string[];
   readonly addresses: readonly string[];
@@ -52,6 +60,7 @@ export interface HostView {
   linksIn(netns: string): Promise<readonly string[]>;
   /** Listening TCP or bound UDP sockets of the daemon's namespace on ports `first`…`last`, both families. */
   socketsOn(protocol: 'tcp' | 'udp', first: number, last: number): Promise<readonly HostSocket[]>;
+  portRanges(): Promise<PortRanges>;
   /** Whether the daemon's namespace has a link of that name. */
   linkExists(name: string): Promise<boolean>;
   /** Text of the host's resolv.conf; '' if there is none. */

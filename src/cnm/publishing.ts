@@ -4,9 +4,10 @@ import { type Address, contains, parseAddress } from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
 import type { Change } from './change.js';
 import type { Context } from './context.js';
-import type { AddressPlace, HostSocket, HostView } from './host.js';
+import type { AddressPlace, HostSocket, HostView, PortRanges } from './host.js';
 import { hostIpFamily, isWildcard } from './hostip.js';
 import { EPHEMERAL, type PortClaim } from './ports/allocator.js';
+import { checkRoom } from './ports/room.js';
 import { formatPortMapping, formatPortSpec, type PortSpec, parsePortSpec } from './portspec.js';
 import type { EndpointRecord, PublishRecord } from './records.js';
 import { portClaim, type State } from './state.js';
@@ -29,6 +30,7 @@ export function parsePorts(texts: readonly string[], required = false): PortSpec
  */
 export interface HostSockets extends Readonly<Record<Protocol, readonly HostSocket[]>> {
   readonly places: ReadonlyMap<string, AddressPlace>;
+  readonly ranges: PortRanges;
 }
 
 export async function lookAtSockets(host: HostView, specs: readonly PortSpec[]): Promise<HostSockets> {
@@ -42,12 +44,13 @@ export async function lookAtSockets(host: HostView, specs: readonly PortSpec[]):
     return host.socketsOn(protocol, Math.min(...firsts), Math.max(...lasts));
   };
   const addresses = new Set(specs.flatMap(({ hostIp }) => (isWildcard(hostIp) ? [] : [hostIp])));
-  const [tcp, udp, ...places] = await Promise.all([
+  const [tcp, udp, ranges, ...places] = await Promise.all([
     look('tcp'),
     look('udp'),
+    host.portRanges(),
     ...[...addresses].map(async (address) => [address, await host.placeOf(address)] as const),
   ]);
-  return { tcp, udp, sctp: [], places: new Map(places) };
+  return { tcp, udp, sctp: [], places: new Map(places), ranges };
 }
 
 /** What is to be published, and how. */
@@ -62,7 +65,7 @@ export interface PortRequests {
 
 /** Takes host ports, beside the `existing` mappings of the endpoint; in the order of the specs. */
 export function allocatePorts(
-  { state }: Context,
+  { state, masqueradePorts }: Context,
   change: Change,
   endpoint: Pick<EndpointRecord, 'id' | 'name' | 'ipv6'>,
   { specs, allow, sockets, defaultHostIp }: PortRequests,
@@ -105,6 +108,7 @@ export function allocatePorts(
         ),
       (taken) => state.ports.release(taken),
     );
+    checkRoom(state.ports, protocol, sockets.ranges, masqueradePorts, `ports[${index}]`);
     const id = change.allocated(
       () => state.publishIds.allocate(),
       (taken) => state.publishIds.release(taken),

@@ -220,10 +220,11 @@ async function start(config: Config, log: Log, closers: Closers): Promise<Daemon
   const model = new CnmModel({
     store,
     realizer: reconciler,
-    host: new KernelHostView(netlink, netns, () => hostSockets(net), config.resolvConf),
+    host: new KernelHostView(netlink, netns, () => hostSockets(net), sysctls, config.resolvConf),
     log,
     clock,
     resolver: withResolver,
+    masqueradePorts: config.masqueradePorts,
     ...(config.pools.length === 0 ? {} : { pools: config.pools }),
   });
 

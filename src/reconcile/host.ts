@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, statSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
-import type { AddressPlace, HostLink, HostRoutes, HostSocket, HostView } from '../cnm/host.js';
+import type { AddressPlace, HostLink, HostRoutes, HostSocket, HostView, PortRanges } from '../cnm/host.js';
 import { isErrno } from './files.js';
 import type { HostSockets, NetlinkApi, NetnsApi } from './kernel.js';
 import { layerOf } from './layer.js';
+import { automaticPorts, RESERVED_PORTS, type Sysctls } from './reserved-ports.js';
 
 /** RT_TABLE_LOCAL: the host's own addresses, which `addresses` tells of. */
 const LOCAL = 255;
@@ -14,9 +15,17 @@ export class KernelHostView implements HostView {
   readonly #netlink: NetlinkApi;
   readonly #netns: NetnsApi;
   readonly #sockets: HostSockets;
+  readonly #sysctls: Pick<Sysctls, 'read'>;
   readonly #resolvConf: string;
 
-  constructor(netlink: NetlinkApi, netns: NetnsApi, sockets: HostSockets, resolvConf = '/etc/resolv.conf') {
+  constructor(
+    netlink: NetlinkApi,
+    netns: NetnsApi,
+    sockets: HostSockets,
+    sysctls: Pick<Sysctls, 'read'>,
+    resolvConf: string,
+  ) {
+    this.#sysctls = sysctls;
     this.#resolvConf = resolvConf;
     this.#netlink = netlink;
     this.#netns = netns;
@@ -102,6 +111,14 @@ export class KernelHostView implements HostView {
     return (await this.#sockets())
       .filter((s) => s.protocol === protocol && s.port >= first && s.port <= last)
       .map(({ address, port, v6only }) => ({ address, port, v6only }));
+  }
+
+  async portRanges(): Promise<PortRanges> {
+    const [automatic, reserved] = await Promise.all([
+      automaticPorts(this.#sysctls),
+      this.#sysctls.read(RESERVED_PORTS),
+    ]);
+    return { automatic, reserved };
   }
 
   async linkExists(name: string): Promise<boolean> {

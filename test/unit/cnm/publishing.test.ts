@@ -146,6 +146,50 @@ describe('publish', () => {
     expect(error.field).toBe('options.com.docker.network.bridge.host_binding_ipv4');
   });
 
+  test.each([
+    [
+      'automatic ports',
+      '10000-60999:10000-60999/udp',
+      /TCP and UDP.* would have 0 ports left/,
+      /ip_local_port_range="1024 65535"/,
+    ],
+    [
+      'automatic ports, by TCP',
+      '32768-60000:32768-60000',
+      /would have 999 ports left/,
+      /ip_local_port_range/,
+    ],
+    [
+      'source ports of containers',
+      '36000-65535:36000-65535/udp',
+      /UDP of containers.* would have 3232 ports left/,
+      /--masquerade-ports 1024-65535/,
+    ],
+    [
+      'all there are',
+      '1024-65535:1024-65535/udp',
+      /would have 0 ports left/,
+      /^publish fewer ports, or others$/,
+    ],
+  ])('leaves others a part of %s', async (_, ports, why, hint) => {
+    if (/containers/.test(_)) bench.host.ranges = { automatic: { first: 1024, last: 35999 }, reserved: '' };
+    const before = await snapshot(bench);
+    const error = await failure(publish('a', ports));
+    expect(error).toMatchObject({ code: 'conflict', field: 'ports[0]' });
+    expect(error.message).toMatch(why);
+    expect(error.hint).toMatch(hint);
+    expect(await snapshot(bench)).toBe(before);
+  });
+
+  test('counts what is published and reserved already, and gives back what goes', async () => {
+    bench.host.ranges = { automatic: { first: 32768, last: 60999 }, reserved: '60000-60999' };
+    await publish('a', '32768-50000:32768-50000/udp');
+    expect((await failure(publish('b', '50001-56000:1-6000'))).message).toMatch(/would have 3999 ports left/);
+    await publish('b', '50001-55000:1-5000');
+    await unpublish('a', '32768-50000:32768-50000/udp');
+    await publish('b', '55001-56000:5001-6000');
+  });
+
   test('takes SCTP on the same port, whoever has that of TCP', async () => {
     await publish('a', '8080:80');
     await publish('b', '8080:8080/sctp', '3000-3009:3000-3009/sctp');

@@ -2,7 +2,7 @@
 /** A model over a store in memory, a realizer that pretends, and a host that says what the test wants. */
 import { SluiceError } from '../../../src/base/errors.js';
 import { silentLog } from '../../../src/base/log.js';
-import type { AddressPlace, HostLink, HostSocket, HostView } from '../../../src/cnm/host.js';
+import type { AddressPlace, HostLink, HostSocket, HostView, PortRanges } from '../../../src/cnm/host.js';
 import { CnmModel, type CnmOptions } from '../../../src/cnm/model.js';
 import {
   type Owner,
@@ -65,6 +65,11 @@ export class FakeHost implements HostView {
   }
   async socketsOn(protocol: 'tcp' | 'udp', first: number, last: number) {
     return this.sockets.filter((s) => s.protocol === protocol && s.port >= first && s.port <= last);
+  }
+  ranges: PortRanges = { automatic: { first: 32768, last: 60999 }, reserved: '' };
+
+  async portRanges() {
+    return this.ranges;
   }
   async linkExists(name: string) {
     return this.links.has(name);
@@ -183,6 +188,7 @@ export async function startModel(
     host,
     clock,
     log: silentLog(),
+    masqueradePorts: { first: 32768, last: 65535 },
     resolver,
     ...(pools ? { pools } : {}),
   });
