@@ -18,8 +18,10 @@ export interface PortRange {
   readonly last: number;
 }
 
-/** So many ports have to be left of a range, or a quarter of a small one. */
+/** So many ports have to be left of a range. */
 const LEAST = 4096;
+/** Of a small range, which somebody has chosen to live with, one part of so many. */
+const SMALL_PARTS = 64;
 /** Below it are ports of services. */
 const WIDEST: PortRange = { first: 1024, last: 65535 };
 const PROTOCOLS: readonly Protocol[] = ['tcp', 'udp', 'sctp'];
@@ -74,7 +76,8 @@ function size({ first, last }: PortRange): number {
 }
 
 function least(ports: PortRange): number {
-  return Math.min(LEAST, Math.floor(size(ports) / 4));
+  const all = size(ports);
+  return all >= 2 * LEAST ? LEAST : Math.floor(all / SMALL_PARTS);
 }
 
 /** With no more taken than so many there is room, wherever they are. */
