@@ -6,8 +6,8 @@
  * filter's fixed handle and priority.
  */
 import { closeSync, constants, existsSync, fstatSync, mkdirSync, openSync } from 'node:fs';
-import { readdir, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readdir, rename, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { isNativeError, SluiceError } from '../base/errors.js';
 import type { BpfNative } from '../native/bpf.js';
 import type { Program } from './programs.js';
@@ -203,9 +203,7 @@ export class Attacher {
   /** Takes the program off and the pin away. Absent is success. */
   async detach(pin: string): Promise<void> {
     const native = this.#native;
-    const clsact = (await listDirectory(dirname(pin))).find((name) =>
-      name.startsWith(`${pin.split('/').at(-1)}@`),
-    );
+    const clsact = await findClsact(pin);
     if (clsact !== undefined) {
       const [ifindex, direction] = clsactPlace(clsact);
       await native.bpfTcDetach(ifindex, direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
@@ -215,6 +213,24 @@ export class Attacher {
     const link = native.bpfGetPinned(pin);
     await unlink(pin);
     await native.bpfCloseFdAsync(link);
+  }
+
+  /** The device whose program is pinned there; null: there is no such pin. */
+  async deviceOf(pin: string): Promise<number | null> {
+    const clsact = await findClsact(pin);
+    if (clsact !== undefined) return clsactPlace(clsact)[0];
+    if (!existsSync(pin)) return null;
+    const link = this.#native.bpfGetPinned(pin);
+    const { ifindex } = this.#native.bpfLinkInfo(link);
+    this.#native.bpfCloseFd(link);
+    return ifindex;
+  }
+
+  /** Another name for a pin; the program works on. */
+  async rename(from: string, to: string): Promise<void> {
+    const clsact = await findClsact(from);
+    if (clsact === undefined) await rename(from, to);
+    else await rename(join(dirname(from), clsact), to + clsact.slice(basename(from).length));
   }
 
   /** What is pinned in a directory, on devices. */
@@ -267,6 +283,11 @@ function onDevice(ifindex: number, type: number, flags: number): LinkTarget {
 
 const clsactPin = (pin: string, ifindex: number, direction: Direction): string =>
   `${pin}@${ifindex}-${direction}`;
+
+/** The file that stands for `pin` where there is a filter instead of a link. */
+async function findClsact(pin: string): Promise<string | undefined> {
+  return (await listDirectory(dirname(pin))).find((name) => name.startsWith(`${basename(pin)}@`));
+}
 
 function clsactPlace(name: string): [number, Direction] {
   const match = /@(\d+)-(ingress|egress)$/.exec(name);

@@ -47,6 +47,8 @@ export type AttachApi = Pick<
   | 'attachSocketHook'
   | 'attachDefragmentation'
   | 'detach'
+  | 'deviceOf'
+  | 'rename'
   | 'listAttachments'
   | 'listSocketHooks'
 >;
