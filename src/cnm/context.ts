@@ -19,6 +19,8 @@ export interface Context {
   readonly host: HostView;
   readonly log: Log;
   readonly clock: Clock;
+  /** Source ports of masqueraded flows are picked from these, inclusive. */
+  readonly masqueradePorts: { readonly first: number; readonly last: number };
   /** A resolver of ours is at 127.0.0.11 in every sandbox. */
   readonly resolver: boolean;
   emit(

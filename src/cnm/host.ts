@@ -30,17 +30,35 @@ export function requireIpv6({ ipv6 }: HostView): void {
   });
 }
 
+/** `own`: of this host; `broadcast`: of one of its links; `elsewhere`: neither. */
+export type AddressPlace = 'own' | 'broadcast' | 'elsewhere';
+
+/** What the kernel picks source ports of sockets from. */
+export interface PortRanges {
+  /** net.ipv4.ip_local_port_range, inclusive. */
+  readonly automatic: { readonly first: number; readonly last: number };
+  /** net.ipv4.ip_local_reserved_ports, in its notation. */
+  readonly reserved: string;
+}
+
+export interface HostRoutes {
+  readonly cidrs: readonly string[];
+  readonly addresses: readonly string[];
+  readonly connected: readonly string[];
+}
+
 export interface HostView {
   /** Whether the host speaks IPv6. */
   readonly ipv6: boolean;
   /**
    * `cidrs`: destinations of the host's routes, both families, default routes
-   * excepted. `addresses`: the host's own, without prefix length. `except`: a
-   * link whose routes and addresses are left out.
+   * excepted. `addresses`: the host's own, without prefix length. `connected`:
+   * the prefixes of those. `except`: a link whose routes and addresses are left
+   * out.
    */
-  addressesAndRoutes(
-    except?: string,
-  ): Promise<{ readonly cidrs: readonly string[]; readonly addresses: readonly string[] }>;
+  addressesAndRoutes(except?: string): Promise<HostRoutes>;
+  /** Whether packets to `address` reach this host itself, by an address or by a local route alone. */
+  placeOf(address: string): Promise<AddressPlace>;
   /** The link of that name in the daemon's namespace; null: there is none. */
   link(name: string): Promise<HostLink | null>;
   /** Whether anything at all is at `path`. */
@@ -53,6 +71,7 @@ export interface HostView {
   linksIn(netns: string): Promise<readonly string[] | null>;
   /** Listening TCP or bound UDP sockets of the daemon's namespace on ports `first`…`last`, both families. */
   socketsOn(protocol: 'tcp' | 'udp', first: number, last: number): Promise<readonly HostSocket[]>;
+  portRanges(): Promise<PortRanges>;
   /** Whether the daemon's namespace has a link of that name. */
   linkExists(name: string): Promise<boolean>;
   /** Text of the host's resolv.conf; '' if there is none. */

@@ -17,7 +17,15 @@ import type { Change } from './change.js';
 import { type Context, makeChange, now } from './context.js';
 import { requireIpv6 } from './host.js';
 import { type LeasedPool, leaseKey, poolKey } from './ipam/leased.js';
-import { checkOverlap, chooseSubnet, hostPrefixes, parseIpRange, parseSubnet } from './ipam/subnets.js';
+import {
+  allOf,
+  checkOverlap,
+  chooseSubnet,
+  type HostPrefixes,
+  hostPrefixes,
+  parseIpRange,
+  parseSubnet,
+} from './ipam/subnets.js';
 import type { LockMode } from './locks.js';
 import { type LeasedPoolRecord, type LeaseRecord, ULA_KEY } from './records.js';
 
@@ -55,13 +63,13 @@ export class Leases {
   }
 
   async requestPool(request: PoolRequest): Promise<{ id: string; cidr: string }> {
-    const { state, host } = this.#context;
+    const { state, host, log } = this.#context;
     // what Docker had before the host lost its IPv6 is its own to remove
     if (request.ipv6 && !request.replayed) requireIpv6(host);
     const asked = askedPool(request);
-    const routes = hostPrefixes(await host.addressesAndRoutes());
+    const here = hostPrefixes(await host.addressesAndRoutes());
     return this.#change('exclusive', (change) => {
-      const { prefix, range } = asked ?? { prefix: this.#choose(change, request, routes), range: null };
+      const { prefix, range } = asked ?? { prefix: this.#choose(change, request, here), range: null };
       const id = poolId(request.space, prefix, range);
       const known = state.leased.get(id);
       if (known) {
@@ -70,7 +78,11 @@ export class Leases {
       }
       const other = state.leased.overlapping(request.space, prefix);
       const leased = other ? [other.prefix] : [];
-      checkOverlap(prefix, { networks: [...state.spaces.values()], routes, leased }, 'pool');
+      const networks = [...state.spaces.values()];
+      const warnings = checkOverlap(prefix, { networks, host: here, leased }, 'pool');
+      change.onDone(() => {
+        for (const warning of warnings) log.warn(warning);
+      });
       const record: LeasedPoolRecord = {
         id,
         space: request.space,
@@ -181,11 +193,12 @@ export class Leases {
     });
   }
 
-  #choose(change: Change, { ipv6 }: PoolRequest, routes: readonly Prefix[]): Prefix {
+  #choose(change: Change, { ipv6 }: PoolRequest, host: HostPrefixes): Prefix {
     const { state } = this.#context;
     const family = ipv6 ? 6 : 4;
     const networks = [...state.spaces.values()].flatMap(({ prefixes }) => prefixes);
-    const prefix = chooseSubnet(state.pools.of(family), [...networks, ...routes, ...state.leased.prefixes()]);
+    const taken = [...networks, ...allOf(host), ...state.leased.prefixes()];
+    const prefix = chooseSubnet(state.pools.of(family), taken);
     if (state.pools.usesUla(family)) change.storeForGood(ULA_KEY, state.pools.ula);
     return prefix;
   }

@@ -71,6 +71,8 @@ export interface CnmOptions {
   readonly clock: Clock;
   /** `CIDR,SIZE` each; a family for which none is given has its defaults. */
   readonly pools?: readonly string[];
+  /** Source ports of masqueraded flows are picked from these, inclusive. */
+  readonly masqueradePorts: { readonly first: number; readonly last: number };
   /** A resolver of ours is at 127.0.0.11 in every sandbox. */
   readonly resolver?: boolean;
 }
@@ -98,7 +100,16 @@ export class CnmModel implements Cnm {
   readonly #pending = new Set<Promise<unknown>>();
   #phase: 'new' | 'running' | 'stopped' = 'new';
 
-  constructor({ store, realizer, host, log, clock, pools = [], resolver = false }: CnmOptions) {
+  constructor({
+    store,
+    realizer,
+    host,
+    log,
+    clock,
+    masqueradePorts,
+    pools = [],
+    resolver = false,
+  }: CnmOptions) {
     this.#store = store;
     this.#context = {
       state: new State(new Pools(pools)),
@@ -108,6 +119,7 @@ export class CnmModel implements Cnm {
       host,
       log,
       clock,
+      masqueradePorts,
       resolver,
       emit: (type, action, { id, name }, attributes = {}) =>
         this.emit({ time: clock.now(), type, action, id, name, attributes }),

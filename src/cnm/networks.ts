@@ -8,15 +8,20 @@ import type { Change } from './change.js';
 import { type Context, claim, gone, makeChange, now, ownerOf, refuseForeign, step } from './context.js';
 import { DEFAULT_DRIVER, findDriver } from './drivers/registry.js';
 import { requireIpv6 } from './host.js';
+import { isWildcard } from './hostip.js';
 import {
+  allOf,
   checkOverlap,
   chooseSubnet,
+  type HostPrefixes,
   hostPrefixes,
+  NO_PREFIXES,
   parseGateway,
   parseIpRange,
   parseSubnet,
 } from './ipam/subnets.js';
-import { checkPlace, lookAtParent } from './parents.js';
+import { checkPlace as checkParent, lookAtParent } from './parents.js';
+import { checkPlace } from './publishing.js';
 import { type NetworkRecord, ULA_KEY } from './records.js';
 import type { Row } from './rows.js';
 import { networkClaims, networkSpace } from './state.js';
@@ -52,11 +57,15 @@ export class Networks {
         hint: 'choose another name for the bridge',
       });
     }
+    const hostIp = driver.defaultHostIp({ options: request.options ?? {} });
+    const place = isWildcard(hostIp) ? null : await host.placeOf(hostIp);
     const parent = driver.parent(request.options ?? {});
     const facts = parent && (await lookAtParent(this.#context, parent));
-    const routes = driver.addressed ? hostPrefixes(await host.addressesAndRoutes(parent?.link)) : [];
+    const here = driver.addressed ? hostPrefixes(await host.addressesAndRoutes(parent?.link)) : NO_PREFIXES;
 
     return makeChange(this.#context, `network '${request.name}' could not be created`, dryRun, (change) => {
+      if (place !== null)
+        checkPlace(state, hostIp, place, 'options.com.docker.network.bridge.host_binding_ipv4');
       const base = {
         id,
         name: request.name,
@@ -71,10 +80,10 @@ export class Networks {
       claim(this.#context, change, networkClaims(base), id, (text, holder) =>
         taken(text, state.networks.get(holder)?.name),
       );
-      if (!driver.addressed) return this.#store(change, { ...base, ipv6: false, subnets: [], net: null });
+      if (!driver.addressed) return this.#store(change, { ...base, ipv6: false, subnets: [], net: null }, []);
 
-      const subnets = this.#subnets(change, request, routes, remote !== undefined);
-      if (facts) checkPlace(state, facts, subnets[0] as Subnet);
+      const { subnets, warnings } = this.#subnets(change, request, here, remote !== undefined);
+      if (facts) checkParent(state, facts, subnets[0] as Subnet);
       change.mark(state.netNumbers.mark());
       const net = !driver.dataplane
         ? null
@@ -87,7 +96,7 @@ export class Networks {
         () => state.spaces.set(id, networkSpace(record)),
         () => state.spaces.delete(id),
       );
-      return this.#store(change, record);
+      return this.#store(change, record, warnings);
     });
   }
 
@@ -157,25 +166,32 @@ export class Networks {
     return removed;
   }
 
-  #store(change: Change, record: NetworkRecord): () => Network {
-    const { state, emit } = this.#context;
+  #store(change: Change, record: NetworkRecord, warnings: string[]): () => Network {
+    const { state, emit, log } = this.#context;
     change.store(`networks/${record.id}`, record, null);
     const rows = planNetwork(record);
     if (rows.length > 0) change.stage(step(ownerOf('network', record), [], rows));
     change.onDone(() => state.networks.set(record));
     return () => {
       emit('network', 'create', record, { driver: record.driver });
-      return networkView(record);
+      for (const warning of warnings) log.warn(warning, { network: record.name });
+      return { ...networkView(record), ...(warnings.length > 0 && { warnings }) };
     };
   }
 
   /** One of IPv4 and, where asked for, one of IPv6; what is not given comes from the pools. */
-  #subnets(change: Change, request: NetworkCreate, routes: readonly Prefix[], remote: boolean): Subnet[] {
+  #subnets(
+    change: Change,
+    request: NetworkCreate,
+    host: HostPrefixes,
+    remote: boolean,
+  ): { subnets: Subnet[]; warnings: string[] } {
     const { state } = this.#context;
     // Another engine's networks may be on its own pools.
     const leased = remote ? [] : state.leased.prefixes();
     const networks = [...state.spaces.values()];
     const given = new Map<Family, Subnet>();
+    const warnings: string[] = [];
     for (const [i, asked] of (request.subnets ?? []).entries()) {
       const field = `subnets[${i}]`;
       const prefix = askedPrefix(asked, field);
@@ -188,7 +204,7 @@ export class Networks {
       }
       const subnet = makeSubnet(prefix, asked, field);
       given.set(prefix.family, remote && asked.gateway === undefined ? { ...subnet, gateway: null } : subnet);
-      checkOverlap(prefix, { networks, routes, leased }, field);
+      warnings.push(...checkOverlap(prefix, { networks, host, leased }, field));
     }
     if (request.ipv6 === false && given.has(6)) {
       throw new SluiceError('invalid_argument', 'an IPv6 subnet for a network without IPv6', {
@@ -198,14 +214,15 @@ export class Networks {
     }
     const families: Family[] = request.ipv6 || given.has(6) ? [4, 6] : [4];
     if (families.includes(6)) requireIpv6(this.#context.host);
-    return families.map((family) => {
+    const subnets = families.map((family) => {
       const subnet = given.get(family);
       if (subnet) return subnet;
-      const taken = [...networks.flatMap(({ prefixes }) => prefixes), ...routes, ...leased];
+      const taken = [...networks.flatMap(({ prefixes }) => prefixes), ...allOf(host), ...leased];
       const prefix = chooseSubnet(state.pools.of(family), taken);
       if (state.pools.usesUla(family)) change.storeForGood(ULA_KEY, state.pools.ula);
       return makeSubnet(prefix, {}, '');
     });
+    return { subnets, warnings };
   }
 }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Port mappings of an endpoint: taking them, finding them again. */
+import { type Address, contains, parseAddress } from '../base/addresses.js';
 import { SluiceError } from '../base/errors.js';
 import type { Change } from './change.js';
 import type { Context } from './context.js';
-import type { HostSocket, HostView } from './host.js';
-import { hostIpFamily } from './hostip.js';
+import type { AddressPlace, HostSocket, HostView, PortRanges } from './host.js';
+import { hostIpFamily, isWildcard } from './hostip.js';
 import { EPHEMERAL, type PortClaim } from './ports/allocator.js';
+import { checkRoom } from './ports/room.js';
 import { formatPortMapping, formatPortSpec, type PortSpec, parsePortSpec } from './portspec.js';
 import type { EndpointRecord, PublishRecord } from './records.js';
-import { portClaim } from './state.js';
+import { portClaim, type State } from './state.js';
 import type { Protocol } from './types.js';
 
 /** Throws for an empty list too, where `required`. */
@@ -22,8 +24,14 @@ export function parsePorts(texts: readonly string[], required = false): PortSpec
   return texts.map((text, i) => parsePortSpec(text, `ports[${i}]`));
 }
 
-/** The host's sockets that could be in the way, by protocol; those of SCTP are not known. */
-export type HostSockets = Readonly<Record<Protocol, readonly HostSocket[]>>;
+/**
+ * The host's sockets that could be in the way, by protocol; those of SCTP are
+ * not known. `places`: of the host addresses that are asked for.
+ */
+export interface HostSockets extends Readonly<Record<Protocol, readonly HostSocket[]>> {
+  readonly places: ReadonlyMap<string, AddressPlace>;
+  readonly ranges: PortRanges;
+}
 
 export async function lookAtSockets(host: HostView, specs: readonly PortSpec[]): Promise<HostSockets> {
   const look = async (protocol: 'tcp' | 'udp'): Promise<readonly HostSocket[]> => {
@@ -35,8 +43,14 @@ export async function lookAtSockets(host: HostView, specs: readonly PortSpec[]):
     );
     return host.socketsOn(protocol, Math.min(...firsts), Math.max(...lasts));
   };
-  const [tcp, udp] = await Promise.all([look('tcp'), look('udp')]);
-  return { tcp, udp, sctp: [] };
+  const addresses = new Set(specs.flatMap(({ hostIp }) => (isWildcard(hostIp) ? [] : [hostIp])));
+  const [tcp, udp, ranges, ...places] = await Promise.all([
+    look('tcp'),
+    look('udp'),
+    host.portRanges(),
+    ...[...addresses].map(async (address) => [address, await host.placeOf(address)] as const),
+  ]);
+  return { tcp, udp, sctp: [], places: new Map(places), ranges };
 }
 
 /** What is to be published, and how. */
@@ -51,7 +65,7 @@ export interface PortRequests {
 
 /** Takes host ports, beside the `existing` mappings of the endpoint; in the order of the specs. */
 export function allocatePorts(
-  { state }: Context,
+  { state, masqueradePorts }: Context,
   change: Change,
   endpoint: Pick<EndpointRecord, 'id' | 'name' | 'ipv6'>,
   { specs, allow, sockets, defaultHostIp }: PortRequests,
@@ -68,6 +82,8 @@ export function allocatePorts(
     const { protocol, hostPort, port, portEnd } = spec;
     const hostIp = spec.hostIp ?? defaultHostIp;
     checkPossible(endpoint, spec, `ports[${index}]`);
+    const place = sockets.places.get(hostIp);
+    if (place !== undefined) checkPlace(state, hostIp, place, `ports[${index}]`);
     const same = all.find(
       (other) =>
         other.hostPort === hostPort &&
@@ -92,6 +108,7 @@ export function allocatePorts(
         ),
       (taken) => state.ports.release(taken),
     );
+    checkRoom(state.ports, protocol, sockets.ranges, masqueradePorts, `ports[${index}]`);
     const id = change.allocated(
       () => state.publishIds.allocate(),
       (taken) => state.publishIds.release(taken),
@@ -183,6 +200,34 @@ function checkPossible(endpoint: Pick<EndpointRecord, 'name' | 'ipv6'>, spec: Po
   if (endpoint.ipv6 === null && spec.hostIp !== null && hostIpFamily(spec.hostIp) === 6) {
     refuse(`endpoint '${endpoint.name}' has no IPv6 address`, 'give an IPv4 address, or none for all');
   }
+}
+
+/**
+ * Refuses a host address that is not the host's to answer at: there a publish
+ * would take what is sent to somebody else, or never be reached.
+ */
+export function checkPlace(
+  state: Pick<State, 'spaces' | 'networks'>,
+  hostIp: string,
+  place: AddressPlace,
+  field: string,
+): void {
+  const refuse = (why: string): never => {
+    throw new SluiceError('invalid_argument', `host address ${hostIp} of a port ${why}`, {
+      field,
+      hint: 'give an address of this host, or none for all',
+    });
+  };
+  const address = parseAddress(hostIp) as Address;
+  for (const [id, { name, prefixes }] of state.spaces) {
+    const network = state.networks.get(id);
+    // a macvlan network is on a link of the host's, and has its address too
+    if (network?.net == null || !prefixes.some((prefix) => contains(prefix, address))) continue;
+    const isGateway = network.subnets.some(({ gateway }) => gateway === hostIp);
+    refuse(isGateway ? `is the gateway of network '${name}'` : `belongs to network '${name}'`);
+  }
+  if (place === 'broadcast') refuse('is a broadcast address');
+  if (place === 'elsewhere') refuse('is not an address of this host');
 }
 
 function length({ port, portEnd }: PortSpec): number {

@@ -31,7 +31,13 @@ export type RemoteObjects = Pick<Remote, keyof Remote>;
 type RemoteServices = Pick<Services, 'endpointGone' | 'giveWay' | 'networkGoes'>;
 
 const NO_FACTS: SandboxFacts = { resolvConf: '', links: [] };
-const NO_SOCKETS: HostSockets = { tcp: [], udp: [], sctp: [] };
+const NO_SOCKETS: HostSockets = {
+  tcp: [],
+  udp: [],
+  sctp: [],
+  places: new Map(),
+  ranges: { automatic: { first: 1024, last: 65535 }, reserved: '' },
+};
 
 export class Remote {
   readonly #context: Context;

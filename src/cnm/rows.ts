@@ -36,7 +36,7 @@ export interface BridgeRow {
   readonly kind: 'bridge';
   readonly link: string;
   readonly mac: string;
-  /** Bytes; null: the lowest MTU of the uplinks, followed as they change. */
+  /** Bytes; null: the lowest MTU of the links to the world, followed as they change. */
   readonly mtu: number | null;
   /** The gateway addresses, CIDR. Empty: the host has no address there. */
   readonly addresses: readonly string[];
@@ -53,7 +53,7 @@ export interface PortRow {
   readonly interface: string;
   /** Of the inner end. */
   readonly mac: string;
-  /** Bytes; null: the lowest MTU of the uplinks. */
+  /** Bytes; null: the lowest MTU of the links to the world. */
   readonly mtu: number | null;
   /** Inner addresses, CIDR. */
   readonly addresses: readonly string[];
@@ -76,7 +76,7 @@ export interface LentPortRow {
   readonly peer: string;
   /** Of the other end. */
   readonly mac: string;
-  /** Bytes; null: the lowest MTU of the uplinks when it is made. It then stays, as that of the other end does. */
+  /** Bytes; null: the lowest MTU of the links to the world when it is made. It then stays, as that of the other end does. */
   readonly mtu: number | null;
   /** False: a pair that is missing is lost, and is not made again. */
   readonly make: boolean;

@@ -28,6 +28,8 @@ export interface Network {
   interface: string | null;
   origin: Origin;
   created: string;
+  /** Of its creation alone: what the user should know and may have meant. */
+  warnings?: string[];
 }
 
 export interface Sandbox {

@@ -43,12 +43,12 @@ export function samePorts(a: readonly WantedPort[], b: readonly WantedPort[]): b
 export function lookAtSocketsOf(host: HostView, ports: readonly WantedPort[]): Promise<HostSockets> {
   return lookAtSockets(
     host,
-    ports.map(({ protocol, hostIp, hostPort, hostPortEnd }) => ({
-      protocol,
-      hostIp,
-      hostPort: hostPort === 0 ? null : hostPort,
+    ports.map((port) => ({
+      protocol: port.protocol,
+      hostIp: hostIp(port),
+      hostPort: port.hostPort === 0 ? null : port.hostPort,
       port: 1,
-      portEnd: 1 + hostPortEnd - hostPort,
+      portEnd: 1 + port.hostPortEnd - port.hostPort,
     })),
   );
 }

@@ -99,6 +99,7 @@ async function removeLinks(
         throw new Error('nothing is attached');
       },
     },
+    announcements: { tell: async () => {} },
     writeSysctl: async () => {},
   });
   const reconciler = new Reconciler({ ops, tables, clock: systemClock(), log: silentLog() });

@@ -8,6 +8,7 @@ import { flow_flag, flow_protocol, flow_state } from '../maps/generated/enums.js
 import type { Flow4, Flow4Key, Flow6, Flow6Key } from '../maps/generated/types.js';
 import type { Tables } from '../reconcile/tables.js';
 import type { TableFills } from './fills.js';
+import type { KernelClock } from './kernel-clock.js';
 import { Told } from './told.js';
 
 const PROTOCOLS: Readonly<Record<number, FlowRecord['protocol']>> = {
@@ -35,6 +36,7 @@ export interface ConntrackOptions {
   maps: DataplaneMaps;
   tables: Tables;
   fills: TableFills;
+  time: KernelClock;
 }
 
 export class KernelConntrack implements ConntrackSource {
@@ -105,7 +107,7 @@ export class KernelConntrack implements ConntrackSource {
   async *#firstHalves(): AsyncGenerator<[Key, Flow, FlowRecord['tier']]> {
     for (const { proven, fresh } of Object.values(this.#families())) {
       const told = new Told();
-      const begun = Number(process.hrtime.bigint() >> TICK_SHIFT);
+      const begun = this.#now();
       for await (const [key, flow] of proven.entries()) {
         if ((flow.flags & flow_flag.FLOW_REPLY) !== 0) continue;
         told.add(nameOf(key));
@@ -120,6 +122,11 @@ export class KernelConntrack implements ConntrackSource {
         yield [key, flow, 'new'];
       }
     }
+  }
+
+  /** In ticks, as the flows have it. */
+  #now(): number {
+    return Number(this.#o.time.now() >> TICK_SHIFT);
   }
 
   #families(): Record<'v4' | 'v6', { proven: FlowMap; fresh: FlowMap }> {
@@ -138,7 +145,7 @@ export class KernelConntrack implements ConntrackSource {
     const { proven, fresh } = this.#tables(key);
     const partner = partnerKey(key, flow);
     const other = proven.get(partner) ?? fresh.get(partner);
-    const now = Number(process.hrtime.bigint() >> TICK_SHIFT);
+    const now = this.#now();
     return {
       protocol,
       source: key.saddr,

@@ -16,6 +16,7 @@ import type { BpfNative } from '../native/bpf.js';
 import type { Programs, SocketPrograms } from '../reconcile/kernel.js';
 import type { Layer } from '../reconcile/layer.js';
 import { namespacePlace } from '../reconcile/ops/socket-member.js';
+import type { KernelClock } from './kernel-clock.js';
 import { MAPS_DIR, OBJECTS } from './places.js';
 
 /** Bytes of one entry with its share of the bucket array, and of what goes by before the kernel's slab rounds. */
@@ -80,6 +81,7 @@ export interface DataplaneOptions {
   native: BpfNative;
   config: Config;
   features: KernelFeatures;
+  time: KernelClock;
 }
 
 export class Dataplane implements Programs, SocketPrograms {
@@ -91,10 +93,11 @@ export class Dataplane implements Programs, SocketPrograms {
   readonly #mapsObject: LoadedObject;
   readonly #collector: string;
   readonly #objects: Map<string, LoadedObject>;
+  readonly #time: KernelClock;
   readonly #loading = new Map<string, Promise<Program>>();
 
   /** Programs for devices with Ethernet header; the few others come when first asked for. */
-  static async load({ native, config, features }: DataplaneOptions): Promise<Dataplane> {
+  static async load({ native, config, features, time }: DataplaneOptions): Promise<Dataplane> {
     const maps = await loadObject(native, {
       path: join(OBJECTS, `${MAPS_OBJECT}.bpf.o`),
       pins: join(config.bpffs, MAPS_DIR),
@@ -124,7 +127,7 @@ export class Dataplane implements Programs, SocketPrograms {
           objects.set(`${name} ethernet`, await load(name, 'ethernet'));
         }),
     );
-    const dataplane = new Dataplane(native, load, maps, objects, features);
+    const dataplane = new Dataplane(native, load, maps, objects, features, time);
     await dataplane.#exempt(config.masqueradeExcept);
     return dataplane;
   }
@@ -135,6 +138,7 @@ export class Dataplane implements Programs, SocketPrograms {
     maps: LoadedObject,
     objects: Map<string, LoadedObject>,
     features: KernelFeatures,
+    time: KernelClock,
   ) {
     this.#load = load;
     this.maps = dataplaneMaps(native, maps.maps);
@@ -143,6 +147,7 @@ export class Dataplane implements Programs, SocketPrograms {
     this.#objects = objects;
     this.cgroup = features.socketHooks.cgroup;
     this.#collector = features.collector;
+    this.#time = time;
   }
 
   loaded(hook: Hook, layer: Layer): Program | undefined {
@@ -178,7 +183,7 @@ export class Dataplane implements Programs, SocketPrograms {
 
   /** The hooks lead questions to our resolvers for some seconds from now on, or no more. */
   beatResolver(answers: boolean): void {
-    this.maps.resolver_heartbeat.set(0, answers ? process.hrtime.bigint() : 0n);
+    this.maps.resolver_heartbeat.set(0, answers ? this.#time.now() : 0n);
   }
 
   /** Brings the exemptions that an earlier daemon left up to date with these. */

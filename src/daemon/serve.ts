@@ -20,6 +20,7 @@ import { DockerEngine } from '../docker/engine/engine.js';
 import { buildPlugin, listenPlugin } from '../docker/server.js';
 import { Prober } from '../health/prober.js';
 import { probe } from '../health/probes.js';
+import { Announcer } from '../link/announce.js';
 import { canDefragmentByTable } from '../link/defragment.js';
 import { followEvents } from '../link/events.js';
 import { Netlink } from '../link/netlink.js';
@@ -34,6 +35,7 @@ import { describeFeatures, type Feature, probeKernel } from '../loader/features.
 import { resolver_mark } from '../maps/generated/enums.js';
 import { bpfNative } from '../native/bpf.js';
 import { netNative } from '../native/net.js';
+import { Announcements } from '../reconcile/announcements.js';
 import { Awaited } from '../reconcile/awaited.js';
 import { DeadSockets } from '../reconcile/dead-sockets.js';
 import { KernelHostView } from '../reconcile/host.js';
@@ -57,6 +59,7 @@ import { Dataplane } from './dataplane.js';
 import { forwardEvents } from './events.js';
 import { TableFills } from './fills.js';
 import { heldByKernel } from './held.js';
+import { kernelClock } from './kernel-clock.js';
 import { Locks } from './lock.js';
 import { DATABASE, LINKS_DIR, RESERVED_FILE } from './places.js';
 import { ServiceFigures } from './service-figures.js';
@@ -123,6 +126,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   closers.add(() => locks.release());
 
   const clock = systemClock();
+  const time = kernelClock();
   const bpf = bpfNative();
   const netns = new Netns(net);
   const netlink = await Netlink.open(net);
@@ -145,7 +149,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     adopt: config.adoptEmptyState,
     log,
   });
-  const dataplane = await Dataplane.load({ native: bpf, config, features });
+  const dataplane = await Dataplane.load({ native: bpf, config, features, time });
   closers.add(() => dataplane.close());
 
   const tables = new Tables();
@@ -214,6 +218,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
       ipv6: features.ipv6,
       programs: dataplane,
       sockets: dataplane,
+      announcements: new Announcements(new Announcer(net), log),
       writeSysctl: settleSysctl,
     },
     dataplane.maps,
@@ -260,11 +265,13 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     host: new KernelHostView(netlink, netns, {
       sockets: () => hostSockets(net),
       ipv6: features.ipv6,
+      sysctls,
       resolvConf: config.resolvConf,
     }),
     log,
     clock,
     resolver: withResolver,
+    masqueradePorts: config.masqueradePorts,
     ...(config.pools.length === 0 ? {} : { pools: config.pools }),
   });
 
@@ -276,7 +283,9 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     } else if (event.type === 'overrun') {
       void links.refresh().catch((e: unknown) => log.error('cannot read the links', { err: e }));
     }
-    if (event.type !== 'route') follower.changed();
+    if (event.type === 'route') follower.routeChanged(event.route);
+    else if (event.type === 'overrun') follower.routeChanged(null);
+    else follower.changed();
   });
   closers.add(() => events.close());
 
@@ -377,7 +386,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
       state,
       resolver,
     }),
-    conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills }),
+    conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills, time }),
     state,
     log,
     observeRequest,

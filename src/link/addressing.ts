@@ -29,6 +29,8 @@ export interface RouteInfo {
   readonly gateway: string | null;
   /** 0: several or none. */
   readonly ifindex: number;
+  /** The devices of all its next hops; empty where the kernel names them by the id of an object only. */
+  readonly via: readonly number[];
   readonly table: number;
   readonly type: string;
 }
@@ -108,9 +110,20 @@ export function changeAddress(add: boolean, ifindex: number, cidr: string): Buff
 
 /** struct rtmsg, include/uapi/linux/rtnetlink.h */
 const RTMSG = 12;
+/** struct rtnexthop */
+const RTNEXTHOP = 8;
 
 export function getRoutes(): Buffer {
   return encodeMessage(k.RTM.GETROUTE, DUMP, Buffer.alloc(RTMSG));
+}
+
+/** The route of a packet to `text` that this host sends. */
+export function getRoute(text: string): Buffer {
+  const address = toAddress(text);
+  const fixed = Buffer.alloc(RTMSG);
+  fixed[0] = afOf(address.family);
+  fixed[1] = address.family === 4 ? 32 : 128;
+  return encodeMessage(k.RTM.GETROUTE, REQUEST, fixed, [[k.RTA.DST, addressBytes(address)]]);
 }
 
 export function decodeRoute(message: Buffer): RouteInfo {
@@ -124,9 +137,22 @@ export function decodeRoute(message: Buffer): RouteInfo {
     dst: dst && (fixed[1] as number) > 0 ? `${addressText(dst)}/${fixed[1]}` : null,
     gateway: gateway ? addressText(gateway) : null,
     ifindex: oif ? readU32(oif, 0) : 0,
+    via: oif ? [readU32(oif, 0)] : nextHops(attributes.get(k.RTA.MULTIPATH)),
     table: table ? readU32(table, 0) : (fixed[4] as number),
     type: k.RTN[fixed[7] as number] ?? 'other',
   };
+}
+
+/** Devices of struct rtnexthop, include/uapi/linux/rtnetlink.h. */
+function nextHops(multipath: Buffer = Buffer.alloc(0)): number[] {
+  const found: number[] = [];
+  for (let at = 0; at + RTNEXTHOP <= multipath.length; ) {
+    const length = readU16(multipath, at);
+    if (length < RTNEXTHOP) break;
+    found.push(readU32(multipath, at + 4));
+    at += (length + 3) & ~3;
+  }
+  return found;
 }
 
 export function changeRoute(add: boolean, route: RouteSpec): Buffer {

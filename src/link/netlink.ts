@@ -19,6 +19,9 @@ export type { AddressInfo, FdbInfo, NeighbourInfo, RouteInfo, RouteSpec, RuleInf
 export type { AdvertisedRoute } from './advertised.js';
 export type { BridgePortFlags, LinkInfo, LinkSettings, MacvlanMode } from './links.js';
 
+/** What the route that was found answers: there is none, unreachable, prohibit, blackhole. */
+const NO_ROUTE = new Set(['ENETUNREACH', 'EHOSTUNREACH', 'EACCES', 'EINVAL']);
+
 export class Netlink {
   readonly #native: NetNative;
   readonly #socket: NetSocket;
@@ -131,6 +134,16 @@ export class Netlink {
   /** Every table's routes, those of the local table included. */
   routes(): Promise<a.RouteInfo[]> {
     return this.#dump('RTM_GETROUTE', a.getRoutes(), RTM.NEWROUTE, a.decodeRoute);
+  }
+
+  /** Of a packet to `address` that this host sends; undefined: none leads there, or one that refuses. */
+  async routeTo(address: string): Promise<a.RouteInfo | undefined> {
+    try {
+      return (await this.#dump('RTM_GETROUTE', a.getRoute(address), RTM.NEWROUTE, a.decodeRoute))[0];
+    } catch (e) {
+      if (isNativeError(e) && NO_ROUTE.has(e.code)) return undefined;
+      throw e;
+    }
   }
 
   addRoute(route: a.RouteSpec): Promise<void> {

@@ -48,6 +48,7 @@ export const RTA = {
   GATEWAY: 5,
   PRIORITY: 6,
   METRICS: 8,
+  MULTIPATH: 9,
   CACHEINFO: 12,
   TABLE: 15,
   PREF: 20,

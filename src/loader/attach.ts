@@ -5,7 +5,7 @@
  * filter.
  */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeDirectory } from '../base/directories.js';
 import { isNativeError } from '../base/errors.js';
@@ -187,6 +187,22 @@ export class Attacher {
       if (errno(e) === 'ENOENT') return null;
       throw e;
     }
+  }
+
+  /** The device whose program is pinned there; null: there is no such pin. */
+  async deviceOf(pin: string): Promise<number | null> {
+    const filter = await this.#filters.deviceOf(pin);
+    if (filter !== null) return filter;
+    const link = this.#pinned(pin);
+    if (link === null) return null;
+    const { ifindex } = this.#native.bpfLinkInfo(link);
+    this.#native.bpfCloseFd(link);
+    return ifindex;
+  }
+
+  /** Another name for a pin; the program works on. */
+  async rename(from: string, to: string): Promise<void> {
+    if (!(await this.#filters.rename(from, to))) await rename(from, to);
   }
 
   /** What is pinned in a directory, on devices. */

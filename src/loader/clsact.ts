@@ -7,7 +7,7 @@
  * filters on it by then, whose it is from there on.
  */
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { SluiceError } from '../base/errors.js';
 import type { BpfNative } from '../native/bpf.js';
@@ -68,6 +68,19 @@ export class ClsactFilters {
   /** Without a look at the whole directory: from this one device. */
   async detachFrom(at: Place & { pin: string }): Promise<void> {
     if (existsSync(pinOf(at))) await this.#remove(pinOf(at));
+  }
+
+  /** The device of the filter that is pinned by that name; null: there is none. */
+  async deviceOf(pin: string): Promise<number | null> {
+    const [own] = await pinsOf(pin);
+    return own === undefined ? null : placeOf(own).ifindex;
+  }
+
+  /** False: no filter has that name. */
+  async rename(from: string, to: string): Promise<boolean> {
+    const pins = await pinsOf(from);
+    for (const pin of pins) await rename(pin, to + pin.slice(from.length));
+    return pins.length > 0;
   }
 
   /** What a pinned filter is on, and the pin that it was attached by; null: `path` is no filter's. */

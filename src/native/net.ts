@@ -30,6 +30,11 @@ export interface NetNative {
   /** Joins multicast groups; null stands for messages lost (ENOBUFS). */
   netListen(socket: NetSocket, groups: number[], onMessages: (datagram: Buffer | null) => void): void;
   netClose(socket: NetSocket): void;
+  /**
+   * Sends an Ethernet frame out of each of the interfaces, in the namespace at
+   * `netns`, null: our own. One that is down or gone is passed over.
+   */
+  netSend(netns: string | null, ifindexes: number[], frame: Buffer): Promise<void>;
   netnsCreate(path: string): Promise<void>;
   netnsDelete(path: string): Promise<void>;
   /** null: the path is no network namespace. `cookie` is 0 before Linux 5.14. */

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, statSync } from 'node:fs';
 import { lstat } from 'node:fs/promises';
-import type { HostLink, HostSocket, HostView } from '../cnm/host.js';
+import type { AddressPlace, HostLink, HostRoutes, HostSocket, HostView, PortRanges } from '../cnm/host.js';
 import { isErrno } from './files.js';
 import type { HostSockets, NetlinkApi, NetnsApi } from './kernel.js';
 import { layerOf } from './layer.js';
 import { ifThere } from './ops/inside.js';
+import { automaticPorts, RESERVED_PORTS, type Sysctls } from './reserved-ports.js';
 
 /** RT_TABLE_LOCAL: the host's own addresses, which `addresses` tells of. */
 const LOCAL = 255;
 
 export interface HostViewOptions {
   sockets: HostSockets;
+  sysctls: Pick<Sysctls, 'read'>;
   ipv6: boolean;
   /** Path of the host's resolv.conf. */
   resolvConf: string;
@@ -33,7 +35,7 @@ export class KernelHostView implements HostView {
     return this.#o.ipv6;
   }
 
-  async addressesAndRoutes(except?: string): Promise<{ cidrs: string[]; addresses: string[] }> {
+  async addressesAndRoutes(except?: string): Promise<HostRoutes> {
     const [routes, addresses, link] = await Promise.all([
       this.#netlink.routes(),
       this.#netlink.addresses(),
@@ -44,7 +46,19 @@ export class KernelHostView implements HostView {
       .filter((r) => r.ifindex !== link?.ifindex)
       .map((r) => r.dst as string);
     const own = addresses.filter((a) => a.ifindex !== link?.ifindex);
-    return { cidrs: [...new Set(cidrs)], addresses: own.map((a) => a.address) };
+    return {
+      cidrs: [...new Set(cidrs)],
+      addresses: own.map((a) => a.address),
+      connected: own.map((a) => `${a.address}/${a.prefixLength}`),
+    };
+  }
+
+  /** What is local in a table of its own, as that of a VRF, only the addresses tell. */
+  async placeOf(address: string): Promise<AddressPlace> {
+    const type = (await this.#netlink.routeTo(address))?.type;
+    if (type === 'local') return 'own';
+    if (type === 'broadcast') return 'broadcast';
+    return (await this.#netlink.addresses()).some((own) => own.address === address) ? 'own' : 'elsewhere';
   }
 
   async link(name: string): Promise<HostLink | null> {
@@ -96,6 +110,14 @@ export class KernelHostView implements HostView {
     return (await this.#o.sockets())
       .filter((s) => s.protocol === protocol && s.port >= first && s.port <= last)
       .map(({ address, port, v6only }) => ({ address, port, v6only }));
+  }
+
+  async portRanges(): Promise<PortRanges> {
+    const [automatic, reserved] = await Promise.all([
+      automaticPorts(this.#o.sysctls),
+      this.#o.sysctls.read(RESERVED_PORTS),
+    ]);
+    return { automatic, reserved };
   }
 
   async linkExists(name: string): Promise<boolean> {

@@ -5,6 +5,7 @@
  */
 
 import type { Hook, SocketHook } from '../cnm/rows.js';
+import type { Announcer } from '../link/announce.js';
 import type { Netlink } from '../link/netlink.js';
 import type { Netns } from '../link/netns.js';
 import type { HostSocket } from '../link/sockets.js';
@@ -23,6 +24,8 @@ export type NetnsApi = Pick<
 > & {
   netlinkIn(path: string): Promise<NetlinkApi>;
 };
+
+export type AnnounceApi = Pick<Announcer, 'announce'>;
 
 /** A typed map, as far as rows need it. */
 export interface KernelMap<K, V> {
@@ -47,6 +50,8 @@ export type AttachApi = Pick<
   | 'attachSocketHook'
   | 'attachDefragmentation'
   | 'detach'
+  | 'deviceOf'
+  | 'rename'
   | 'listAttachments'
   | 'listSocketHooks'
 >;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operations of every kind of row, put together. */
 import type { Row, ServiceRow } from '../cnm/rows.js';
+import type { Announce } from './announcements.js';
 import type { Awaited } from './awaited.js';
 import type { Identity } from './identity.js';
 import type {
@@ -47,12 +48,13 @@ export interface LinkKernel {
   identity: Identity;
   /** Directory of the pinned links. */
   pins: string;
-  /** Lowest MTU of the uplinks. */
+  /** Of the links to the world. */
   mtu(): number;
   /** The host has IPv6. */
   ipv6: boolean;
   programs: Programs;
   sockets: SocketPrograms;
+  announcements: Announce;
   /** A file under /proc/sys of the daemon's own namespace. */
   writeSysctl(key: string, value: string): Promise<void>;
 }
@@ -72,12 +74,12 @@ export function allOps(
   services: Ops<ServiceRow>,
   awaited: Awaited,
 ): OpsByKind {
-  const { netns, links, tables } = kernel;
+  const { netns, links, tables, announcements } = kernel;
   return {
     ...linkOps(kernel),
     reassembly: new ReassemblyOps(kernel, maps.reassembly),
     'dp-network': new DataplaneNetworkOps(maps, links, tables),
-    'dp-endpoint': new DataplaneEndpointOps(maps, links, tables),
+    'dp-endpoint': new DataplaneEndpointOps(maps, { links, tables, announcements }),
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
     'socket-member': new SocketMemberOps({ maps, netns, tables, awaited }),

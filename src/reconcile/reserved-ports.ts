@@ -8,9 +8,9 @@
 import { Coalesced } from '../base/coalesced.js';
 import { toSluiceError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
+import { PortSet } from '../base/port-set.js';
 import type { PublishRow } from '../cnm/rows.js';
 import { readText, removeFile, replaceFile } from './files.js';
-import { PortSet } from './port-set.js';
 
 export const RESERVED_PORTS = 'net/ipv4/ip_local_reserved_ports';
 const PORT_RANGE = 'net/ipv4/ip_local_port_range';
@@ -19,6 +19,14 @@ const PORT_RANGE = 'net/ipv4/ip_local_port_range';
 export interface Sysctls {
   read(key: string): Promise<string>;
   write(key: string, value: string): Promise<void>;
+}
+
+/** Those that the kernel picks by itself, inclusive. */
+export async function automaticPorts(
+  sysctls: Pick<Sysctls, 'read'>,
+): Promise<{ first: number; last: number }> {
+  const [first = 0, last = 0] = (await sysctls.read(PORT_RANGE)).trim().split(/\s+/).map(Number);
+  return { first, last };
 }
 
 export interface ReservedPortsOptions {
@@ -106,8 +114,7 @@ export class ReservedPorts {
   }
 
   async #lookAtRange(): Promise<void> {
-    const [first = 0, last = 0] = (await this.#o.sysctls.read(PORT_RANGE)).trim().split(/\s+/).map(Number);
-    this.#range = { first, last };
+    this.#range = await automaticPorts(this.#o.sysctls);
   }
 
   #wanted(): PortSet {

@@ -9,20 +9,19 @@ import type { Clock, Timer } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import type { Owner, Realizer, Row } from '../cnm/rows.js';
 import type { Identity } from './identity.js';
-import type { AddressInfo, LinkInfo, NetlinkApi } from './kernel.js';
+import type { AddressInfo, LinkInfo, NetlinkApi, RouteInfo } from './kernel.js';
 import { layerOf } from './layer.js';
 import type { LinkTable } from './links.js';
+import { DEFAULT_MTU, leadsToTheWorld, uplinkMtu } from './uplink-mtu.js';
 
 /** The owner of all that the follower wants. */
 export const NODE: Owner = { kind: 'node', id: 'node' };
 
-/** Ethernet's default, where there is no uplink to ask. */
-const DEFAULT_MTU = 1500;
 /** Links come in bursts: created, renamed, addressed, set up. */
 const SETTLE_MS = 50;
 
 export interface UplinkOptions {
-  netlink: Pick<NetlinkApi, 'addresses'>;
+  netlink: Pick<NetlinkApi, 'addresses' | 'routes'>;
   links: LinkTable;
   realizer: Realizer;
   identity: Identity;
@@ -34,7 +33,7 @@ export interface UplinkOptions {
   xdp: boolean;
   /** Links that rows of ours make or will make. */
   wanted(name: string): boolean;
-  /** The lowest MTU has changed. */
+  /** The MTU of networks that are given none has changed. */
   onMtu(mtu: number): void;
   clock: Clock;
   log: Log;
@@ -45,6 +44,8 @@ export class UplinkFollower {
   #uplinks: LinkInfo[] = [];
   #addresses: AddressInfo[] = [];
   #mtu = DEFAULT_MTU;
+  /** What the MTU was found for; null: to be found anew. */
+  #mtuOf: string | null = null;
   #timer: Timer | null = null;
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -53,7 +54,7 @@ export class UplinkFollower {
     this.#o = options;
   }
 
-  /** Lowest MTU of the uplinks. */
+  /** Of networks that are given none. */
   get mtu(): number {
     return this.#mtu;
   }
@@ -82,12 +83,19 @@ export class UplinkFollower {
     this.#addresses = await this.#o.netlink.addresses();
     const links = this.#o.links.all().sort((a, b) => a.ifindex - b.ifindex);
     this.#uplinks = links.filter((link) => this.#isUplink(link));
-    this.#noteMtu();
+    await this.#noteMtu();
     return [
       ...this.#o.fixed,
       ...this.#uplinks.flatMap((link) => this.#uplinkRows(link)),
       ...this.#addressRows(),
     ];
+  }
+
+  /** Call on every route event; null: some were lost. */
+  routeChanged(route: RouteInfo | null): void {
+    if (route !== null && !leadsToTheWorld(route) && !this.#holdsMtuDown(route)) return;
+    this.#mtuOf = null;
+    this.changed();
   }
 
   /** Call on every link and address event. */
@@ -100,6 +108,10 @@ export class UplinkFollower {
         // The rows stay in error and are tried again; a link may well be gone already.
         .catch((e: unknown) => this.#o.log.warn('an uplink is not in place', { err: e }));
     });
+  }
+
+  #holdsMtuDown({ via }: RouteInfo): boolean {
+    return this.#uplinks.some(({ ifindex, mtu }) => mtu <= this.#mtu && via.includes(ifindex));
   }
 
   async stop(): Promise<void> {
@@ -142,12 +154,31 @@ export class UplinkFollower {
     return [...rows.values()];
   }
 
-  #noteMtu(): void {
-    const mtu = Math.min(...this.#uplinks.map((link) => link.mtu));
-    const lowest = Number.isFinite(mtu) ? mtu : DEFAULT_MTU;
-    if (lowest === this.#mtu) return;
-    this.#mtu = lowest;
-    this.#o.onMtu(lowest);
+  /**
+   * Routes are asked for where they make a difference and may have changed:
+   * a router has a million of them. Those of IPv4 go without an event where
+   * their link or address goes.
+   */
+  async #noteMtu(): Promise<void> {
+    const uplinks = this.#uplinks.map(({ ifindex, mtu }) => `${ifindex} ${mtu}`);
+    const addresses = this.#addresses.map((a) => `${a.ifindex} ${a.address}`);
+    const text = [...uplinks, ...addresses].join();
+    if (text === this.#mtuOf) return;
+    this.#mtuOf = text;
+    const one = new Set(this.#uplinks.map(({ mtu }) => mtu)).size <= 1;
+    const mtu = uplinkMtu(this.#uplinks, one ? [] : await this.#routes());
+    if (mtu === this.#mtu) return;
+    this.#mtu = mtu;
+    this.#o.onMtu(mtu);
+  }
+
+  async #routes(): Promise<readonly RouteInfo[]> {
+    try {
+      return await this.#o.netlink.routes();
+    } catch (e) {
+      this.#mtuOf = null;
+      throw e;
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import { systemClock } from '../../src/base/clock.js';
 import type { BackendRow, ServiceRow } from '../../src/cnm/rows.js';
 import { KernelConntrack } from '../../src/daemon/conntrack.js';
 import { TableFills } from '../../src/daemon/fills.js';
+import { kernelClock } from '../../src/daemon/kernel-clock.js';
 import { ServiceFigures } from '../../src/daemon/service-figures.js';
 import { backend_state, flow_action, flow_flag } from '../../src/maps/generated/enums.js';
 import { bpfNative } from '../../src/native/bpf.js';
@@ -298,7 +299,7 @@ describe('services in the maps', () => {
       );
     }
     const fills = new TableFills(d.maps, () => ops.used);
-    const conntrack = new KernelConntrack({ maps: d.maps, tables, fills });
+    const conntrack = new KernelConntrack({ maps: d.maps, tables, fills, time: kernelClock() });
     const told = async (filter: FlowFilter) => {
       const flows: unknown[] = [];
       for await (const { sourcePort, direction, service: of, backend } of conntrack.flows(filter))

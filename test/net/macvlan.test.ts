@@ -174,7 +174,7 @@ describe('what does not apply', () => {
     expect(create(far, '-o', 'parent=up0.10')).toContain("'up0.10' does not exist");
     expect(create(far, '-o', 'parent=lo')).toContain('no Ethernet frames');
     expect(create(far, '-o', 'parent=up0', '-o', 'icc=false')).toContain('no effect on a macvlan network');
-    expect(create('192.168.88.0/24', '-o', 'parent=up0')).toContain('which this host routes');
+    expect(create('192.168.88.0/24', '-o', 'parent=up0')).toContain('which this host is connected to');
     expect(create('192.168.88.0/24', '-o', 'parent=up1')).toContain("this host's own address");
     b.ok('network', 'create', '-o', 'com.docker.network.bridge.name=br-web', 'web');
     const { ns: onWeb } = b.container('w', 'web');

@@ -34,6 +34,11 @@ export const NetworkSchema = Type.Object(
     origin,
     created,
     dockerName: Type.Optional(Type.String({ description: 'what Docker calls it, as last seen' })),
+    warnings: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'in the answer to its creation: what it takes from the host',
+      }),
+    ),
   },
   { ...closed, $id: 'Network' },
 );

@@ -48,7 +48,7 @@ export interface Driver {
   /** null: its networks are on no link of the host that was there before. */
   parent(options: Readonly<Record<string, string>>): Parent | null;
   /** Publishes without a host address get this one; '' is every address. */
-  defaultHostIp(network: NetworkRecord): string;
+  defaultHostIp(network: Pick<NetworkRecord, 'options'>): string;
   planNetwork(network: NetworkRecord): Row[];
   planEndpoint(context: EndpointContext): Row[];
 }

@@ -16,6 +16,7 @@ import {
   usableRange,
 } from '../../base/addresses.js';
 import { SluiceError } from '../../base/errors.js';
+import type { HostRoutes } from '../host.js';
 
 /** Networks get blocks of prefix length `size` out of `cidr`. */
 export interface Pool {
@@ -177,18 +178,22 @@ export function parseIpRange(text: string, subnet: Prefix, gateway: Address, fie
 export interface Neighbours {
   /** Subnets of the other networks. */
   readonly networks: readonly { readonly name: string; readonly prefixes: readonly Prefix[] }[];
-  /** What the host routes, and its own addresses as prefixes of one address. */
-  readonly routes: readonly Prefix[];
+  readonly host: HostPrefixes;
   /** Pools of another engine. */
   readonly leased?: readonly Prefix[];
 }
 
-/** Refuses a subnet that meets another network's or what the host routes, by name. */
+/**
+ * Refuses a subnet that meets another network's, or is what the host routes or
+ * is connected to, by name. Inside a broader route, and around a narrower one,
+ * the longer prefix wins, so a subnet that was asked for may be there; answers
+ * what is lost by it.
+ */
 export function checkOverlap(
   subnet: Prefix,
-  { networks, routes, leased = [] }: Neighbours,
+  { networks, host, leased = [] }: Neighbours,
   field: string,
-): void {
+): string[] {
   const text = formatPrefix(subnet);
   const refuse = (what: string): never => {
     throw new SluiceError('overlap', `subnet ${text} overlaps ${what}`, {
@@ -202,8 +207,23 @@ export function checkOverlap(
   }
   const pool = leased.find((prefix) => overlaps(subnet, prefix));
   if (pool) refuse(`${formatPrefix(pool)}, which is a pool of Docker's`);
-  const route = routes.find((prefix) => overlaps(subnet, prefix));
-  if (route) refuse(`${formatPrefix(route)}, which this host routes`);
+  const link = host.connected.find((prefix) => overlaps(subnet, prefix) && !isPartOfLink(subnet, prefix));
+  if (link) refuse(`${formatPrefix(link)}, which this host is connected to`);
+  const own = host.addresses.find((prefix) => overlaps(subnet, prefix));
+  if (own) refuse(`${formatPrefix(own)}, an address of this host`);
+  const met = host.routes.filter((prefix) => overlaps(subnet, prefix));
+  const same = met.find(({ length }) => length === subnet.length);
+  if (same) refuse(`${formatPrefix(same)}, which this host routes`);
+  return met.map((route) =>
+    route.length < subnet.length
+      ? `subnet ${text} lies in ${formatPrefix(route)}, which this host routes: machines there with such addresses are not reached from here any more`
+      : `subnet ${text} contains ${formatPrefix(route)}, which this host routes elsewhere: containers with such addresses are not reached`,
+  );
+}
+
+/** A provider's /64 has room for a routed part of it; of an IPv4 link every address may be a machine's. */
+function isPartOfLink(subnet: Prefix, link: Prefix): boolean {
+  return subnet.family === 6 && subnet.length > link.length;
 }
 
 /** On every link alike: they are nobody's range. */
@@ -212,17 +232,36 @@ const EVERYWHERE = ['fe80::/10', 'ff00::/8'].map((text) => parsePrefix(text) as 
 /** The longest prefix that stands for a default route: all of 2000::/3 is what IPv6 has given out. */
 const DEFAULT_ROUTE = { 4: 1, 6: 3 } as const;
 
+/** What the host routes, its own addresses as prefixes of one address, and the prefixes of those. */
+export interface HostPrefixes {
+  readonly routes: readonly Prefix[];
+  readonly addresses: readonly Prefix[];
+  readonly connected: readonly Prefix[];
+}
+
+export const NO_PREFIXES: HostPrefixes = { routes: [], addresses: [], connected: [] };
+
 /**
- * The host's routes and addresses as prefixes. A default route is none, nor is
- * half of everything: pairs of those are how VPN clients replace a default route.
+ * A default route is no prefix of the host's, nor is half of everything: pairs
+ * of those are how VPN clients replace a default route.
  */
-export function hostPrefixes(host: { cidrs: readonly string[]; addresses: readonly string[] }): Prefix[] {
-  const routes = host.cidrs
-    .flatMap((text) => parseCidr(text)?.prefix ?? [])
-    .filter(({ family, length }) => length > DEFAULT_ROUTE[family]);
-  const addresses = host.addresses.flatMap((text) => {
-    const address = parseAddress(text);
-    return address ? [prefixOf(address, bits(address.family))] : [];
-  });
-  return [...routes, ...addresses].filter((prefix) => !EVERYWHERE.some((range) => contains(range, prefix)));
+export function hostPrefixes({ cidrs, addresses, connected }: HostRoutes): HostPrefixes {
+  const here = (prefixes: readonly Prefix[]): Prefix[] =>
+    prefixes.filter((prefix) => !EVERYWHERE.some((range) => contains(range, prefix)));
+  const parsed = (texts: readonly string[]) => here(texts.flatMap((text) => parseCidr(text)?.prefix ?? []));
+  return {
+    routes: parsed(cidrs).filter(({ family, length }) => length > DEFAULT_ROUTE[family]),
+    addresses: here(
+      addresses.flatMap((text) => {
+        const address = parseAddress(text);
+        return address ? [prefixOf(address, bits(address.family))] : [];
+      }),
+    ),
+    connected: parsed(connected).filter(({ family, length }) => length < bits(family)),
+  };
+}
+
+/** Nothing of these is chosen by itself. */
+export function allOf({ routes, addresses }: HostPrefixes): Prefix[] {
+  return [...routes, ...addresses];
 }

@@ -38,6 +38,7 @@ export class PortAllocator {
     udp: new Map(),
     sctp: new Map(),
   };
+  readonly #counts: Record<Protocol, number> = { tcp: 0, udp: 0, sctp: 0 };
   /** Where the next search for ephemeral ports begins: a freed port rests before it is used again. */
   readonly #next: Record<Protocol, number> = {
     tcp: EPHEMERAL.first,
@@ -80,8 +81,19 @@ export class PortAllocator {
   release(claim: PortClaim): void {
     const tables = this.#tables[claim.protocol];
     const table = tables.get(claim.hostIp);
-    table?.remove(claim.first);
+    if (table?.remove(claim.first)) this.#counts[claim.protocol] -= claim.last - claim.first + 1;
     if (table?.size === 0) tables.delete(claim.hostIp);
+  }
+
+  /** Ports that are taken, on whichever address; without `protocol` of all. One on two addresses counts twice. */
+  count(protocol?: Protocol): number {
+    return protocol === undefined
+      ? this.#counts.tcp + this.#counts.udp + this.#counts.sctp
+      : this.#counts[protocol];
+  }
+
+  *claims(protocol: Protocol): Generator<{ first: number; last: number }> {
+    for (const table of this.#tables[protocol].values()) yield* table.all();
   }
 
   /** What an undone claim must put back, so that a dry run leaves no trace. */
@@ -193,6 +205,7 @@ export class PortAllocator {
     const tables = this.#tables[claim.protocol];
     const table = tables.get(claim.hostIp) ?? new Intervals<string>();
     tables.set(claim.hostIp, table);
+    this.#counts[claim.protocol] += claim.last - claim.first + 1;
     table.add({ first: claim.first, last: claim.last, owner: claim.owner });
   }
 }

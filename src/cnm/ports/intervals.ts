@@ -29,10 +29,16 @@ export class Intervals<T> {
     this.#items.splice(this.#indexOf(item.first), 0, item);
   }
 
-  /** Removes the interval that begins at `first`. */
-  remove(first: number): void {
+  all(): readonly Interval<T>[] {
+    return this.#items;
+  }
+
+  /** Removes the interval that begins at `first`; false: there is none. */
+  remove(first: number): boolean {
     const index = this.#indexOf(first);
-    if (this.#items[index]?.first === first) this.#items.splice(index, 1);
+    if (this.#items[index]?.first !== first) return false;
+    this.#items.splice(index, 1);
+    return true;
   }
 
   /** Index of the first interval that ends at or behind `number`. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "addon.h"
 #include "net_ns.h"
+#include "net_packet.h"
 #include "net_peer.h"
 #include "net_socket.h"
 
@@ -12,6 +13,7 @@ void InitNet(Napi::Env env, Napi::Object exports) {
   exports.Set("netBatch", Napi::Function::New(env, NetBatch, "netBatch"));
   exports.Set("netListen", Napi::Function::New(env, NetListen, "netListen"));
   exports.Set("netClose", Napi::Function::New(env, NetClose, "netClose"));
+  exports.Set("netSend", Napi::Function::New(env, NetSend, "netSend"));
   exports.Set("netnsCreate", Napi::Function::New(env, NetnsCreate, "netnsCreate"));
   exports.Set("netnsDelete", Napi::Function::New(env, NetnsDelete, "netnsDelete"));
   exports.Set("netnsInfo", Napi::Function::New(env, NetnsInfo, "netnsInfo"));

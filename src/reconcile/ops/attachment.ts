@@ -7,6 +7,7 @@ import type { AttachApi, LinkInfo, Programs } from '../kernel.js';
 import { type Layer, layerOf } from '../layer.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
+import type { Tables } from '../tables.js';
 
 /** Which tc hook; `xdp`: the device's own. */
 const PLACE: Readonly<Record<Hook, 'ingress' | 'egress' | 'xdp'>> = {
@@ -22,6 +23,7 @@ export interface AttachmentOptions {
   attach: AttachApi;
   links: LinkTable;
   programs: Programs;
+  tables: Tables;
   /** Directory of the pins. */
   pins: string;
 }
@@ -48,7 +50,18 @@ export class AttachmentOps implements Ops<AttachmentRow> {
   }
 
   async delete(row: Pick<AttachmentRow, 'hook' | 'link'>): Promise<void> {
-    await this.#o.attach.detach(this.#pin(row));
+    const pin = this.#pin(row);
+    const heir = await this.#renamed(row, pin);
+    if (heir === null) await this.#o.attach.detach(pin);
+    else await this.#o.attach.rename(pin, this.#pin({ ...row, link: heir }));
+  }
+
+  /** The name that the link has been given since, if it is to keep the program. */
+  async #renamed({ hook, link }: Pick<AttachmentRow, 'hook' | 'link'>, pin: string): Promise<string | null> {
+    const { attach, links, tables } = this.#o;
+    const ifindex = await attach.deviceOf(pin);
+    const name = ifindex === null ? undefined : links.byIndex(ifindex)?.name;
+    return name !== undefined && name !== link && tables.wants('attachment', `${name}/${hook}`) ? name : null;
   }
 
   async read(): Promise<Actual<AttachmentRow>> {

@@ -2,6 +2,7 @@
 import { familyOf } from '../../base/addresses.js';
 import { SluiceError } from '../../base/errors.js';
 import type { BridgeRow } from '../../cnm/rows.js';
+import { type Announce, portsOf } from '../announcements.js';
 import type { Identity } from '../identity.js';
 import type { LinkInfo, NetlinkApi } from '../kernel.js';
 import type { LinkTable } from '../links.js';
@@ -14,7 +15,8 @@ export interface BridgeOptions {
   netlink: NetlinkApi;
   links: LinkTable;
   identity: Identity;
-  /** Lowest MTU of the uplinks, for rows that leave it open. */
+  announcements: Announce;
+  /** Of the links to the world, for rows that leave it open. */
   mtu(): number;
   /** Of the daemon's own namespace; key as under /proc/sys. */
   writeSysctl(key: string, value: string): Promise<void>;
@@ -51,6 +53,16 @@ export class BridgeOps implements Ops<BridgeRow> {
     // Settled before the device is ever up, and once it has its MTU, with which IPv6 comes and goes.
     await this.#settleIpv6(row, link, mtu);
     await changeAddresses(netlink, link.ifindex, row.addresses);
+    if (link.mac !== row.mac) await this.#announceGateways(row, link);
+  }
+
+  /** Containers may have learnt the MAC that somebody gave it meanwhile. */
+  async #announceGateways(row: BridgeRow, link: LinkInfo): Promise<void> {
+    await this.#o.announcements.tell(portsOf(this.#o.links, link), {
+      mac: row.mac,
+      addresses: row.addresses.map((cidr) => cidr.slice(0, cidr.indexOf('/'))),
+      router: hasIpv6(row),
+    });
   }
 
   async raise(row: BridgeRow): Promise<void> {

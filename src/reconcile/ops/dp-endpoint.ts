@@ -2,6 +2,7 @@
 import { SluiceError } from '../../base/errors.js';
 import type { DataplaneEndpointRow } from '../../cnm/rows.js';
 import { device_kind } from '../../maps/generated/enums.js';
+import { type Announce, portsOf } from '../announcements.js';
 import type { DeviceValue, EndpointValue, KernelMaps } from '../kernel.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops, Stray } from '../ops.js';
@@ -38,10 +39,16 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
   readonly #links: LinkTable;
   readonly #tables: Tables;
 
-  constructor(maps: EndpointMaps, links: LinkTable, tables: Tables) {
+  readonly #announcements: Announce;
+
+  constructor(
+    maps: EndpointMaps,
+    { links, tables, announcements }: { links: LinkTable; tables: Tables; announcements: Announce },
+  ) {
     this.#maps = maps;
     this.#links = links;
     this.#tables = tables;
+    this.#announcements = announcements;
   }
 
   async update(row: DataplaneEndpointRow, was: readonly DataplaneEndpointRow[]): Promise<void> {
@@ -58,6 +65,18 @@ export class DataplaneEndpointOps implements Ops<DataplaneEndpointRow> {
     this.#maps.members.set({ net: row.net, member: row.member }, row.slot);
     this.#setEnd(row.net);
     this.#maps.devices.set(link.ifindex, device(row, link.mac ?? NO_MAC));
+  }
+
+  /** Others of the network may know the address by the MAC of who had it before. */
+  async raise(row: DataplaneEndpointRow): Promise<void> {
+    const network = this.#tables.row('dp-network', String(row.net));
+    const bridge = network && this.#links.byName(network.link);
+    if (!network?.icc || bridge === undefined) return;
+    await this.#announcements.tell(portsOf(this.#links, bridge, row.link), {
+      mac: row.mac,
+      addresses: row.ipv6 === null ? [row.ipv4] : [row.ipv4, row.ipv6],
+      router: false,
+    });
   }
 
   delete(row: DataplaneEndpointRow): void {

@@ -9,9 +9,9 @@ import { usableParent } from './parent.js';
 
 /** Macvlan links that somebody else takes away, and may put back for us to remove. */
 export class LentMacvlanOps implements Ops<LentMacvlanRow> {
-  readonly #o: Omit<MacvlanOptions, 'netns' | 'tables'>;
+  readonly #o: Omit<MacvlanOptions, 'netns' | 'tables' | 'announcements'>;
 
-  constructor(options: Omit<MacvlanOptions, 'netns' | 'tables'>) {
+  constructor(options: Omit<MacvlanOptions, 'netns' | 'tables' | 'announcements'>) {
     this.#o = options;
   }
 

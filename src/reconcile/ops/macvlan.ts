@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { SluiceError } from '../../base/errors.js';
 import type { MacvlanRow } from '../../cnm/rows.js';
+import type { Announce } from '../announcements.js';
 import type { Identity } from '../identity.js';
 import type { LinkInfo, NetlinkApi, NetnsApi } from '../kernel.js';
 import type { LinkTable } from '../links.js';
@@ -16,6 +17,7 @@ export interface MacvlanOptions {
   links: LinkTable;
   identity: Identity;
   tables: Tables;
+  announcements: Announce;
 }
 
 type Place = Pick<MacvlanRow, 'netns' | 'interface'>;
@@ -42,6 +44,14 @@ export class MacvlanOps implements Ops<MacvlanRow> {
     const { ifindex, fresh } = await this.#inside(row, (inner) => this.#obtain(inner, row, parent, mtu));
     const ours = this.#o.tables.row('netns', row.netns) !== undefined;
     await configureInside(this.#o.netns, row, ifindex, mtu, { fresh, ours });
+    await this.#o.announcements.tell(
+      { netns: row.netns, ifindexes: [ifindex] },
+      {
+        mac: row.mac,
+        addresses: row.addresses.map((cidr) => cidr.slice(0, cidr.indexOf('/'))),
+        router: false,
+      },
+    );
   }
 
   async delete(place: Place): Promise<void> {

@@ -31,8 +31,11 @@ export class UplinkOps implements Ops<UplinkRow> {
 
   delete(row: UplinkRow): void {
     const ifindex = this.#entered.get(row.link) ?? this.#links.byName(row.link)?.ifindex;
-    if (ifindex !== undefined) this.#clear(ifindex);
     this.#entered.delete(row.link);
+    if (ifindex === undefined) return;
+    // one that was only renamed is not without its entry for a moment
+    const name = this.#links.byIndex(ifindex)?.name;
+    if (name === undefined || name === row.link || !this.#tables.wants('uplink', name)) this.#clear(ifindex);
   }
 
   async read(): Promise<Actual<UplinkRow>> {

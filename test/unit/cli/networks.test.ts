@@ -24,6 +24,13 @@ it('creates with every flag, and prints the id', async () => {
   });
 });
 
+it('warns on stderr of a subnet inside what the host routes', async () => {
+  t.host.cidrs = ['10.0.0.0/8'];
+  const { out, err, code } = await t.cli('network create --subnet 10.98.0.0/24 vpn');
+  expect([code, out]).toEqual([0, `${t.model.network('vpn').id}\n`]);
+  expect(err).toMatch(/^sluice: warning: subnet 10\.98\.0\.0\/24 lies in 10\.0\.0\.0\/8[^\n]*\n$/);
+});
+
 it.each([
   ['--ipv6 -o mtu=1000', 'invalid_argument', '1000 is too small for IPv6'],
   ['--internal -d host', 'invalid_argument', 'internal'],

@@ -17,7 +17,13 @@ import {
 import { SluiceError } from '../../../src/base/errors.js';
 import { AddressPool } from '../../../src/cnm/ipam/pool.js';
 import { Pools } from '../../../src/cnm/ipam/pools.js';
-import { chooseSubnet, DEFAULT_POOLS, hostPrefixes, parsePool } from '../../../src/cnm/ipam/subnets.js';
+import {
+  allOf,
+  chooseSubnet,
+  DEFAULT_POOLS,
+  hostPrefixes,
+  parsePool,
+} from '../../../src/cnm/ipam/subnets.js';
 import { failure } from '../support/model.js';
 
 const p = (text: string) => parsePrefix(text) as Prefix;
@@ -218,15 +224,18 @@ describe('pools', () => {
         'fd00::/64',
       ],
       addresses: ['10.64.2.9', 'fe80::1'],
+      connected: ['10.64.2.9/25', 'fe80::1/64', '10.64.9.9/32'],
     };
-    expect(formatPrefix(chooseSubnet(DEFAULT_POOLS.map(parsePool), hostPrefixes(host)))).toBe('10.64.4.0/24');
-    expect(hostPrefixes(host).map(formatPrefix)).toEqual([
+    const prefixes = hostPrefixes(host);
+    expect(formatPrefix(chooseSubnet(DEFAULT_POOLS.map(parsePool), allOf(prefixes)))).toBe('10.64.4.0/24');
+    expect(prefixes.connected.map(formatPrefix)).toEqual(['10.64.2.0/25']);
+    expect(allOf(prefixes).map(formatPrefix)).toEqual([
       '10.64.0.0/23',
       '10.64.3.128/25',
       'fd00::/64',
       '10.64.2.9/32',
     ]);
-    const all = hostPrefixes({ cidrs: ['10.0.0.0/8'], addresses: [] });
+    const all = allOf(hostPrefixes({ cidrs: ['10.0.0.0/8'], addresses: [], connected: [] }));
     expect(formatPrefix(chooseSubnet(DEFAULT_POOLS.map(parsePool), all))).toBe('172.16.0.0/24');
   });
 

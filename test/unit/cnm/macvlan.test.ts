@@ -213,10 +213,10 @@ describe('is refused', () => {
       { subnets: [{ cidr: '192.168.60.0/24' }] },
       'overlap',
       'subnets[0].cidr',
-      /192\.168\.60\.0\/24, which this host routes/,
+      /192\.168\.60\.0\/24, which this host is connected to/,
     ],
     [
-      'a subnet that is routed elsewhere as well',
+      'a subnet that holds what another link is connected to',
       { subnets: [{ cidr: '192.168.50.0/23', gateway: '192.168.50.1' }] },
       'overlap',
       'subnets[0].cidr',
@@ -232,7 +232,7 @@ describe('is refused', () => {
   ];
   test.each(cases)('%s', async (_, request, code, field, message) => {
     const { host } = bench;
-    host.cidrs = ['192.168.51.0/24'];
+    host.connected = ['192.168.51.0/24'];
     for (const name of ['up9', 'mv0', 'wg0']) host.links.add(name);
     host.kinds.set('up9', { master: 'br0' }).set('mv0', { kind: 'macvlan' }).set('wg0', { ethernet: false });
     const name = { 'com.docker.network.bridge.name': 'slbweb' };

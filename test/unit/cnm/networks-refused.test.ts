@@ -58,8 +58,8 @@ describe('is refused', () => {
       why,
     ]),
     [
-      'an IPv6 subnet in the host’s routes',
-      { subnets: [{ cidr: '10.0.0.0/24' }, { cidr: '2001:db8:1:2::/64' }] },
+      'an IPv6 subnet that is one of the host’s routes',
+      { subnets: [{ cidr: '10.0.0.0/24' }, { cidr: '2001:db8:1::/48' }] },
       'overlap',
       'subnets[1].cidr',
       /2001:db8:1::\/48, which this host routes/,
@@ -213,11 +213,32 @@ describe('is refused', () => {
       /not a range/,
     ],
     [
-      'a subnet in the host’s routes',
-      { subnets: [{ cidr: '198.51.100.0/25' }] },
+      'a subnet that is one of the host’s routes',
+      { subnets: [{ cidr: '198.51.100.0/24' }] },
       'overlap',
       'subnets[0].cidr',
       /198\.51\.100\.0\/24, which this host routes/,
+    ],
+    [
+      'a part of what the host is connected to',
+      { subnets: [{ cidr: '198.18.5.0/25' }] },
+      'overlap',
+      'subnets[0].cidr',
+      /198\.18\.5\.0\/24, which this host is connected to/,
+    ],
+    [
+      'more than the IPv6 prefix that the host is connected to',
+      { subnets: [{ cidr: '10.0.0.0/24' }, { cidr: '2001:db8:7::/60' }] },
+      'overlap',
+      'subnets[1].cidr',
+      /2001:db8:7:5::\/64, which this host is connected to/,
+    ],
+    [
+      'the part of that prefix which has the host’s own address',
+      { subnets: [{ cidr: '10.0.0.0/24' }, { cidr: '2001:db8:7:5::/80' }] },
+      'overlap',
+      'subnets[1].cidr',
+      /2001:db8:7:5::1\/128, an address of this host/,
     ],
     [
       'a subnet around the host’s address',
@@ -319,7 +340,8 @@ describe('is refused', () => {
   ];
   test.each(cases)('%s', async (_, request, code, field, message) => {
     bench.host.cidrs = ['198.51.100.0/24', '2001:db8:1::/48', 'fe80::/64', '::/0'];
-    bench.host.addresses = ['203.0.113.7'];
+    bench.host.addresses = ['203.0.113.7', '2001:db8:7:5::1'];
+    bench.host.connected = ['198.18.5.7/24', '2001:db8:7:5::1/64'];
     await create({ name: 'first' });
     await create({ name: 'six', subnets: [{ cidr: '192.0.2.0/24' }, { cidr: 'fd00:5::/64' }] });
     const before = await snapshot(bench);

@@ -125,6 +125,26 @@ describe('a bridge network', () => {
     expect((await create({ name: 'c' })).subnets[0]?.cidr).toBe('10.64.0.0/24');
   });
 
+  test('may ask for a part of what the host routes, or more, and is told what is lost', async () => {
+    bench.host.cidrs = ['10.0.0.0/8', '172.30.4.0/24', '2001:db8:1::/64'];
+    bench.host.addresses = ['2001:db8:1::1'];
+    bench.host.connected = ['2001:db8:1::1/64'];
+    const inside = await create({
+      subnets: [{ cidr: '10.98.0.0/24' }, { cidr: '2001:db8:1:0:bb::/80' }],
+    });
+    expect(inside.warnings).toEqual([
+      expect.stringMatching(/10\.98\.0\.0\/24 lies in 10\.0\.0\.0\/8, which this host routes/),
+      expect.stringMatching(/2001:db8:1:0:bb::\/80 lies in 2001:db8:1::\/64/),
+    ]);
+    const around = await create({ name: 'around', subnets: [{ cidr: '172.30.0.0/16' }] });
+    expect(around.warnings).toEqual([expect.stringMatching(/contains 172\.30\.4\.0\/24/)]);
+    // who does not ask gets none of it, and no warning
+    const chosen = await create({ name: 'chosen' });
+    expect(chosen.subnets[0]?.cidr).toBe('172.16.0.0/24');
+    expect(chosen.warnings).toBeUndefined();
+    expect(bench.model.network('web').warnings).toBeUndefined();
+  });
+
   test('can be a /31, and can be drawn from pools of one’s own', async () => {
     bench = await startModel({ pools: ['198.51.100.0/24,28'] });
     expect((await create()).subnets[0]).toMatchObject({ cidr: '198.51.100.0/28', gateway: '198.51.100.1' });

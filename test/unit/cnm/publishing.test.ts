@@ -112,6 +112,84 @@ describe('publish', () => {
     ]);
   });
 
+  test.each([
+    ['the gateway', '10.64.0.1', /is the gateway of network 'web'/],
+    ['a container', '10.64.0.2', /belongs to network 'web'/],
+    ['a virtual address', '10.64.0.200', /belongs to network 'web'/],
+    ['a broadcast address of a network', '10.64.0.255', /belongs to network 'web'/],
+    ['an IPv6 gateway', '[fd00:7::1]', /is the gateway of network 'six'/],
+    ['a broadcast address of a link', '198.51.100.255', /is a broadcast address/],
+    ['the broadcast address of all links', '255.255.255.255', /is not an address of a host/],
+    ['multicast', '224.0.0.1', /is not an address of a host/],
+    ['a metadata service', '169.254.169.254', /is that of a cloud's metadata service/],
+    ['a metadata service of IPv6', '[fd00:ec2:0::254]', /is that of a cloud's metadata service/],
+    ['another machine', '198.51.100.7', /is not an address of this host/],
+  ])('is refused at %s', async (_, hostIp, why) => {
+    const subnets = [{ cidr: '10.5.0.0/24' }, { cidr: 'fd00:7::/64' }];
+    await made(bench.model.createNetwork({ name: 'six', subnets }));
+    await made(bench.model.connect('a', { network: 'six', name: 'a6' }));
+    bench.host.places.set('198.51.100.255', 'broadcast').set('198.51.100.7', 'elsewhere');
+    const before = await snapshot(bench);
+    const error = await failure(publish('a6', `${hostIp}:8080:80`));
+    expect(error).toMatchObject({ code: 'invalid_argument', field: 'ports[0]' });
+    expect(error.message).toMatch(why);
+    expect(error.hint).toBeTruthy();
+    expect(await snapshot(bench)).toBe(before);
+    await publish('a6', '192.0.2.1:8080:80', '[2001:db8::1]:8080:80');
+  });
+
+  test('is refused for a network whose ports would be at such an address', async () => {
+    bench.host.places.set('198.51.100.7', 'elsewhere');
+    const options = { 'com.docker.network.bridge.host_binding_ipv4': '198.51.100.7' };
+    const error = await failure(made(bench.model.createNetwork({ name: 'local', options })));
+    expect(error.message).toMatch(/is not an address of this host/);
+    expect(error.field).toBe('options.com.docker.network.bridge.host_binding_ipv4');
+  });
+
+  test.each([
+    [
+      'automatic ports',
+      '10000-60999:10000-60999/udp',
+      /TCP and UDP.* would have 0 ports left/,
+      /ip_local_port_range="1024 65535"/,
+    ],
+    [
+      'automatic ports, by TCP',
+      '32768-60000:32768-60000',
+      /would have 999 ports left/,
+      /ip_local_port_range/,
+    ],
+    [
+      'source ports of containers',
+      '36000-65535:36000-65535/udp',
+      /UDP of containers.* would have 3232 ports left/,
+      /--masquerade-ports 1024-65535/,
+    ],
+    [
+      'all there are',
+      '1024-65535:1024-65535/udp',
+      /would have 0 ports left/,
+      /^publish fewer ports, or others$/,
+    ],
+  ])('leaves others a part of %s', async (_, ports, why, hint) => {
+    if (/containers/.test(_)) bench.host.ranges = { automatic: { first: 1024, last: 35999 }, reserved: '' };
+    const before = await snapshot(bench);
+    const error = await failure(publish('a', ports));
+    expect(error).toMatchObject({ code: 'conflict', field: 'ports[0]' });
+    expect(error.message).toMatch(why);
+    expect(error.hint).toMatch(hint);
+    expect(await snapshot(bench)).toBe(before);
+  });
+
+  test('counts what is published and reserved already, and gives back what goes', async () => {
+    bench.host.ranges = { automatic: { first: 32768, last: 60999 }, reserved: '60000-60999' };
+    await publish('a', '32768-50000:32768-50000/udp');
+    expect((await failure(publish('b', '50001-56000:1-6000'))).message).toMatch(/would have 3999 ports left/);
+    await publish('b', '50001-55000:1-5000');
+    await unpublish('a', '32768-50000:32768-50000/udp');
+    await publish('b', '55001-56000:5001-6000');
+  });
+
   test('takes SCTP on the same port, whoever has that of TCP', async () => {
     await publish('a', '8080:80');
     await publish('b', '8080:8080/sctp', '3000-3009:3000-3009/sctp');

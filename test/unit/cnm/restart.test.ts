@@ -102,6 +102,7 @@ test('no operation before the start or after the stop', async () => {
     host: new FakeHost(),
     clock: new ManualClock(),
     log: silentLog(),
+    masqueradePorts: { first: 32768, last: 65535 },
   });
   expect((await failure(model.createNetwork({ name: 'x' }))).code).toBe('unavailable');
   await model.start();

@@ -63,7 +63,7 @@ describe('a pool', () => {
   it.each([
     ['another one', pool({ Pool: '10.50.0.0/25' }), /overlaps 10\.50\.0\.0\/24/],
     ['the same range in part', pool({ Pool: '10.50.0.0/24', SubPool: '10.50.0.0/25' }), /overlaps/],
-    ['what the host routes', pool({ Pool: '10.77.0.0/16' }), /which this host routes/],
+    ['what the host routes', pool({ Pool: '10.77.5.0/24' }), /which this host routes/],
     ['a range of nothing', pool({ SubPool: '10.50.0.0/25' }), /an ip-range needs a subnet/],
     ['an unknown option', pool({ Options: { io: '1' } }), /'io' is not an option/],
     ['an unknown space', pool({ AddressSpace: 'Stub' }), /there is no address space 'Stub'/],

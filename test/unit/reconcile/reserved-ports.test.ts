@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../../src/base/log.js';
-import { PortSet } from '../../../src/reconcile/port-set.js';
+import { PortSet } from '../../../src/base/port-set.js';
 import { RESERVED_PORTS, ReservedPorts } from '../../../src/reconcile/reserved-ports.js';
 
 let directory: string;

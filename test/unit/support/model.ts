@@ -2,7 +2,7 @@
 /** A model over a store in memory, a realizer that pretends, and a host that says what the test wants. */
 import { SluiceError } from '../../../src/base/errors.js';
 import { silentLog } from '../../../src/base/log.js';
-import type { HostLink, HostSocket, HostView } from '../../../src/cnm/host.js';
+import type { AddressPlace, HostLink, HostSocket, HostView, PortRanges } from '../../../src/cnm/host.js';
 import { CnmModel, type CnmOptions } from '../../../src/cnm/model.js';
 import {
   type Owner,
@@ -21,6 +21,7 @@ export class FakeHost implements HostView {
   ipv6 = true;
   cidrs: string[] = [];
   addresses: string[] = [];
+  connected: string[] = [];
   sockets: (HostSocket & { protocol: 'tcp' | 'udp' })[] = [];
   links = new Set(['lo', 'eth0']);
   paths = new Set<string>();
@@ -28,7 +29,7 @@ export class FakeHost implements HostView {
   own = '/proc/1/ns/net';
   resolv = 'nameserver 192.0.2.53\nsearch example.net\n';
 
-  /** Routes and addresses of links, by name; `cidrs` and `addresses` are those of the others. */
+  /** Connected prefixes and addresses of links, by name; `cidrs`, `addresses` and `connected` are those of the others. */
   on = new Map<string, { cidrs: string[]; addresses: string[] }>();
   /** What links are, where they are not free Ethernet devices. */
   kinds = new Map<string, Partial<HostLink>>();
@@ -38,7 +39,14 @@ export class FakeHost implements HostView {
     return {
       cidrs: [...this.cidrs, ...of.flatMap(({ cidrs }) => cidrs)],
       addresses: [...this.addresses, ...of.flatMap(({ addresses }) => addresses)],
+      connected: [...this.connected, ...of.flatMap(({ cidrs }) => cidrs)],
     };
+  }
+  /** Of addresses that are not the host's own. */
+  places = new Map<string, AddressPlace>();
+
+  async placeOf(address: string) {
+    return this.places.get(address) ?? 'own';
   }
   async link(name: string) {
     if (!this.links.has(name)) return null;
@@ -58,6 +66,11 @@ export class FakeHost implements HostView {
   }
   async socketsOn(protocol: 'tcp' | 'udp', first: number, last: number) {
     return this.sockets.filter((s) => s.protocol === protocol && s.port >= first && s.port <= last);
+  }
+  ranges: PortRanges = { automatic: { first: 32768, last: 60999 }, reserved: '' };
+
+  async portRanges() {
+    return this.ranges;
   }
   async linkExists(name: string) {
     return this.links.has(name);
@@ -176,6 +189,7 @@ export async function startModel(
     host,
     clock,
     log: silentLog(),
+    masqueradePorts: { first: 32768, last: 65535 },
     resolver,
     ...(pools ? { pools } : {}),
   });

@@ -22,6 +22,10 @@ export class PortSet {
     return !this.#has.includes(1);
   }
 
+  get size(): number {
+    return this.#has.reduce((sum, has) => sum + has, 0);
+  }
+
   union(other: PortSet): PortSet {
     return this.#where((port) => this.has(port) || other.has(port));
   }
