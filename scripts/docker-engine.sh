@@ -9,7 +9,10 @@ set -euo pipefail
 usage() { echo "usage: docker-engine.sh DIRECTORY [SUITE]" >&2; exit 2; }
 [ $# -ge 1 ] && [ $# -le 2 ] && [ "${1#-}" = "$1" ] || usage
 suite=${2:-sid}
-mirror=${MIRROR:-http://deb.debian.org/debian}
+# the mirror of Debian that the machine is set up with
+listed() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | sed 's:/*$::' | grep -m 1 '/debian$'; }
+mirror=${MIRROR:-$(listed || true)}
+[ -n "$mirror" ] || { echo "docker-engine: the machine's package sources have no mirror of Debian: name one in MIRROR (http://HOST/debian)" >&2; exit 1; }
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -e "$keyring" ] || { echo "docker-engine: $keyring is missing: apt-get install debian-archive-keyring" >&2; exit 1; }
 if [ -e "$1" ] && [ -n "$(ls -A "$1")" ]; then

@@ -132,7 +132,7 @@ static __always_inline u32 socket_backend(struct bpf_sock_addr *ctx, const struc
 		if (id)
 			return id;
 	}
-	id = service_choose(at, &client, (u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32());
+	id = service_choose(at, &client, random_u64());
 	backend = bpf_map_lookup_elem(&service_backends, &id);
 	if (!id || !backend)
 		return 0;

@@ -2,10 +2,10 @@
 import type { Clock, Timer } from '../base/clock.js';
 import { Coalesced } from '../base/coalesced.js';
 import type { Log } from '../base/log.js';
+import type { Move, Moved } from '../link/socket-move.js';
 import { backend_state } from '../maps/generated/enums.js';
 import type { KernelMap } from './kernel.js';
 import type { Tables } from './tables.js';
-import type { MoveResult, Moves } from './udp-targets.js';
 
 export interface PeerKey {
   cookie: bigint;
@@ -31,7 +31,7 @@ export interface DeadSocketsOptions {
   };
   tables: Tables;
   /** Connects the UDP sockets among these anew, in a namespace, null: the daemon's own. */
-  move(netns: string | null, moves: Moves): Promise<Pick<MoveResult, 'moved' | 'refused'>>;
+  move(netns: string | null, moves: readonly Move[]): Promise<Pick<Moved, 'moved' | 'refused'>>;
   /** Ends the sockets with these cookies in a namespace, null: the daemon's own; answers how many. */
   destroy(
     netns: string | null,
@@ -144,7 +144,7 @@ export class DeadSockets {
   }
 
   /** Their notes are those that the hooks write anew, perhaps with the same content. */
-  async #move(netns: string | null, moves: Moves, notes: Doomed['notes']) {
+  async #move(netns: string | null, moves: readonly Move[], notes: Doomed['notes']) {
     this.#forget(notes);
     let moved: ReadonlySet<bigint> = new Set();
     try {

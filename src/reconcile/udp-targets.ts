@@ -3,6 +3,8 @@ import type { Clock, Timer } from '../base/clock.js';
 import { Coalesced } from '../base/coalesced.js';
 import type { Log } from '../base/log.js';
 import type { PublishRow, ServiceRow } from '../cnm/rows.js';
+import type { ConnectedSocket, Peer } from '../link/socket-diag.js';
+import type { Move, Moved } from '../link/socket-move.js';
 import { port_slot, port_table, publish_flag } from '../maps/generated/enums.js';
 import type { PeerKey, PeerMap, PeerValue } from './dead-sockets.js';
 import type { KernelMaps } from './kernel.js';
@@ -10,24 +12,9 @@ import { PROTOCOL } from './ops/publish.js';
 import { isIpv6, NO_ADDRESS, NO_ADDRESS6 } from './ops/values.js';
 import type { Tables } from './tables.js';
 
-interface Peer {
-  readonly address: string;
-  readonly port: number;
-}
-
-interface Connected {
-  readonly cookie: bigint;
-  readonly peer: Peer;
-  readonly device: number;
-}
-
-export interface MoveResult {
-  readonly moved: ReadonlySet<bigint>;
-  readonly refused: ReadonlySet<bigint>;
-  readonly stuck: ReadonlySet<bigint>;
-}
-/** Sockets by their cookies; the results as well. */
-export type Moves = readonly { readonly cookie: bigint; readonly from: Peer; readonly to: Peer }[];
+/** What is asked of a socket here. */
+type Connected = Pick<ConnectedSocket, 'cookie' | 'peer' | 'device'>;
+type Moves = readonly Move[];
 
 export interface UdpTargetsOptions {
   maps: Pick<
@@ -42,7 +29,7 @@ export interface UdpTargetsOptions {
   /** Connected UDP sockets of a namespace, null: the daemon's own; `device`: that they are bound to, 0: none. */
   connected(netns: string | null): Promise<readonly Connected[]>;
   /** Each gets a source of the kernel's choice, unless its program chose one. */
-  move(netns: string | null, moves: Moves): Promise<MoveResult>;
+  move(netns: string | null, moves: Moves): Promise<Moved>;
   destroy(netns: string | null, peers: readonly Peer[], cookies: ReadonlySet<bigint>): Promise<number>;
   clock: Clock;
   log: Log;
@@ -150,7 +137,7 @@ export class UdpTargets {
   /** Those whose container is not the one any more that what they named leads to. */
   async #translated() {
     const { socket_peers4, socket_peers6 } = this.#o.maps;
-    const moves: { cookie: bigint; from: Peer; to: Peer }[] = [];
+    const moves: Move[] = [];
     const notes: { map: PeerMap; key: PeerKey; value: PeerValue }[] = [];
     for (const map of [socket_peers4, socket_peers6]) {
       for await (const [key, value] of map.entries()) {
@@ -173,7 +160,7 @@ export class UdpTargets {
     rows: readonly (PublishRow | ServiceRow)[],
     known: Moves,
   ): Promise<Moves> {
-    const early: { cookie: bigint; from: Peer; to: Peer }[] = [];
+    const early: Move[] = [];
     const translated = new Set(known.map(({ cookie }) => cookie));
     for (const { cookie, peer, device } of await this.#o.connected(netns)) {
       // what is bound to a device is never translated

@@ -6,7 +6,8 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DATAGRAMS } from '../support/capture.js';
-import { type Background, must, run, sleep, until } from '../support/process.js';
+import { askDatagram, serveDatagrams } from '../support/datagrams.js';
+import { must, run, sleep, until } from '../support/process.js';
 import { type Container, EXT1, EXT1_6, HOST, HOST_6, Testbed } from '../support/testbed.js';
 
 const PYTHON = '/usr/bin/python3';
@@ -15,19 +16,6 @@ const OLDER = ['tcx', 'kern_ctx', 'netfilter_link'].flatMap((feature) => ['--wit
 let bed: Testbed;
 let one: Container;
 let mac: string;
-
-async function serve(ns: string, port: number): Promise<Background> {
-  const server = bed.background(ns, [PYTHON, DATAGRAMS, 'serve', String(port)]);
-  await server.says(/ready/);
-  return server;
-}
-
-/** What was sent and what came back, as digests. */
-function ask(ns: string, address: string, port: number, size: number): string[] {
-  return must(ns, [PYTHON, DATAGRAMS, 'ask', address, String(port), String(size)])
-    .trim()
-    .split('\n');
-}
 
 function macOf(ns: string, link: string): string {
   return (JSON.parse(must(ns, ['ip', '-j', 'link', 'show', link])) as [{ address: string }])[0].address;
@@ -47,7 +35,7 @@ const using = (): string | undefined =>
     .features.find(({ feature }) => feature === 'defragmentation')?.using;
 
 function published(): void {
-  const [sent, answer] = ask(bed.ext1, HOST, 6000, 20_000);
+  const [sent, answer] = askDatagram(bed.ext1, HOST, 6000, 20_000);
   expect(answer).toBe(sent);
 }
 
@@ -57,7 +45,7 @@ beforeAll(async () => {
   one = bed.container('one', 'lan', '-p', '6000:7000/udp');
   mac = macOf(bed.host, 'up0');
   for (const ns of [one.ns, bed.ext1]) bed.offloadsOff(ns, 'eth0');
-  await serve(bed.ext1, 9000);
+  await serveDatagrams(bed, bed.ext1, 9000);
   must(bed.host, ['iptables', '-P', 'FORWARD', 'DROP']);
   must(bed.host, ['ip6tables', '-P', 'FORWARD', 'DROP']);
   await until(() => run(one.ns, ['ping', '-c', '1', '-W', '1', EXT1_6]).code === 0, 'IPv6 works');
@@ -70,7 +58,7 @@ describe.each([
 ])('%s', (_, remote, host) => {
   it('goes out masqueraded and comes back, cut as it was', async () => {
     const captures = await Promise.all([one.ns, bed.ext1].map((ns) => bed.capture(ns, 'eth0', 'udp or ip6')));
-    const [sent, answer] = ask(one.ns, remote, 9000, 20_000);
+    const [sent, answer] = askDatagram(one.ns, remote, 9000, 20_000);
     expect(answer).toBe(sent);
     const [within, without] = await Promise.all(captures.map((capture) => capture.datagrams()));
     const there = within?.find((d) => d.dst === remote && d.digest === sent);
@@ -86,7 +74,7 @@ describe.each([
   });
 
   it('comes to a published port in any order', async () => {
-    const inside = await serve(one.ns, 7000);
+    const inside = await serveDatagrams(bed, one.ns, 7000);
     const source = host === HOST ? EXT1 : EXT1_6;
     for (const order of ['reversed', 'shuffled']) {
       const command = ['send', 'eth0', mac, source, host, 4100, 6000, 20_000, order].map(String);
@@ -98,7 +86,7 @@ describe.each([
 });
 
 describe('the table', () => {
-  beforeAll(() => serve(one.ns, 7000));
+  beforeAll(() => serveDatagrams(bed, one.ns, 7000));
 
   it('is told of, and tracks no connection', () => {
     expect(using()).toMatch(/by nftables$/);
@@ -147,7 +135,7 @@ it('is told to be missing where there is no way, and counted', async () => {
   expect(using()).toMatch(/^none: fragments of containers are dropped$/);
   expect(existsSync(`/run/netns/${namespace}`)).toBe(false);
   const before = bed.dropped('fragment');
-  expect(ask(one.ns, EXT1, 9000, 4_096)[1]).toBe('nothing');
+  expect(askDatagram(one.ns, EXT1, 9000, 4_096)[1]).toBe('nothing');
   await sleep(100);
   expect(bed.dropped('fragment')).toBe(before + 3);
   expect(run(one.ns, ['ping', '-c', '1', '-W', '1', EXT1]).code).toBe(0);

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Capture, DATAGRAMS, type Datagram } from '../support/capture.js';
+import { askDatagram, serveDatagrams } from '../support/datagrams.js';
 import { type Background, must, run, until } from '../support/process.js';
 import { EXT1, EXT2, HOST, Testbed } from '../support/testbed.js';
 
@@ -18,19 +19,6 @@ let one6: string;
 let mac: string;
 let inside: Background;
 let outside: Background;
-
-async function serve(ns: string, port: number): Promise<Background> {
-  const server = bed.background(ns, [PYTHON, DATAGRAMS, 'serve', String(port)]);
-  await server.says(/ready/);
-  return server;
-}
-
-/** What was sent and what came back, as digests. */
-function ask(ns: string, address: string, port: number, size: number, df = 'default'): string[] {
-  return must(ns, [PYTHON, DATAGRAMS, 'ask', address, String(port), String(size), df])
-    .trim()
-    .split('\n');
-}
 
 /** Fragments of a datagram from outside to the published port, in an order of their own. */
 function send(to: string, dport: number, size: number, order: string, sport = 4000): string {
@@ -73,8 +61,8 @@ beforeAll(async () => {
   one6 = bed.list<[{ ipv6: string }]>('endpoint', 'ls')[0].ipv6;
   mac = macOf(bed.host, 'up0');
   for (const ns of [one.ns, bed.ext1]) bed.offloadsOff(ns, 'eth0');
-  inside = await serve(one.ns, 7000);
-  outside = await serve(bed.ext1, 9000);
+  inside = await serveDatagrams(bed, one.ns, 7000);
+  outside = await serveDatagrams(bed, bed.ext1, 9000);
   must(bed.host, ['iptables', '-P', 'FORWARD', 'DROP']);
   must(bed.host, ['ip6tables', '-P', 'FORWARD', 'DROP']);
   await until(() => run(one.ns, ['ping', '-c', '1', '-W', '1', EXT1_6]).code === 0, 'IPv6 works');
@@ -89,7 +77,7 @@ describe.each([
 
   it.each([4_096, 61_440])('carries %i bytes out and back, masqueraded', async (size) => {
     const taken = await captures();
-    const [sent, answer] = ask(one.ns, remote, 9000, size);
+    const [sent, answer] = askDatagram(one.ns, remote, 9000, size);
     const [within, without] = (await seen(taken)).map((d) => d.filter((x) => x.protocol === UDP));
     expect(answer).toBe(sent);
     await outside.says(new RegExp(`${sent} ${size} ${host}`));
@@ -118,7 +106,7 @@ describe.each([
 
   it.each([4_096, 61_440])('carries %i bytes to a published port and back', async (size) => {
     const taken = await captures();
-    const [sent, answer] = ask(bed.ext1, host, 6000, size);
+    const [sent, answer] = askDatagram(bed.ext1, host, 6000, size);
     const [within, without] = await seen(taken);
     expect(answer).toBe(sent);
     await inside.says(new RegExp(`${sent} ${size} ${remote}`));
@@ -170,11 +158,11 @@ describe.each([
   });
 
   it("leaves the host's own traffic alone", async () => {
-    const server = await serve(bed.host, 9100);
-    const [sent, answer] = ask(bed.ext1, host, 9100, 20_000);
+    const server = await serveDatagrams(bed, bed.host, 9100);
+    const [sent, answer] = askDatagram(bed.ext1, host, 9100, 20_000);
     expect(answer).toBe(sent);
     await server.says(new RegExp(`${sent} 20000 ${remote}`));
-    const [mine, theirs] = ask(bed.host, remote, 9000, 20_000);
+    const [mine, theirs] = askDatagram(bed.host, remote, 9000, 20_000);
     expect(theirs).toBe(mine);
     for (const order of ['reversed', 'shuffled']) {
       const digest = send(host, 9100, 20_000, order, 4200);
@@ -195,7 +183,7 @@ describe('what goes wrong', () => {
   it("refuses fragments to a container's own address", async () => {
     const before = bed.dropped('direct_routing');
     must(bed.ext1, ['ip', 'route', 'add', one.ip, 'via', HOST]);
-    expect(ask(bed.ext1, one.ip, 7000, 4_096)[1]).toBe('nothing');
+    expect(askDatagram(bed.ext1, one.ip, 7000, 4_096)[1]).toBe('nothing');
     expect(bed.dropped('direct_routing')).toBeGreaterThanOrEqual(before + 3);
   });
 
@@ -215,7 +203,7 @@ describe('what goes wrong', () => {
     expect(Number(memory)).toBeGreaterThan(0);
     expect(Number(memory)).toBeLessThanOrEqual(8 << 20);
     expect(run(one.ns, ['ping', '-c', '1', '-W', '10', EXT1]).code).toBe(0);
-    const [sent, answer] = ask(bed.ext1, HOST, 6000, 1_000);
+    const [sent, answer] = askDatagram(bed.ext1, HOST, 6000, 1_000);
     expect(answer).toBe(sent);
   });
 });
@@ -224,7 +212,7 @@ describe('a way out that takes less than the container sends', () => {
   beforeAll(async () => {
     must(bed.host, ['ip', 'route', 'add', `${EXT2}/32`, 'dev', 'up0', 'mtu', 'lock', '1250']);
     bed.offloadsOff(bed.ext2, 'eth0');
-    await serve(bed.ext2, 9000);
+    await serveDatagrams(bed, bed.ext2, 9000);
   });
 
   it.each([
@@ -233,7 +221,7 @@ describe('a way out that takes less than the container sends', () => {
     ['fragments', 60_000],
   ])('gets %s (%i bytes) cut smaller', async (_, size) => {
     const capture = await bed.capture(bed.ext2, 'eth0', 'ip');
-    const [sent, answer] = ask(one.ns, EXT2, 9000, size, 'off');
+    const [sent, answer] = askDatagram(one.ns, EXT2, 9000, size, 'off');
     expect(answer).toBe(sent);
     const there = (await capture.datagrams()).find((d) => d.dst === EXT2 && d.digest === sent);
     expect(there).toMatchObject({ src: HOST, dport: 9000, whole: true, inOrder: true, sumsOk: true });
@@ -251,7 +239,7 @@ describe('a way out that takes less than the container sends', () => {
 
 describe('without the daemon, and after it', () => {
   const published = (): void => {
-    const [sent, answer] = ask(bed.ext1, HOST, 6000, 20_000);
+    const [sent, answer] = askDatagram(bed.ext1, HOST, 6000, 20_000);
     expect(answer).toBe(sent);
   };
 
@@ -277,7 +265,7 @@ describe('without the daemon, and after it', () => {
 
   it('is repaired by the daemon that runs when its veth is gone', async () => {
     must(bed.host, ['ip', 'link', 'del', linkOf('slf')]);
-    await until(() => ask(bed.ext1, HOST, 6000, 20_000)[1] !== 'nothing', 'fragments arrive again');
+    await until(() => askDatagram(bed.ext1, HOST, 6000, 20_000)[1] !== 'nothing', 'fragments arrive again');
   });
 
   it('leaves neither namespace nor link behind', async () => {

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Ways out as on a kernel whose routing helper knows neither how to skip the next hop's MAC nor the source address. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { DATAGRAMS } from '../support/capture.js';
+import { askDatagram, serveDatagrams } from '../support/datagrams.js';
 import { must } from '../support/process.js';
 import { type Container, EXT1, EXT1_6, Testbed } from '../support/testbed.js';
-
-const PYTHON = '/usr/bin/python3';
 
 let bed: Testbed;
 let one: Container;
@@ -14,7 +12,7 @@ beforeAll(async () => {
   bed = await Testbed.start({ daemonFlags: ['--without', 'fib_lookup'] });
   bed.ok('network', 'create', '--ipv6', 'lan');
   one = bed.container('one', 'lan');
-  await bed.background(bed.ext1, [PYTHON, DATAGRAMS, 'serve', '9000']).says(/ready/);
+  await serveDatagrams(bed, bed.ext1, 9000);
 });
 afterAll(() => bed?.stop());
 
@@ -26,7 +24,7 @@ it.each([
 ])('take a first packet to a next hop whose MAC the host does not know yet: %s', (_, remote) => {
   must(bed.host, ['ip', 'neigh', 'flush', 'dev', 'up0']);
   expect(neighbours()).not.toContain(`${remote} `);
-  const [sent, answer] = must(one.ns, [PYTHON, DATAGRAMS, 'ask', remote, '9000', '100']).trim().split('\n');
+  const [sent, answer] = askDatagram(one.ns, remote, 9000, 100);
   expect(answer).toBe(sent);
 });
 
