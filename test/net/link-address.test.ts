@@ -83,6 +83,7 @@ describe('addresses, routes, neighbours and forwarding entries', () => {
       ifindex: eth0,
       table: 254,
       type: 'unicast',
+      via: [eth0],
     });
     expect(defaults).toContainEqual({
       family: 6,
@@ -91,6 +92,7 @@ describe('addresses, routes, neighbours and forwarding entries', () => {
       ifindex: eth0,
       table: 254,
       type: 'unicast',
+      via: [eth0],
     });
     expect(ip(box, 'route', 'show', 'default')).toMatchObject([
       { dst: 'default', gateway: '10.64.0.1', dev: 'eth0' },
