@@ -52,6 +52,7 @@ import { ReservedPorts } from '../reconcile/reserved-ports.js';
 import { Tables } from '../reconcile/tables.js';
 import { UdpTargets } from '../reconcile/udp-targets.js';
 import { NODE, UplinkFollower } from '../reconcile/uplinks.js';
+import { Watch } from '../reconcile/watch.js';
 import { LevelStore } from '../store/level.js';
 import { checkBuild, checkCapabilities, prepareStateDir } from './checks.js';
 import { KernelConntrack } from './conntrack.js';
@@ -155,6 +156,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   const tables = new Tables();
   const links = new LinkTable(netlink);
   const attach = new Attacher(bpf, { tcx: features.tcx, qdiscs: netlink });
+  closers.add(() => attach.close());
   const pins = join(config.bpffs, LINKS_DIR);
   const reserved = new ReservedPorts({
     sysctls,
@@ -238,6 +240,18 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     },
     passMs: config.passInterval * 1000,
   });
+  const watch = new Watch({
+    reconciler,
+    links,
+    tables,
+    lost: (touched) => attach.lost(touched),
+    restorePins: async () => {
+      await ensureBpffs(config.bpffs);
+      return identity.restore() + dataplane.restorePins() + (await attach.restorePins()).length;
+    },
+    clock,
+    log,
+  });
   const follower = new UplinkFollower({
     netlink,
     links,
@@ -277,10 +291,12 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
 
   // Followed before they are read: what changes in between comes as an event.
   const events = await followEvents(net, (event) => {
+    if (event.type === 'filters') return watch.filtersGone(event.ifindex);
     if (event.type === 'link') {
       if (event.gone) links.forget(event.link.ifindex);
       else links.note(event.link);
     } else if (event.type === 'overrun') {
+      for (const { ifindex } of links.all()) watch.filtersGone(ifindex);
       void links.refresh().catch((e: unknown) => log.error('cannot read the links', { err: e }));
     }
     if (event.type === 'route') follower.routeChanged(event.route);
@@ -300,6 +316,8 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   dead.backendsGone();
   keeper.start();
   closers.add(() => keeper.stop());
+  watch.start();
+  closers.add(() => watch.stop());
   closers.add(forwardEvents({ model, reconciler, follower, links, clock }));
 
   const prober = new Prober({ model, probe, clock, log });

@@ -36,12 +36,13 @@ export const RTM = {
   DELQDISC: 37,
   GETQDISC: 38,
   NEWTFILTER: 44,
+  DELTFILTER: 45,
   GETTFILTER: 46,
   NEWNETCONF: 80,
   GETNETCONF: 82,
 } as const;
 export const TCA_KIND = 1;
-export const RTNLGRP = { LINK: 1, IPV4_IFADDR: 5, IPV4_ROUTE: 7, IPV6_IFADDR: 9, IPV6_ROUTE: 11 } as const;
+export const RTNLGRP = { LINK: 1, TC: 4, IPV4_IFADDR: 5, IPV4_ROUTE: 7, IPV6_IFADDR: 9, IPV6_ROUTE: 11 } as const;
 export const RTA = {
   DST: 1,
   OIF: 4,

@@ -19,6 +19,8 @@ export class Identity {
   /** 12 hexadecimal digits. */
   readonly instance: string;
   readonly #bpffs: string;
+  /** What this process has marked, or found marked. */
+  readonly #known = new Map<MarkKind, Set<string>>();
 
   constructor(bpffs: string) {
     this.#bpffs = bpffs;
@@ -38,11 +40,14 @@ export class Identity {
 
   /** Before making it. */
   mark(kind: MarkKind, name: string): void {
+    this.#ofKind(kind).add(name);
     makeDirectory(this.#path(kind, name), 0o700);
   }
 
   /** Never without one of both; there need be none yet. */
   remark(kind: MarkKind, from: string, to: string): void {
+    this.#ofKind(kind).delete(from);
+    this.#ofKind(kind).add(to);
     try {
       renameSync(this.#path(kind, from), this.#path(kind, to));
     } catch (e) {
@@ -53,6 +58,7 @@ export class Identity {
 
   /** After removing it. */
   unmark(kind: MarkKind, name: string): void {
+    this.#ofKind(kind).delete(name);
     try {
       rmdirSync(this.#path(kind, name));
     } catch (e) {
@@ -60,7 +66,36 @@ export class Identity {
     }
   }
 
+  /** Puts back the marks that somebody took away, and answers how many. */
+  restore(): number {
+    let restored = 0;
+    for (const [kind, names] of this.#known) {
+      const present = new Set(this.#read(kind));
+      for (const name of names) {
+        if (present.has(name)) continue;
+        makeDirectory(this.#path(kind, name), 0o700);
+        restored++;
+      }
+    }
+    return restored;
+  }
+
   marked(kind: MarkKind): string[] {
+    const known = this.#ofKind(kind);
+    for (const name of this.#read(kind)) known.add(name);
+    return [...known];
+  }
+
+  #ofKind(kind: MarkKind): Set<string> {
+    let known = this.#known.get(kind);
+    if (known === undefined) {
+      known = new Set(this.#read(kind));
+      this.#known.set(kind, known);
+    }
+    return known;
+  }
+
+  #read(kind: MarkKind): string[] {
     try {
       return readdirSync(join(this.#bpffs, kind)).map(decode);
     } catch (e) {

@@ -49,6 +49,7 @@ export type AttachApi = Pick<
   | 'attachXdp'
   | 'attachSocketHook'
   | 'attachDefragmentation'
+  | 'holdDefragmentation'
   | 'detach'
   | 'deviceOf'
   | 'rename'

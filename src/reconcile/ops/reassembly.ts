@@ -122,7 +122,8 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
     }
     for (const family of this.#families) {
       const pin = this.#pin(family);
-      if (fresh || !existsSync(pin))
+      if (!fresh && existsSync(pin)) attach.holdDefragmentation(pin);
+      else
         await attach.attachDefragmentation({ netns: path, family, pin }).catch((e) => {
           if (isNativeError(e) && e.code === 'ENOENT')
             throw missingModule(`nf_defrag_ipv${family}`, 'fragments are not put together', e);
