@@ -32,8 +32,10 @@ static __always_inline int switched(struct __sk_buff *skb, const struct endpoint
 	mac_copy(&key.mac, eth->h_dest);
 	slot = bpf_map_lookup_elem(&ep_mac, &key);
 	to = slot ? bpf_map_lookup_elem(&endpoints, slot) : NULL;
+	/* the kernel would route what bears another MAC of the host's, such as the veth's */
 	if (!to)
-		return pass(skb, HOOK);
+		return mac_equal(&key.mac, &ep->gateway_mac) ? pass(skb, HOOK)
+							     : drop(skb, HOOK, DROP_NO_ENDPOINT);
 	if (flags & NETWORK_NO_ICC)
 		return drop(skb, HOOK, DROP_ISOLATED);
 	return into_endpoint(skb, HOOK, to);

@@ -9,7 +9,8 @@ import { SluiceError } from '../base/errors.js';
 import type { Hook, SocketHook } from '../cnm/rows.js';
 import type { Config } from '../config/options.js';
 import type { KernelFeatures } from '../loader/features.js';
-import { COLLECTOR, kernelConstants, MAPS_OBJECT, objectFiles } from '../loader/objects.js';
+import type { GuardProgram } from '../loader/guards.js';
+import { COLLECTOR, GUARDS_OBJECT, kernelConstants, MAPS_OBJECT, objectFiles } from '../loader/objects.js';
 import { type LoadedObject, loadObject, type Program } from '../loader/programs.js';
 import { encodeConfig } from '../maps/config.js';
 import { type DataplaneMaps, dataplaneMaps } from '../maps/dataplane.js';
@@ -180,6 +181,10 @@ export class Dataplane implements Programs, SocketPrograms {
 
   socketProgram(hook: SocketHook): Program {
     return programOf(this.#objects.get(`socket${hook.at(-1)} ethernet`), hook);
+  }
+
+  guard(name: GuardProgram): Program {
+    return programOf(this.#objects.get(`${GUARDS_OBJECT} ethernet`), name);
   }
 
   /** From now on the socket hooks act on sockets of this network namespace, the daemon's own. */

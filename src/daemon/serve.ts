@@ -32,6 +32,7 @@ import { hostSockets } from '../link/sockets.js';
 import { Attacher } from '../loader/attach.js';
 import { ensureBpffs, mountsArePrivate } from '../loader/bpffs.js';
 import { describeFeatures, type Feature, probeKernel } from '../loader/features.js';
+import { Guards } from '../loader/guards.js';
 import { resolver_mark } from '../maps/generated/enums.js';
 import { bpfNative } from '../native/bpf.js';
 import { netNative } from '../native/net.js';
@@ -157,6 +158,12 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   const links = new LinkTable(netlink);
   const attach = new Attacher(bpf, { tcx: features.tcx, qdiscs: netlink });
   closers.add(() => attach.close());
+  const guards = new Guards(bpf, {
+    qdiscs: netlink,
+    program: (name) => dataplane.guard(name),
+    lacking: (reason) =>
+      log.warn(`${reason}: without sch_ingress and cls_bpf nothing is closed while a program is not there`),
+  });
   const pins = join(config.bpffs, LINKS_DIR);
   const reserved = new ReservedPorts({
     sysctls,
@@ -212,6 +219,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
       netlink,
       netns,
       attach,
+      guards,
       links,
       tables,
       identity,
@@ -244,6 +252,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     reconciler,
     links,
     tables,
+    guards,
     lost: (touched) => attach.lost(touched),
     restorePins: async () => {
       await ensureBpffs(config.bpffs);

@@ -109,9 +109,7 @@ export class ClsactFilters {
 
   /** The names of those that are gone, or have another program: on the devices that were touched, and of some others. */
   async lost(touched: ReadonlySet<number>): Promise<string[]> {
-    const asked = [...this.#own].filter(
-      ([, { ifindex }], i) => i < ASKED_AT_A_TIME || touched.has(ifindex),
-    );
+    const asked = [...this.#own].filter(([, { ifindex }], i) => i < ASKED_AT_A_TIME || touched.has(ifindex));
     const lost: string[] = [];
     for (const [pin, own] of asked) {
       const id = await this.#query(own);

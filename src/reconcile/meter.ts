@@ -20,8 +20,8 @@ export class Durations {
   }
 }
 
-/** A kind of row, or `pin`: a pin or mark that somebody had taken away. */
-export type RepairKind = RowKind | 'pin';
+/** A kind of row, `pin`: a pin or mark that somebody had taken away, `guard`: the second lock of a link. */
+export type RepairKind = RowKind | 'pin' | 'guard';
 
 /** What the reconciler has done since the daemon started. */
 export class Meter {

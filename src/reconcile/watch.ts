@@ -10,7 +10,8 @@ import type { Clock, Timer } from '../base/clock.js';
 import { SluiceError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { RowKind } from '../cnm/rows.js';
-import type { LinkInfo } from './kernel.js';
+import type { Guarded } from '../loader/guards.js';
+import type { GuardsApi, LinkInfo } from './kernel.js';
 import type { LinkTable } from './links.js';
 import { parsePin } from './ops/attachment.js';
 import { parseSocketPin } from './ops/socket-hook.js';
@@ -19,6 +20,8 @@ import type { Tables } from './tables.js';
 
 /** Between two looks. What is gone by then is back within a second. */
 const LOOK_MS = 400;
+/** Filters are asked for one by one; when one goes the kernel tells. */
+const GUARDS_AT_A_TIME = 16;
 /** After an event: what belongs together comes together. */
 const SOON_MS = 20;
 
@@ -31,6 +34,7 @@ export interface WatchOptions {
   reconciler: Pick<Reconciler, 'lose' | 'retry' | 'mended'>;
   links: LinkTable;
   tables: Tables;
+  guards: GuardsApi;
   /** Pins whose program is off its hook or was exchanged. */
   lost(touched: ReadonlySet<number>): Promise<readonly string[]>;
   /** Puts back what is gone of pins, marks and their file system; answers how many. */
@@ -51,6 +55,8 @@ export class Watch {
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
   #complaint = '';
+  /** Links whose guards are known to be there, in the order in which they are looked at. */
+  readonly #guarded = new Set<string>();
 
   constructor(options: WatchOptions) {
     this.#o = options;
@@ -123,12 +129,38 @@ export class Watch {
     const [touched, changed, released] = [this.#touched, this.#changed, this.#released];
     [this.#touched, this.#changed, this.#released] = [new Set(), new Set(), new Set()];
     const links = [...changed].flatMap((name) => this.#astray(name, released.has(name)));
+    await this.#guard(touched);
     let lost = reconciler.lose(links, new SluiceError('kernel', 'somebody changed the link'));
     const pins = await this.#o.restorePins();
     if (pins > 0) reconciler.mended('pin', `${pins} pins`, pins);
     const programs = (await this.#o.lost(touched)).flatMap(rowOf);
     lost += reconciler.lose(programs, new SluiceError('kernel', 'somebody took the program away'));
     if (lost > 0) await reconciler.retry();
+  }
+
+  /** Of touched links, of new ones, and of some of the others. */
+  async #guard(touched: ReadonlySet<number>): Promise<void> {
+    const { links, guards, reconciler } = this.#o;
+    const wanted = new Map(this.#toGuard());
+    for (const name of this.#guarded) if (!wanted.has(name)) this.#guarded.delete(name);
+    const some = [...this.#guarded].slice(0, GUARDS_AT_A_TIME);
+    for (const [name, guarded] of wanted) {
+      const link = links.byName(name);
+      const known = this.#guarded.has(name);
+      if (link === undefined || (known && !touched.has(link.ifindex) && !some.includes(name))) continue;
+      const held = await guards.hold(link.ifindex, guarded);
+      if (!held) await guards.put(link.ifindex, guarded);
+      if (!held && known) reconciler.mended('guard', `guard of ${name}`);
+      this.#guarded.delete(name);
+      this.#guarded.add(name);
+    }
+  }
+
+  *#toGuard(): Generator<[string, Guarded]> {
+    const { tables } = this.#o;
+    for (const kind of ['port', 'lent-port', 'reassembly'] as const)
+      for (const { link } of tables.rows(kind)) yield [link, 'port'];
+    for (const { link } of tables.rows('bridge')) yield [link, 'bridge'];
   }
 
   /** The rows that a link of ours does not fulfil any more. */
@@ -142,8 +174,10 @@ export class Watch {
     if (port !== undefined && (!link.up || link.master !== links.byName(port.bridge)?.ifindex))
       rows.push({ kind: port.kind, key: name });
     // forwarding entries go when a port leaves its bridge
-    if (released) for (const { mac } of this.#entriesOf(name)) rows.push({ kind: 'fdb', key: `${name}/${mac}` });
-    if (bridge !== undefined && (!link.up || link.mac !== bridge.mac)) rows.push({ kind: 'bridge', key: name });
+    if (released)
+      for (const { mac } of this.#entriesOf(name)) rows.push({ kind: 'fdb', key: `${name}/${mac}` });
+    if (bridge !== undefined && (!link.up || link.mac !== bridge.mac))
+      rows.push({ kind: 'bridge', key: name });
     if (tables.wants('reassembly', name) && !link.up) rows.push({ kind: 'reassembly', key: name });
     return rows;
   }
