@@ -135,6 +135,8 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   closers.add(() => netlink.close());
 
   const identity = new Identity(config.bpffs);
+  identity.lookForLoss(await netlink.links());
+  if (identity.wiped) log.warn(`somebody has taken away what was pinned in ${config.bpffs}: it is made anew`);
   const location = join(config.stateDir, DATABASE);
   const store = new LevelStore(
     location,

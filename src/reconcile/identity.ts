@@ -22,6 +22,9 @@ export class Identity {
   /** What this process has marked, or found marked. */
   readonly #known = new Map<MarkKind, Set<string>>();
 
+  /** True: links of ours are there, and nothing of what a daemon keeps in its bpffs. */
+  wiped = false;
+
   constructor(bpffs: string) {
     this.#bpffs = bpffs;
     this.instance = createHash('sha256').update(bpffs).digest('hex').slice(0, 12);
@@ -34,8 +37,13 @@ export class Identity {
 
   /** Whether a link is ours: by its alias, or, if it had no time to get one, by our mark. */
   owns(link: { name: string; alias: string }): boolean {
-    if (link.alias.startsWith(`sluice:${this.instance}:`)) return true;
+    if (this.#bears(link.alias)) return true;
     return link.alias === '' && this.marked('link').includes(link.name);
+  }
+
+  /** Call before the first mark. */
+  lookForLoss(links: readonly { alias: string }[]): void {
+    this.wiped = this.marked('state').length === 0 && links.some(({ alias }) => this.#bears(alias));
   }
 
   /** Before making it. */
@@ -84,6 +92,10 @@ export class Identity {
     const known = this.#ofKind(kind);
     for (const name of this.#read(kind)) known.add(name);
     return [...known];
+  }
+
+  #bears(alias: string): boolean {
+    return alias.startsWith(this.alias(''));
   }
 
   #ofKind(kind: MarkKind): Set<string> {

@@ -53,22 +53,25 @@ export class Watch {
   #released = new Set<string>();
   #next: { at: number; timer: Timer } | null = null;
   #running: Promise<void> = Promise.resolve();
-  #stopped = false;
+  #stopped = true;
   #complaint = '';
   /** Links whose guards are known to be there, in the order in which they are looked at. */
   readonly #guarded = new Set<string>();
 
+  /** Notes from now on what changes. */
   constructor(options: WatchOptions) {
     this.#o = options;
-  }
-
-  start(): void {
     this.#undo.push(
-      this.#o.links.onChange(({ type, link }) => {
+      options.links.onChange(({ type, link }) => {
         if (type === 'new') this.#linkChanged(link);
       }),
     );
-    this.#in(LOOK_MS);
+  }
+
+  /** Looks, once everything has been brought about for the first time. */
+  start(): void {
+    this.#stopped = false;
+    this.#in(0);
   }
 
   /** Waits for what is under way. */

@@ -36,6 +36,8 @@ export class Scene {
   readonly filters: boolean;
   readonly #boxes = new Map<string, Container>();
   readonly #network = new Map<string, string>();
+  readonly #veth = new Map<string, string>();
+  readonly #bridge = new Map<string, string>();
 
   private constructor(bed: Testbed, filters: boolean) {
     this.bed = bed;
@@ -60,6 +62,8 @@ export class Scene {
       scene.#boxes.set(name, bed.container(name, network, ...(name === 'c1' ? ['-p', '5301:80'] : [])));
       scene.#network.set(name, network);
     }
+    scene.#learn();
+    await scene.#serve();
     return scene;
   }
 
@@ -69,14 +73,25 @@ export class Scene {
 
   /** Of a container, the host's side. */
   veth(name: string): string {
-    const endpoint = `${this.#network.get(name)}.${this.box(name).ns}`;
-    return (
-      this.bed.list<{ hostInterface: string }[]>('endpoint', 'inspect', endpoint)[0]?.hostInterface ?? ''
-    );
+    return this.#veth.get(name) as string;
   }
 
   bridge(network: string): string {
-    return this.bed.list<{ interface: string }[]>('network', 'inspect', network)[0]?.interface ?? '';
+    return this.#bridge.get(network) as string;
+  }
+
+  /** Asked for once: the daemon may be dead later. */
+  #learn(): void {
+    const { bed } = this;
+    for (const network of new Set(this.#network.values())) {
+      const [shown] = bed.list<{ interface: string }[]>('network', 'inspect', network);
+      this.#bridge.set(network, shown?.interface ?? '');
+    }
+    for (const [name, network] of this.#network) {
+      const endpoint = `${network}.${this.box(name).ns}`;
+      const [shown] = bed.list<{ hostInterface: string }[]>('endpoint', 'inspect', endpoint);
+      this.#veth.set(name, shown?.hostInterface ?? '');
+    }
   }
 
   link(ns: string, name: string): Link {
@@ -183,15 +198,20 @@ export class Scene {
     };
   }
 
+  async #serve(): Promise<void> {
+    const servers = [this.#python(this.bed.ext1, ECHO, 7001), this.#python(this.box('c1').ns, ECHO, 80)];
+    for (const server of servers) await server.says(/ready/);
+  }
+
+  #python(ns: string, script: string, ...args: (string | number)[]): Background {
+    return this.bed.background(ns, ['/usr/bin/python3', '-c', script, ...args.map(String)]);
+  }
+
   /** Live connections of both directions. */
   async talk(): Promise<Background[]> {
     const { bed } = this;
     const box = this.box('c1');
-    const python = (ns: string, script: string, ...args: (string | number)[]) =>
-      bed.background(ns, ['/usr/bin/python3', '-c', script, ...args.map(String)]);
-    const servers = [python(bed.ext1, ECHO, 7001), python(box.ns, ECHO, 80)];
-    for (const server of servers) await server.says(/ready/);
-    const talks = [python(box.ns, TALK, EXT1, 7001), python(bed.ext1, TALK, HOST, 5301)];
+    const talks = [this.#python(box.ns, TALK, EXT1, 7001), this.#python(bed.ext1, TALK, HOST, 5301)];
     for (const talk of talks) await talk.says(/open/);
     return talks;
   }
