@@ -303,6 +303,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   // Followed before they are read: what changes in between comes as an event.
   const events = await followEvents(net, (event) => {
     if (event.type === 'filters') return watch.filtersGone(event.ifindex);
+    if (event.type === 'forwarding-off') return watch.forwardingOff(event);
     if (event.type === 'link') {
       if (event.gone) links.forget(event.link.ifindex);
       else links.note(event.link);

@@ -49,6 +49,8 @@ export const RTNLGRP = {
   IPV4_ROUTE: 7,
   IPV6_IFADDR: 9,
   IPV6_ROUTE: 11,
+  IPV4_NETCONF: 24,
+  IPV6_NETCONF: 25,
 } as const;
 export const RTA = {
   DST: 1,

@@ -6,6 +6,7 @@
  * brought about again; the full pass compares everything.
  */
 import { basename } from 'node:path';
+import { familyOf } from '../base/addresses.js';
 import type { Clock, Timer } from '../base/clock.js';
 import { SluiceError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
@@ -51,6 +52,8 @@ export class Watch {
   /** Links of ours that changed, and ports that were off their bridge. */
   #changed = new Set<string>();
   #released = new Set<string>();
+  /** Bridges that stopped forwarding. */
+  #still = new Set<string>();
   #next: { at: number; timer: Timer } | null = null;
   #running: Promise<void> = Promise.resolve();
   #stopped = true;
@@ -85,6 +88,15 @@ export class Watch {
   /** Call when filters of a device went. */
   filtersGone(ifindex: number): void {
     this.#touched.add(ifindex);
+    this.#in(SOON_MS);
+  }
+
+  /** Call when a device stopped forwarding, as all do when somebody has the host be no router. */
+  forwardingOff({ ifindex, family }: { ifindex: number; family: 4 | 6 }): void {
+    const name = this.#o.links.byIndex(ifindex)?.name;
+    const bridge = name === undefined ? undefined : this.#o.tables.row('bridge', name);
+    if (bridge === undefined || !bridge.addresses.some((cidr) => familyOf(cidr) === family)) return;
+    this.#still.add(bridge.link);
     this.#in(SOON_MS);
   }
 
@@ -129,9 +141,13 @@ export class Watch {
 
   async #look(): Promise<void> {
     const { reconciler } = this.#o;
-    const [touched, changed, released] = [this.#touched, this.#changed, this.#released];
+    const [touched, changed, released, still] = [this.#touched, this.#changed, this.#released, this.#still];
     [this.#touched, this.#changed, this.#released] = [new Set(), new Set(), new Set()];
-    const links = [...changed].flatMap((name) => this.#astray(name, released.has(name)));
+    this.#still = new Set();
+    const links = [
+      ...[...changed].flatMap((name) => this.#astray(name, released.has(name))),
+      ...[...still].map((key): RowName => ({ kind: 'bridge', key })),
+    ];
     await this.#guard(touched);
     let lost = reconciler.lose(links, new SluiceError('kernel', 'somebody changed the link'));
     const pins = await this.#o.restorePins();

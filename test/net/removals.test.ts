@@ -143,6 +143,19 @@ const REMOVALS: readonly Removal[] = [
     },
   },
   {
+    what: 'forwarding of all devices',
+    remove: (s) => {
+      must(s.bed.host, ['sysctl', '-qw', 'net.ipv4.ip_forward=0']);
+      const forwards = () =>
+        must(s.bed.host, ['sysctl', '-n', `net.ipv4.conf.${s.bridge('pub')}.forwarding`]);
+      return () => {
+        if (forwards().trim() !== '1') return false;
+        must(s.bed.host, ['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
+        return true;
+      };
+    },
+  },
+  {
     what: 'a bridge, deleted',
     remove: (s) => {
       const bridge = s.bridge('itn');

@@ -95,7 +95,8 @@ export class BridgeOps implements Ops<BridgeRow> {
     const { netlink, links, identity } = this.#o;
     await links.refresh();
     const addresses = await netlink.addresses();
-    const forwarding = await netlink.forwarding6();
+    const forwarding4 = await netlink.forwarding4();
+    const forwarding6 = await netlink.forwarding6();
     return {
       holds: (row) => {
         const link = links.byName(row.link);
@@ -107,7 +108,8 @@ export class BridgeOps implements Ops<BridgeRow> {
           link.mac === row.mac &&
           link.mtu === (row.mtu ?? this.#o.mtu()) &&
           configured(addresses, link.ifindex, row.addresses) &&
-          (!hasIpv6(row) || forwarding.has(link.ifindex))
+          forwarding4.has(link.ifindex) &&
+          (!hasIpv6(row) || forwarding6.has(link.ifindex))
         );
       },
       strays: (wanted) =>
