@@ -13,6 +13,7 @@ import { buildApi } from '../api/server.js';
 import { systemClock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import { CnmModel } from '../cnm/model.js';
+import type { Owner } from '../cnm/rows.js';
 import type { Config } from '../config/options.js';
 import { HostResolvers } from '../dns/host-resolvers.js';
 import { Resolver } from '../dns/resolver.js';
@@ -73,6 +74,8 @@ import { VERSION } from './version.js';
 
 /** Rows whose links are no uplinks. */
 const OWN_LINKS = ['port', 'lent-port', 'bridge', 'reassembly'] as const;
+/** The owner of the reassembly namespace. */
+const FRAGMENTS: Owner = { kind: 'node', id: 'fragments' };
 const OWN_NETNS = '/proc/self/ns/net';
 
 export interface Daemon {
@@ -136,7 +139,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
 
   const identity = new Identity(config.bpffs);
   identity.lookForLoss(await netlink.links());
-  if (identity.wiped) log.warn(`somebody has taken away what was pinned in ${config.bpffs}: it is made anew`);
+  if (identity.wiped) log.warn(`somebody has taken away marks and pins in ${config.bpffs}: it is made anew`);
   const location = join(config.stateDir, DATABASE);
   const store = new LevelStore(
     location,
@@ -273,7 +276,6 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
       ...(dataplane.cgroup === null
         ? []
         : SOCKET_HOOKS.map((hook) => ({ kind: 'socket-hook' as const, hook }))),
-      ...(features.defragment === null ? [] : reassemblyRows(identity, features.defragment)),
     ],
     xdp: config.xdp,
     wanted: (name) => OWN_LINKS.some((kind) => tables.wants(kind, name)),
@@ -321,6 +323,9 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   reconciler.load(await model.start());
   closers.add(() => model.stop());
   reconciler.load(new Map([[NODE, await follower.look()]]));
+  // apart from the uplinks: these do without it where it fails
+  if (features.defragment !== null)
+    reconciler.load(new Map([[FRAGMENTS, reassemblyRows(identity, features.defragment)]]));
   closers.add(() => follower.stop());
   await reserved.repair();
   const pass = await reconciler.fullPass();

@@ -4,7 +4,7 @@
  * daemon: a BPF link where the kernel has them for tc (tcx, 6.6), else a clsact
  * filter.
  */
-import { closeSync, constants, existsSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { makeDirectory } from '../base/directories.js';
@@ -169,7 +169,6 @@ export class Attacher {
       this.#hold(pin, known, () => true);
       if (on.isOf(native.bpfLinkInfo(known))) {
         await native.bpfLinkUpdate(known, program.fd).finally(() => this.#hold(pin, known, isWhole));
-        if (!existsSync(pin)) native.bpfPin(known, pin);
         return;
       }
       await this.#letGo(pin);
@@ -182,7 +181,7 @@ export class Attacher {
 
   async #pin(link: number, pin: string): Promise<void> {
     try {
-      this.#native.bpfPin(link, pin);
+      pinAt(this.#native, link, pin);
     } catch (e) {
       // without a pin the program comes off again, which waits
       await this.#native.bpfCloseFdAsync(link);
@@ -322,6 +321,17 @@ export class Attacher {
       if (type === BPF_LINK_TYPE_CGROUP) found.push({ pin, cgroupId, programId });
     }
     return found;
+  }
+}
+
+/** Somebody may have taken away the directory that was there a moment ago. */
+function pinAt(native: BpfNative, fd: number, pin: string): void {
+  try {
+    native.bpfPin(fd, pin);
+  } catch (e) {
+    if (errno(e) !== 'ENOENT') throw e;
+    makeDirectory(dirname(pin), 0o700);
+    native.bpfPin(fd, pin);
   }
 }
 

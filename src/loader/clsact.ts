@@ -72,6 +72,7 @@ export class ClsactFilters {
       CLSACT_PRIORITY,
     );
     await rm(pin, { force: true });
+    makeDirectory(dirname(pin), 0o700);
     this.#native.bpfPin(program.fd, pin);
     this.#own.set(pin, { ifindex: at.ifindex, direction: at.direction, name: at.pin, program });
     // of a device that had the name before

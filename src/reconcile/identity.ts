@@ -22,7 +22,7 @@ export class Identity {
   /** What this process has marked, or found marked. */
   readonly #known = new Map<MarkKind, Set<string>>();
 
-  /** True: links of ours are there, and nothing of what a daemon keeps in its bpffs. */
+  /** True: links of ours are there, and no mark of a namespace that we made. */
   wiped = false;
 
   constructor(bpffs: string) {
@@ -41,9 +41,10 @@ export class Identity {
     return link.alias === '' && this.marked('link').includes(link.name);
   }
 
-  /** Call before the first mark. */
+  /** Call before the first mark. What is marked by now stays known, whatever becomes of the marks. */
   lookForLoss(links: readonly { alias: string }[]): void {
-    this.wiped = this.marked('state').length === 0 && links.some(({ alias }) => this.#bears(alias));
+    for (const kind of MARK_KINDS) this.#ofKind(kind);
+    this.wiped = this.marked('netns').length === 0 && links.some(({ alias }) => this.#bears(alias));
   }
 
   /** Before making it. */
