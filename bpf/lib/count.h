@@ -8,11 +8,13 @@
 
 #include "../maps/metrics.h"
 #include "bpf.h"
+#include "guard.h"
 #include "types.h"
 
 /* include/uapi/linux/bpf.h of 6.6; Debian's header is older. TCX_NEXT lets
  * later programs and clsact filters see the packet, TC_ACT_OK would not. */
 #define TCX_NEXT     (-1)
+#define TCX_PASS     0
 #define TCX_DROP     2
 #define TCX_REDIRECT 7
 
@@ -43,7 +45,11 @@ static __always_inline void count_outcome(struct __sk_buff *skb, enum hook hook,
 static __always_inline int pass(struct __sk_buff *skb, enum hook hook)
 {
 	count_outcome(skb, hook, OUTCOME_PASSED);
-	return TCX_NEXT;
+	if (hook != HOOK_ENDPOINT_INGRESS)
+		return TCX_NEXT;
+	/* the guard behind this program drops whatever comes as far */
+	let_through(skb);
+	return TCX_PASS;
 }
 
 static __always_inline int drop(struct __sk_buff *skb, enum hook hook, enum drop_reason reason)

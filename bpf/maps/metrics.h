@@ -54,6 +54,7 @@ enum drop_reason {
 	DROP_TOO_BIG = 22,     /* larger than the way out takes; the sender was told */
 	DROP_NO_BACKEND = 23,  /* a service without a backend; the client was told */
 	DROP_NO_SERVICE = 24,  /* a port that the VIP does not have; the client was told */
+	DROP_NO_PROGRAM = 27,  /* came past a program of ours that is not there */
 	DROP_REASONS = 32,
 };
 

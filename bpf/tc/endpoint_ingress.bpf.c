@@ -10,6 +10,23 @@
 #include "endpoint/routed.h"
 #include "endpoint/served.h"
 
+/*
+ * To a MAC of neither the gateway nor a container: the bridge's, which may have
+ * ports of others. It is not let through to the host, whose stack would route
+ * what bears a MAC of its own: the veth's, or one that somebody gave the bridge.
+ */
+static __always_inline int nobodys(struct __sk_buff *skb, const mac_addr *mac)
+{
+	u32 ifindex = skb->ifindex;
+	struct device *device = bpf_map_lookup_elem(&devices, &ifindex);
+
+	if (!device || mac_equal(&device->mac, mac))
+		return drop(skb, HOOK, DROP_NO_ENDPOINT);
+	count_outcome(skb, HOOK, OUTCOME_PASSED);
+	skb->tc_classid = 0;
+	return TCX_PASS;
+}
+
 /* A frame within the network, which has been found to be the sender's own. */
 static __always_inline int switched(struct __sk_buff *skb, const struct endpoint *ep, bool link)
 {
@@ -33,7 +50,8 @@ static __always_inline int switched(struct __sk_buff *skb, const struct endpoint
 	slot = bpf_map_lookup_elem(&ep_mac, &key);
 	to = slot ? bpf_map_lookup_elem(&endpoints, slot) : NULL;
 	if (!to)
-		return pass(skb, HOOK);
+		return mac_equal(&key.mac, &ep->gateway_mac) ? pass(skb, HOOK)
+							     : nobodys(skb, &key.mac);
 	if (flags & NETWORK_NO_ICC)
 		return drop(skb, HOOK, DROP_ISOLATED);
 	return into_endpoint(skb, HOOK, to);

@@ -85,6 +85,7 @@ async function removeLinks(
     netlink,
     netns,
     attach,
+    guards: { put: async () => {} },
     links: new LinkTable(netlink),
     tables,
     identity: new Identity(config.bpffs),

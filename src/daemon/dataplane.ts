@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The programs and maps of one daemon: loaded, sized, pinned, and the collector set going. */
+import { existsSync, readdirSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { mappedPrefix, parsePrefix } from '../base/addresses.js';
+import { makeDirectory } from '../base/directories.js';
 import { SluiceError } from '../base/errors.js';
 import type { Hook, SocketHook } from '../cnm/rows.js';
 import type { Config } from '../config/options.js';
 import type { KernelFeatures } from '../loader/features.js';
-import { COLLECTOR, kernelConstants, MAPS_OBJECT, objectFiles } from '../loader/objects.js';
+import type { GuardProgram } from '../loader/guards.js';
+import { COLLECTOR, GUARDS_OBJECT, kernelConstants, MAPS_OBJECT, objectFiles } from '../loader/objects.js';
 import { type LoadedObject, loadObject, type Program } from '../loader/programs.js';
 import { encodeConfig } from '../maps/config.js';
 import { type DataplaneMaps, dataplaneMaps } from '../maps/dataplane.js';
@@ -89,6 +92,8 @@ export class Dataplane implements Programs, SocketPrograms {
   /** Maps that had another layout and lost their contents. */
   readonly recreated: readonly string[];
   readonly cgroup: string | null;
+  readonly #native: BpfNative;
+  readonly #pins: string;
   readonly #load: (name: string, layer: Layer) => Promise<LoadedObject>;
   readonly #mapsObject: LoadedObject;
   readonly #collector: string;
@@ -127,19 +132,22 @@ export class Dataplane implements Programs, SocketPrograms {
           objects.set(`${name} ethernet`, await load(name, 'ethernet'));
         }),
     );
-    const dataplane = new Dataplane(native, load, maps, objects, features, time);
+    const dataplane = new Dataplane(native, config.bpffs, load, maps, objects, features, time);
     await dataplane.#exempt(config.masqueradeExcept);
     return dataplane;
   }
 
   private constructor(
     native: BpfNative,
+    bpffs: string,
     load: (name: string, layer: Layer) => Promise<LoadedObject>,
     maps: LoadedObject,
     objects: Map<string, LoadedObject>,
     features: KernelFeatures,
     time: KernelClock,
   ) {
+    this.#native = native;
+    this.#pins = join(bpffs, MAPS_DIR);
     this.#load = load;
     this.maps = dataplaneMaps(native, maps.maps);
     this.recreated = maps.recreated;
@@ -173,6 +181,10 @@ export class Dataplane implements Programs, SocketPrograms {
 
   socketProgram(hook: SocketHook): Program {
     return programOf(this.#objects.get(`socket${hook.at(-1)} ethernet`), hook);
+  }
+
+  guard(name: GuardProgram): Program {
+    return programOf(this.#objects.get(`${GUARDS_OBJECT} ethernet`), name);
   }
 
   /** From now on the socket hooks act on sockets of this network namespace, the daemon's own. */
@@ -218,6 +230,15 @@ export class Dataplane implements Programs, SocketPrograms {
       }
     }
     return [...sums.values()];
+  }
+
+  /** Puts back the pins of maps that somebody took away, and answers how many. */
+  restorePins(): number {
+    const present = new Set(existsSync(this.#pins) ? readdirSync(this.#pins) : []);
+    const missing = [...this.#mapsObject.maps.values()].filter(({ name }) => !present.has(name));
+    if (missing.length > 0) makeDirectory(this.#pins, 0o700);
+    for (const { name, fd } of missing) this.#native.bpfPin(fd, join(this.#pins, name));
+    return missing.length;
   }
 
   /** Descriptors only: what is pinned stays and works on. */

@@ -13,6 +13,7 @@ import { buildApi } from '../api/server.js';
 import { systemClock } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import { CnmModel } from '../cnm/model.js';
+import type { Owner } from '../cnm/rows.js';
 import type { Config } from '../config/options.js';
 import { HostResolvers } from '../dns/host-resolvers.js';
 import { Resolver } from '../dns/resolver.js';
@@ -32,6 +33,7 @@ import { hostSockets } from '../link/sockets.js';
 import { Attacher } from '../loader/attach.js';
 import { ensureBpffs, mountsArePrivate } from '../loader/bpffs.js';
 import { describeFeatures, type Feature, probeKernel } from '../loader/features.js';
+import { Guards } from '../loader/guards.js';
 import { resolver_mark } from '../maps/generated/enums.js';
 import { bpfNative } from '../native/bpf.js';
 import { netNative } from '../native/net.js';
@@ -52,6 +54,7 @@ import { ReservedPorts } from '../reconcile/reserved-ports.js';
 import { Tables } from '../reconcile/tables.js';
 import { UdpTargets } from '../reconcile/udp-targets.js';
 import { NODE, UplinkFollower } from '../reconcile/uplinks.js';
+import { Watch } from '../reconcile/watch.js';
 import { LevelStore } from '../store/level.js';
 import { checkBuild, checkCapabilities, prepareStateDir } from './checks.js';
 import { KernelConntrack } from './conntrack.js';
@@ -71,6 +74,8 @@ import { VERSION } from './version.js';
 
 /** Rows whose links are no uplinks. */
 const OWN_LINKS = ['port', 'lent-port', 'bridge', 'reassembly'] as const;
+/** The owner of the reassembly namespace. */
+const FRAGMENTS: Owner = { kind: 'node', id: 'fragments' };
 const OWN_NETNS = '/proc/self/ns/net';
 
 export interface Daemon {
@@ -133,6 +138,8 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   closers.add(() => netlink.close());
 
   const identity = new Identity(config.bpffs);
+  identity.lookForLoss(await netlink.links());
+  if (identity.wiped) log.warn(`somebody has taken away marks and pins in ${config.bpffs}: it is made anew`);
   const location = join(config.stateDir, DATABASE);
   const store = new LevelStore(
     location,
@@ -155,6 +162,13 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   const tables = new Tables();
   const links = new LinkTable(netlink);
   const attach = new Attacher(bpf, { tcx: features.tcx, qdiscs: netlink });
+  closers.add(() => attach.close());
+  const guards = new Guards(bpf, {
+    qdiscs: netlink,
+    program: (name) => dataplane.guard(name),
+    lacking: (reason) =>
+      log.warn(`${reason}: without sch_ingress and cls_bpf nothing is closed while a program is not there`),
+  });
   const pins = join(config.bpffs, LINKS_DIR);
   const reserved = new ReservedPorts({
     sysctls,
@@ -210,6 +224,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
       netlink,
       netns,
       attach,
+      guards,
       links,
       tables,
       identity,
@@ -238,6 +253,19 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     },
     passMs: config.passInterval * 1000,
   });
+  const watch = new Watch({
+    reconciler,
+    links,
+    tables,
+    guards,
+    lost: (touched) => attach.lost(touched),
+    restorePins: async () => {
+      await ensureBpffs(config.bpffs);
+      return identity.restore() + dataplane.restorePins() + (await attach.restorePins()).length;
+    },
+    clock,
+    log,
+  });
   const follower = new UplinkFollower({
     netlink,
     links,
@@ -248,7 +276,6 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
       ...(dataplane.cgroup === null
         ? []
         : SOCKET_HOOKS.map((hook) => ({ kind: 'socket-hook' as const, hook }))),
-      ...(features.defragment === null ? [] : reassemblyRows(identity, features.defragment)),
     ],
     xdp: config.xdp,
     wanted: (name) => OWN_LINKS.some((kind) => tables.wants(kind, name)),
@@ -277,10 +304,13 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
 
   // Followed before they are read: what changes in between comes as an event.
   const events = await followEvents(net, (event) => {
+    if (event.type === 'filters') return watch.filtersGone(event.ifindex);
+    if (event.type === 'forwarding-off') return watch.forwardingOff(event);
     if (event.type === 'link') {
       if (event.gone) links.forget(event.link.ifindex);
       else links.note(event.link);
     } else if (event.type === 'overrun') {
+      for (const { ifindex } of links.all()) watch.filtersGone(ifindex);
       void links.refresh().catch((e: unknown) => log.error('cannot read the links', { err: e }));
     }
     if (event.type === 'route') follower.routeChanged(event.route);
@@ -293,6 +323,9 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   reconciler.load(await model.start());
   closers.add(() => model.stop());
   reconciler.load(new Map([[NODE, await follower.look()]]));
+  // apart from the uplinks: these do without it where it fails
+  if (features.defragment !== null)
+    reconciler.load(new Map([[FRAGMENTS, reassemblyRows(identity, features.defragment)]]));
   closers.add(() => follower.stop());
   await reserved.repair();
   const pass = await reconciler.fullPass();
@@ -300,6 +333,8 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   dead.backendsGone();
   keeper.start();
   closers.add(() => keeper.stop());
+  watch.start();
+  closers.add(() => watch.stop());
   closers.add(forwardEvents({ model, reconciler, follower, links, clock }));
 
   const prober = new Prober({ model, probe, clock, log });

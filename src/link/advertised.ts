@@ -65,12 +65,22 @@ export function changeAdvertised(add: boolean, route: AdvertisedRoute): Buffer {
 }
 
 /** struct netconfmsg, include/uapi/linux/netconf.h */
-export function getForwarding6(): Buffer {
-  return encodeMessage(k.RTM.GETNETCONF, k.NLM_F_REQUEST | k.NLM_F_DUMP, Buffer.from([k.AF_INET6]));
+export function getForwarding(family: 4 | 6): Buffer {
+  const byte = family === 4 ? k.AF_INET : k.AF_INET6;
+  return encodeMessage(k.RTM.GETNETCONF, k.NLM_F_REQUEST | k.NLM_F_DUMP, Buffer.from([byte]));
 }
 
-/** The device whose IPv6 forwarding is on; null: that of another is off, or these are the namespace's defaults. */
-export function decodeForwarding6(message: Buffer): number | null {
+/** The device that stopped forwarding a family; null: it forwards, or the message is about something else. */
+export function decodeForwardingOff(message: Buffer): { family: 4 | 6; ifindex: number } | null {
+  const { fixed, attributes } = decodeMessage(message, 1);
+  const ifindex = attributes.get(k.NETCONFA.IFINDEX);
+  const forwarding = attributes.get(k.NETCONFA.FORWARDING);
+  if (!ifindex || !forwarding || readU32(forwarding, 0) !== 0) return null;
+  return { family: fixed[0] === k.AF_INET6 ? 6 : 4, ifindex: readU32(ifindex, 0) };
+}
+
+/** The device whose forwarding is on; null: that of another is off, or these are the namespace's defaults. */
+export function decodeForwarding(message: Buffer): number | null {
   const { attributes } = decodeMessage(message, 1);
   const ifindex = attributes.get(k.NETCONFA.IFINDEX);
   const forwarding = attributes.get(k.NETCONFA.FORWARDING);

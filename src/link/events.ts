@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Changes of links, addresses and routes, as the kernel announces them. */
+/** Changes of links, addresses, routes, settings and filters, as the kernel announces them. */
 import type { NetNative } from '../native/net.js';
 import { type AddressInfo, decodeAddress, decodeRoute, type RouteInfo } from './addressing.js';
+import { decodeForwardingOff } from './advertised.js';
 import { decodeLink, type LinkInfo, linkFamily } from './links.js';
 import { messageType, splitMessages } from './message.js';
+import { decodeTcIfindex } from './tc.js';
 import { AF_UNSPEC, NETLINK_ROUTE, RTM, RTNLGRP } from './uapi.js';
 
 export type NetEvent =
   | { type: 'link'; gone: boolean; link: LinkInfo }
   | { type: 'address'; gone: boolean; address: AddressInfo }
   | { type: 'route'; gone: boolean; route: RouteInfo }
+  | { type: 'forwarding-off'; family: 4 | 6; ifindex: number }
+  /** A qdisc or filters of a device went. */
+  | { type: 'filters'; ifindex: number }
   /** Events were lost: read everything again. */
   | { type: 'overrun' };
 
@@ -24,6 +29,12 @@ function decode(message: Buffer): NetEvent | null {
     return { type: 'address', gone: type === RTM.DELADDR, address: decodeAddress(message) };
   if (type === RTM.NEWROUTE || type === RTM.DELROUTE)
     return { type: 'route', gone: type === RTM.DELROUTE, route: decodeRoute(message) };
+  if (type === RTM.NEWNETCONF) {
+    const off = decodeForwardingOff(message);
+    return off === null ? null : { type: 'forwarding-off', ...off };
+  }
+  if (type === RTM.DELQDISC || type === RTM.DELTFILTER)
+    return { type: 'filters', ifindex: decodeTcIfindex(message) };
   return null;
 }
 

@@ -46,6 +46,8 @@ export interface BridgePortFlags {
   flood: boolean;
   mcastFlood: boolean;
   bcastFlood: boolean;
+  /** Nothing goes from one such port to another. */
+  isolated?: boolean;
 }
 
 export interface LinkSettings {
@@ -238,6 +240,9 @@ function portSettings(port: BridgePortFlags): Attribute[] {
     [k.IFLA_BRPORT.UNICAST_FLOOD, u8(Number(port.flood))],
     [k.IFLA_BRPORT.MCAST_FLOOD, u8(Number(port.mcastFlood))],
     [k.IFLA_BRPORT.BCAST_FLOOD, u8(Number(port.bcastFlood))],
+    ...(port.isolated === undefined
+      ? []
+      : [[k.IFLA_BRPORT.ISOLATED, u8(Number(port.isolated))] satisfies Attribute]),
   ];
 }
 

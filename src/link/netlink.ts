@@ -176,11 +176,21 @@ export class Netlink {
     return this.#change('RTM_DELROUTE', r.changeAdvertised(false, route));
   }
 
+  /** The devices that forward IPv4. */
+  forwarding4(): Promise<ReadonlySet<number>> {
+    return this.#forwarding(4);
+  }
+
+  async #forwarding(family: 4 | 6): Promise<ReadonlySet<number>> {
+    const message = r.getForwarding(family);
+    const all = await this.#dump('RTM_GETNETCONF', message, RTM.NEWNETCONF, r.decodeForwarding);
+    return new Set(all.filter((x) => x !== null));
+  }
+
   /** The devices that forward IPv6. */
   async forwarding6(): Promise<ReadonlySet<number>> {
     try {
-      const all = await this.#dump('RTM_GETNETCONF', r.getForwarding6(), RTM.NEWNETCONF, r.decodeForwarding6);
-      return new Set(all.filter((x) => x !== null));
+      return await this.#forwarding(6);
     } catch (e) {
       // with ipv6.disable=1 nobody answers for that family
       if (isNativeError(e) && e.code === 'EOPNOTSUPP') return new Set();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The clsact qdisc of a device, and whether it has filters. */
-import { decodeMessage, encodeMessage, text, textOf, writeU32 } from './message.js';
+import { decodeMessage, encodeMessage, readU32, text, textOf, writeU32 } from './message.js';
 import * as k from './uapi.js';
 
 /** struct tcmsg, include/uapi/linux/rtnetlink.h */
@@ -39,6 +39,11 @@ export function getClsact(ifindex: number): Buffer {
 
 export function decodeQdiscKind(message: Buffer): string {
   return textOf(decodeMessage(message, TCMSG).attributes.get(k.TCA_KIND));
+}
+
+/** Of a message about a qdisc or filter: the device. */
+export function decodeTcIfindex(message: Buffer): number {
+  return readU32(decodeMessage(message, TCMSG).fixed, 4);
 }
 
 export function getFilters(ifindex: number, parent: number): Buffer {

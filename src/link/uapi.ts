@@ -36,12 +36,22 @@ export const RTM = {
   DELQDISC: 37,
   GETQDISC: 38,
   NEWTFILTER: 44,
+  DELTFILTER: 45,
   GETTFILTER: 46,
   NEWNETCONF: 80,
   GETNETCONF: 82,
 } as const;
 export const TCA_KIND = 1;
-export const RTNLGRP = { LINK: 1, IPV4_IFADDR: 5, IPV4_ROUTE: 7, IPV6_IFADDR: 9, IPV6_ROUTE: 11 } as const;
+export const RTNLGRP = {
+  LINK: 1,
+  TC: 4,
+  IPV4_IFADDR: 5,
+  IPV4_ROUTE: 7,
+  IPV6_IFADDR: 9,
+  IPV6_ROUTE: 11,
+  IPV4_NETCONF: 24,
+  IPV6_NETCONF: 25,
+} as const;
 export const RTA = {
   DST: 1,
   OIF: 4,
@@ -92,7 +102,13 @@ export const VETH_INFO_PEER = 1;
 export const IFLA_MACVLAN_MODE = 1;
 export const MACVLAN_MODE = { private: 1, vepa: 2, bridge: 4, passthru: 8 } as const;
 export const IFLA_BR = { FORWARD_DELAY: 1, STP_STATE: 5, VLAN_FILTERING: 7, MCAST_SNOOPING: 23 } as const;
-export const IFLA_BRPORT = { LEARNING: 8, UNICAST_FLOOD: 9, MCAST_FLOOD: 27, BCAST_FLOOD: 30 } as const;
+export const IFLA_BRPORT = {
+  LEARNING: 8,
+  UNICAST_FLOOD: 9,
+  MCAST_FLOOD: 27,
+  BCAST_FLOOD: 30,
+  ISOLATED: 33,
+} as const;
 export const IFLA_INET_CONF = 1;
 export const IFLA_INET6_ADDR_GEN_MODE = 8;
 export const IN6_ADDR_GEN_MODE_EUI64 = 0;

@@ -6,7 +6,7 @@
  */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { makeDirectory } from '../base/directories.js';
 import { isNativeError } from '../base/errors.js';
 import type { BpfNative } from '../native/bpf.js';
@@ -48,14 +48,26 @@ export interface PinnedSocketHook {
   readonly programId: number;
 }
 
+type LinkInfo = ReturnType<BpfNative['bpfLinkInfo']>;
+
 /** What a link hangs on, and how to tell that of a pinned one. */
 interface LinkTarget {
   /** An ifindex or a cgroup's descriptor. */
   readonly target: number;
   readonly type: number;
   readonly flags: number;
-  isOf(link: ReturnType<BpfNative['bpfLinkInfo']>): boolean;
+  isOf(link: LinkInfo): boolean;
 }
+
+/** A link that stays attached for as long as this process lives, whatever becomes of its pin. */
+interface HeldLink {
+  readonly fd: number;
+  /** False: somebody detached it, or put another program in. */
+  isWhole(link: LinkInfo): boolean;
+}
+
+/** Looked at between two turns of the event loop. */
+const CHECKED_AT_ONCE = 256;
 
 function errno(e: unknown): string {
   return isNativeError(e) ? e.code : '';
@@ -66,6 +78,8 @@ export class Attacher {
   /** False: clsact filters. */
   readonly #tcx: boolean;
   readonly #filters: ClsactFilters;
+  /** By pin. */
+  readonly #held = new Map<string, HeldLink>();
 
   constructor(native: BpfNative, { tcx, qdiscs }: { tcx: boolean; qdiscs: Qdiscs }) {
     this.#native = native;
@@ -134,36 +148,94 @@ export class Attacher {
     makeDirectory(dirname(at.pin), 0o700);
     await this.#detachLink(at.pin);
     const link = await linkDefragmentation(this.#native, at);
-    try {
-      this.#native.bpfPin(link, at.pin);
-    } finally {
-      this.#native.bpfCloseFd(link);
-    }
+    await this.#pin(link, at.pin);
+    this.#hold(at.pin, link, () => true);
+  }
+
+  /** Holds what an earlier daemon has pinned there as if this one had attached it. */
+  holdDefragmentation(pin: string): void {
+    if (this.#held.has(pin)) return;
+    const link = this.#pinned(pin);
+    if (link !== null) this.#hold(pin, link, () => true);
   }
 
   async #attachLink(program: Program, pin: string, on: LinkTarget): Promise<void> {
     const native = this.#native;
-    const link = this.#pinned(pin);
-    if (link !== null) {
-      try {
-        if (on.isOf(native.bpfLinkInfo(link))) {
-          await native.bpfLinkUpdate(link, program.fd);
-          return;
-        }
-        await rm(pin, { force: true });
-      } finally {
-        await native.bpfCloseFdAsync(link);
+    const programId = program.id;
+    const isWhole = (info: LinkInfo): boolean => on.isOf(info) && info.programId === programId;
+    const known = this.#held.get(pin)?.fd ?? this.#pinned(pin);
+    if (known !== null) {
+      // no change of somebody else's while it is ours that is under way
+      this.#hold(pin, known, () => true);
+      if (on.isOf(native.bpfLinkInfo(known))) {
+        await native.bpfLinkUpdate(known, program.fd).finally(() => this.#hold(pin, known, isWhole));
+        return;
       }
+      await this.#letGo(pin);
+      await rm(pin, { force: true });
     }
     const made = await native.bpfLinkCreate(program.fd, on.target, on.type, on.flags);
+    await this.#pin(made, pin);
+    this.#hold(pin, made, isWhole);
+  }
+
+  async #pin(link: number, pin: string): Promise<void> {
     try {
-      native.bpfPin(made, pin);
+      pinAt(this.#native, link, pin);
     } catch (e) {
       // without a pin the program comes off again, which waits
-      await native.bpfCloseFdAsync(made);
+      await this.#native.bpfCloseFdAsync(link);
       throw e;
     }
-    native.bpfCloseFd(made);
+  }
+
+  #hold(pin: string, fd: number, isWhole: HeldLink['isWhole']): void {
+    this.#held.set(pin, { fd, isWhole });
+  }
+
+  async #letGo(pin: string): Promise<void> {
+    const held = this.#held.get(pin);
+    this.#held.delete(pin);
+    if (held !== undefined) await this.#native.bpfCloseFdAsync(held.fd);
+  }
+
+  /**
+   * What other hands have changed: answers the pins whose program is off its
+   * hook, or another one. `touched`: devices of which the kernel tells that
+   * filters of theirs went.
+   */
+  async lost(touched: ReadonlySet<number>): Promise<string[]> {
+    const lost: string[] = [];
+    let looked = 0;
+    for (const [pin, { fd, isWhole }] of [...this.#held]) {
+      // detached by ourselves meanwhile
+      if (this.#held.get(pin)?.fd !== fd) continue;
+      if (!isWhole(this.#native.bpfLinkInfo(fd))) lost.push(pin);
+      if (++looked % CHECKED_AT_ONCE === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    return [...lost, ...(await this.#filters.lost(touched))];
+  }
+
+  /** Puts pins back that somebody took away, and answers them. The programs were attached all along. */
+  async restorePins(): Promise<string[]> {
+    const restored: string[] = [];
+    const present = new Map<string, Set<string>>();
+    for (const [pin, { fd }] of [...this.#held]) {
+      const directory = dirname(pin);
+      const names = present.get(directory) ?? new Set(await listDirectory(directory));
+      present.set(directory, names);
+      if (names.has(basename(pin)) || this.#held.get(pin)?.fd !== fd) continue;
+      makeDirectory(directory, 0o700);
+      this.#native.bpfPin(fd, pin);
+      restored.push(pin);
+    }
+    return [...restored, ...(await this.#filters.restorePins())];
+  }
+
+  /** Descriptors only: what is pinned stays and works on. */
+  close(): void {
+    for (const { fd } of this.#held.values()) this.#native.bpfCloseFd(fd);
+    this.#held.clear();
   }
 
   /** Takes the program off and the pin away. Absent is success. */
@@ -174,9 +246,9 @@ export class Attacher {
 
   async #detachLink(pin: string): Promise<void> {
     const link = this.#pinned(pin);
-    if (link === null) return;
     await rm(pin, { force: true });
-    await this.#native.bpfCloseFdAsync(link);
+    await this.#letGo(pin);
+    if (link !== null) await this.#native.bpfCloseFdAsync(link);
   }
 
   /** null: there is none, or none any more. */
@@ -193,6 +265,8 @@ export class Attacher {
   async deviceOf(pin: string): Promise<number | null> {
     const filter = await this.#filters.deviceOf(pin);
     if (filter !== null) return filter;
+    const held = this.#held.get(pin);
+    if (held !== undefined) return this.#native.bpfLinkInfo(held.fd).ifindex;
     const link = this.#pinned(pin);
     if (link === null) return null;
     const { ifindex } = this.#native.bpfLinkInfo(link);
@@ -202,7 +276,13 @@ export class Attacher {
 
   /** Another name for a pin; the program works on. */
   async rename(from: string, to: string): Promise<void> {
-    if (!(await this.#filters.rename(from, to))) await rename(from, to);
+    if (await this.#filters.rename(from, to)) return;
+    await rename(from, to);
+    const held = this.#held.get(from);
+    if (held === undefined) return;
+    this.#held.delete(from);
+    await this.#letGo(to);
+    this.#held.set(to, held);
   }
 
   /** What is pinned in a directory, on devices. */
@@ -241,6 +321,17 @@ export class Attacher {
       if (type === BPF_LINK_TYPE_CGROUP) found.push({ pin, cgroupId, programId });
     }
     return found;
+  }
+}
+
+/** Somebody may have taken away the directory that was there a moment ago. */
+function pinAt(native: BpfNative, fd: number, pin: string): void {
+  try {
+    native.bpfPin(fd, pin);
+  } catch (e) {
+    if (errno(e) !== 'ENOENT') throw e;
+    makeDirectory(dirname(pin), 0o700);
+    native.bpfPin(fd, pin);
   }
 }
 

@@ -9,6 +9,7 @@
 import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { makeDirectory } from '../base/directories.js';
 import { SluiceError } from '../base/errors.js';
 import type { BpfNative } from '../native/bpf.js';
 import type { Program } from './programs.js';
@@ -34,9 +35,23 @@ interface Place {
   readonly direction: Direction;
 }
 
+/** A filter that this process put in place. */
+interface OwnFilter extends Place {
+  /** What it was attached by. */
+  readonly name: string;
+  readonly program: Program;
+}
+
+/** Filters are asked for one by one, so only some each time; of the others the kernel tells when they go. */
+const ASKED_AT_A_TIME = 64;
+
 export class ClsactFilters {
   readonly #native: BpfNative;
   readonly #qdiscs: Qdiscs;
+  /** By the pin of the program, in the order in which they are looked at. */
+  readonly #own = new Map<string, OwnFilter>();
+  /** Of the qdiscs that are known to be ours. */
+  readonly #marks = new Set<string>();
 
   constructor(native: BpfNative, qdiscs: Qdiscs) {
     this.#native = native;
@@ -46,6 +61,9 @@ export class ClsactFilters {
   /** Exchanged atomically where ours is there already. Answers the pin of the program. */
   async attach(program: Program, at: Place & { pin: string }): Promise<string> {
     await this.#need(dirname(at.pin), at.ifindex);
+    const pin = pinOf(at);
+    // no change of somebody else's while it is ours that is under way
+    this.#own.delete(pin);
     await this.#native.bpfTcAttach(
       program.fd,
       at.ifindex,
@@ -53,9 +71,10 @@ export class ClsactFilters {
       CLSACT_HANDLE,
       CLSACT_PRIORITY,
     );
-    const pin = pinOf(at);
     await rm(pin, { force: true });
+    makeDirectory(dirname(pin), 0o700);
     this.#native.bpfPin(program.fd, pin);
+    this.#own.set(pin, { ifindex: at.ifindex, direction: at.direction, name: at.pin, program });
     // of a device that had the name before
     for (const other of await pinsOf(at.pin)) if (other !== pin) await this.#remove(other);
     return pin;
@@ -79,8 +98,45 @@ export class ClsactFilters {
   /** False: no filter has that name. */
   async rename(from: string, to: string): Promise<boolean> {
     const pins = await pinsOf(from);
-    for (const pin of pins) await rename(pin, to + pin.slice(from.length));
+    for (const pin of pins) {
+      const next = to + pin.slice(from.length);
+      await rename(pin, next);
+      const own = this.#own.get(pin);
+      this.#own.delete(pin);
+      if (own !== undefined) this.#own.set(next, { ...own, name: to });
+    }
     return pins.length > 0;
+  }
+
+  /** The names of those that are gone, or have another program: on the devices that were touched, and of some others. */
+  async lost(touched: ReadonlySet<number>): Promise<string[]> {
+    const asked = [...this.#own].filter(([, { ifindex }], i) => i < ASKED_AT_A_TIME || touched.has(ifindex));
+    const lost: string[] = [];
+    for (const [pin, own] of asked) {
+      const id = await this.#query(own);
+      if (this.#own.get(pin) !== own) continue;
+      if (id !== own.program.id) lost.push(own.name);
+      this.#own.delete(pin);
+      this.#own.set(pin, own);
+    }
+    return lost;
+  }
+
+  /** Puts back the pins that somebody took away, and the marks beside them. */
+  async restorePins(): Promise<string[]> {
+    const restored: string[] = [];
+    for (const [pin, { program }] of this.#own) {
+      if (existsSync(pin)) continue;
+      makeDirectory(dirname(pin), 0o700);
+      this.#native.bpfPin(program.fd, pin);
+      restored.push(pin);
+    }
+    for (const mark of this.#marks) if (!existsSync(mark)) mkdirSync(mark, { mode: 0o700 });
+    return restored;
+  }
+
+  #query({ ifindex, direction }: Place): Promise<number> {
+    return this.#native.bpfTcQuery(ifindex, direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
   }
 
   /** What a pinned filter is on, and the pin that it was attached by; null: `path` is no filter's. */
@@ -88,12 +144,7 @@ export class ClsactFilters {
     const at = basename(path).indexOf('@');
     if (at < 0) return null;
     const { ifindex, direction } = placeOf(path);
-    const programId = await this.#native.bpfTcQuery(
-      ifindex,
-      direction === 'egress',
-      CLSACT_HANDLE,
-      CLSACT_PRIORITY,
-    );
+    const programId = await this.#query({ ifindex, direction });
     const pin = join(dirname(path), basename(path).slice(0, at));
     return { pin, ifindex: programId === 0 ? 0 : ifindex, programId };
   }
@@ -108,6 +159,7 @@ export class ClsactFilters {
       made = await this.#qdiscs.createClsact(ifindex);
     } finally {
       if (!made && !known) rmdirSync(mark);
+      else this.#marks.add(mark);
     }
   }
 
@@ -116,10 +168,12 @@ export class ClsactFilters {
     const directory = dirname(path);
     await this.#native.bpfTcDetach(ifindex, direction === 'egress', CLSACT_HANDLE, CLSACT_PRIORITY);
     await rm(path, { force: true });
+    this.#own.delete(path);
     const mark = markOf(directory, ifindex);
     const last = !(await readdir(directory)).some((name) => name.includes(`@${ifindex}-`));
     if (!last || !existsSync(mark)) return;
     if (!(await this.#qdiscs.hasFilters(ifindex))) await this.#qdiscs.deleteClsact(ifindex);
+    this.#marks.delete(mark);
     rmdirSync(mark);
   }
 }

@@ -5,6 +5,8 @@ import type { KernelFeatures } from './features.js';
 
 /** Has every map that programs share, and no program. */
 export const MAPS_OBJECT = 'abi';
+/** Has the programs of src/loader/guards.ts. */
+export const GUARDS_OBJECT = 'guard';
 /** The program; its object is one of KernelFeatures.collector. */
 export const COLLECTOR = 'collector';
 
@@ -37,6 +39,7 @@ export function objectFiles(features: Pick<KernelFeatures, 'socketHooks' | 'coll
     { name: 'uplink_ingress', atStart: true, choices: ['l3_device'] },
     { name: 'uplink_egress', atStart: true, choices: ['l3_device'] },
     { name: 'reassembly_ingress', atStart: true, choices: [] },
+    { name: GUARDS_OBJECT, atStart: true, choices: [] },
     { name: 'uplink_xdp', atStart: false, choices: ['exempt'] },
     ...(features.socketHooks.cgroup === null ? [] : ON_SOCKETS),
   ];

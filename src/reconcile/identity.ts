@@ -19,6 +19,11 @@ export class Identity {
   /** 12 hexadecimal digits. */
   readonly instance: string;
   readonly #bpffs: string;
+  /** What this process has marked, or found marked. */
+  readonly #known = new Map<MarkKind, Set<string>>();
+
+  /** True: links of ours are there, and no mark of a namespace that we made. */
+  wiped = false;
 
   constructor(bpffs: string) {
     this.#bpffs = bpffs;
@@ -32,17 +37,26 @@ export class Identity {
 
   /** Whether a link is ours: by its alias, or, if it had no time to get one, by our mark. */
   owns(link: { name: string; alias: string }): boolean {
-    if (link.alias.startsWith(`sluice:${this.instance}:`)) return true;
+    if (this.#bears(link.alias)) return true;
     return link.alias === '' && this.marked('link').includes(link.name);
+  }
+
+  /** Call before the first mark. What is marked by now stays known, whatever becomes of the marks. */
+  lookForLoss(links: readonly { alias: string }[]): void {
+    for (const kind of MARK_KINDS) this.#ofKind(kind);
+    this.wiped = this.marked('netns').length === 0 && links.some(({ alias }) => this.#bears(alias));
   }
 
   /** Before making it. */
   mark(kind: MarkKind, name: string): void {
+    this.#ofKind(kind).add(name);
     makeDirectory(this.#path(kind, name), 0o700);
   }
 
   /** Never without one of both; there need be none yet. */
   remark(kind: MarkKind, from: string, to: string): void {
+    this.#ofKind(kind).delete(from);
+    this.#ofKind(kind).add(to);
     try {
       renameSync(this.#path(kind, from), this.#path(kind, to));
     } catch (e) {
@@ -53,6 +67,7 @@ export class Identity {
 
   /** After removing it. */
   unmark(kind: MarkKind, name: string): void {
+    this.#ofKind(kind).delete(name);
     try {
       rmdirSync(this.#path(kind, name));
     } catch (e) {
@@ -60,7 +75,40 @@ export class Identity {
     }
   }
 
+  /** Puts back the marks that somebody took away, and answers how many. */
+  restore(): number {
+    let restored = 0;
+    for (const [kind, names] of this.#known) {
+      const present = new Set(this.#read(kind));
+      for (const name of names) {
+        if (present.has(name)) continue;
+        makeDirectory(this.#path(kind, name), 0o700);
+        restored++;
+      }
+    }
+    return restored;
+  }
+
   marked(kind: MarkKind): string[] {
+    const known = this.#ofKind(kind);
+    for (const name of this.#read(kind)) known.add(name);
+    return [...known];
+  }
+
+  #bears(alias: string): boolean {
+    return alias.startsWith(this.alias(''));
+  }
+
+  #ofKind(kind: MarkKind): Set<string> {
+    let known = this.#known.get(kind);
+    if (known === undefined) {
+      known = new Set(this.#read(kind));
+      this.#known.set(kind, known);
+    }
+    return known;
+  }
+
+  #read(kind: MarkKind): string[] {
     try {
       return readdirSync(join(this.#bpffs, kind)).map(decode);
     } catch (e) {

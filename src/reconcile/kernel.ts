@@ -10,6 +10,7 @@ import type { Netlink } from '../link/netlink.js';
 import type { Netns } from '../link/netns.js';
 import type { HostSocket } from '../link/sockets.js';
 import type { Attacher } from '../loader/attach.js';
+import type { Guards } from '../loader/guards.js';
 import type { Program } from '../loader/programs.js';
 import type { Layer } from './layer.js';
 
@@ -49,12 +50,15 @@ export type AttachApi = Pick<
   | 'attachXdp'
   | 'attachSocketHook'
   | 'attachDefragmentation'
+  | 'holdDefragmentation'
   | 'detach'
   | 'deviceOf'
   | 'rename'
   | 'listAttachments'
   | 'listSocketHooks'
 >;
+
+export type GuardsApi = Pick<Guards, 'put' | 'hold'>;
 
 /** The programs of the hooks, for devices with and without Ethernet header. */
 export interface Programs {

@@ -6,6 +6,7 @@ import type { Awaited } from './awaited.js';
 import type { Identity } from './identity.js';
 import type {
   AttachApi,
+  GuardsApi,
   HostSockets,
   KernelMaps,
   NetlinkApi,
@@ -43,6 +44,7 @@ export interface LinkKernel {
   netlink: NetlinkApi;
   netns: NetnsApi;
   attach: AttachApi;
+  guards: Pick<GuardsApi, 'put'>;
   links: LinkTable;
   tables: Tables;
   identity: Identity;

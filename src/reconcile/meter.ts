@@ -20,15 +20,18 @@ export class Durations {
   }
 }
 
+/** A kind of row, `pin`: a pin or mark that somebody had taken away, `guard`: the second lock of a link. */
+export type RepairKind = RowKind | 'pin' | 'guard';
+
 /** What the reconciler has done since the daemon started. */
 export class Meter {
   readonly applies = new Durations();
   readonly passes = new Durations();
   applyErrors = 0;
   /** Rows that were done and that the kernel had lost, or things of ours that nobody wanted. */
-  readonly repairs = new Map<RowKind, number>();
+  readonly repairs = new Map<RepairKind, number>();
 
-  repaired(kind: RowKind): void {
-    this.repairs.set(kind, (this.repairs.get(kind) ?? 0) + 1);
+  repaired(kind: RepairKind, count = 1): void {
+    this.repairs.set(kind, (this.repairs.get(kind) ?? 0) + count);
   }
 }

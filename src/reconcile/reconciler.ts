@@ -5,7 +5,7 @@ import { type SluiceError, toSluiceError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Owner, Realizer, Row, RowKind, RowState, RowStatus } from '../cnm/rows.js';
 import { Gate, inPool, Lanes } from './lanes.js';
-import { Meter } from './meter.js';
+import { Meter, type RepairKind } from './meter.js';
 import { type Actual, DOWN, type OpsByKind, opsOf, UP } from './ops.js';
 import { type Change, type Entry, ownerKey, type Tables } from './tables.js';
 
@@ -57,6 +57,8 @@ export class Reconciler implements Realizer {
   readonly #lanes = new Lanes();
   readonly #gate = new Gate();
   readonly #listeners = new Set<(n: Notice) => void>();
+  /** What was done and is to be done again because the kernel has lost it. */
+  readonly #lost = new WeakSet<Entry>();
   #pass: Promise<PassReport> | null = null;
 
   constructor({ ops, tables, clock, log }: ReconcilerOptions) {
@@ -126,10 +128,33 @@ export class Reconciler implements Realizer {
       entry.state = reason === null ? 'pending' : 'error';
       entry.error = reason;
       entry.retryAt = 0;
+      if (reason !== null) this.#lost.add(entry);
       this.#tables.touch(entry);
       count++;
     }
     return count;
+  }
+
+  /** As `invalidate`, of rows that are known by name. */
+  lose(names: readonly { kind: RowKind; key: string }[], reason: SluiceError): number {
+    let count = 0;
+    for (const { kind, key } of names) {
+      const entry = this.#tables.get(kind, key);
+      if (!entry?.wanted || entry.state !== 'done') continue;
+      entry.state = 'error';
+      entry.error = reason;
+      entry.retryAt = 0;
+      this.#lost.add(entry);
+      this.#tables.touch(entry);
+      count++;
+    }
+    return count;
+  }
+
+  /** Something was put right that is no row. */
+  mended(kind: RepairKind, what: string, count = 1): void {
+    this.meter.repaired(kind, count);
+    this.#notify({ action: 'repair', owner: null, what });
   }
 
   /** When the next `retry` has something to do (ms), or null. */
@@ -184,10 +209,7 @@ export class Reconciler implements Realizer {
       for (const entry of change.update) {
         if (entry.state !== 'done') continue;
         report.updated++;
-        if (!lost.has(entry)) continue;
-        report.repaired++;
-        this.meter.repaired(entry.kind);
-        this.#notify({ action: 'repair', owner, what: `${entry.kind} ${entry.key}` });
+        if (lost.has(entry)) report.repaired++;
       }
     });
     await this.#prune(actual, report);
@@ -212,6 +234,7 @@ export class Reconciler implements Realizer {
       if (entry.state === 'done' && !holds) {
         entry.state = 'pending';
         this.#tables.note(entry);
+        this.#lost.add(entry);
         lost.add(entry);
       } else if (entry.state !== 'done' && holds && entry.was.length === 0) {
         // Operations keep books of their own on some kinds; an update of what is there is cheap and tells them.
@@ -352,6 +375,9 @@ export class Reconciler implements Realizer {
     entry.failures = 0;
     entry.was = [];
     this.#tables.touch(entry);
+    if (!this.#lost.delete(entry)) return;
+    this.meter.repaired(entry.kind);
+    this.#notify({ action: 'repair', owner: entry.owner, what: `${entry.kind} ${entry.key}` });
   }
 
   #failed(entry: Entry, e: unknown): SluiceError {

@@ -3,6 +3,7 @@
  * The ways to the world. Every interface that is up and neither loopback, ours
  * nor part of another one (a bridge port or bond slave has no addresses of its
  * own) is an uplink, and every address of the host answers published ports.
+ * The port by which a bridge reaches the world is half of one.
  */
 import { parseAddress } from '../base/addresses.js';
 import type { Clock, Timer } from '../base/clock.js';
@@ -42,6 +43,8 @@ export interface UplinkOptions {
 export class UplinkFollower {
   readonly #o: UplinkOptions;
   #uplinks: LinkInfo[] = [];
+  /** By ifindex: what has been an uplink and is the port of a bridge now. */
+  #formerly = new Set<number>();
   #addresses: AddressInfo[] = [];
   #mtu = DEFAULT_MTU;
   /** What the MTU was found for; null: to be found anew. */
@@ -83,10 +86,13 @@ export class UplinkFollower {
     this.#addresses = await this.#o.netlink.addresses();
     const links = this.#o.links.all().sort((a, b) => a.ifindex - b.ifindex);
     this.#uplinks = links.filter((link) => this.#isUplink(link));
+    const ports = links.filter((link) => this.#isBridgedUplink(link));
+    this.#formerly = new Set([...this.#uplinks, ...ports].map(({ ifindex }) => ifindex));
     await this.#noteMtu();
     return [
       ...this.#o.fixed,
       ...this.#uplinks.flatMap((link) => this.#uplinkRows(link)),
+      ...ports.flatMap((link) => this.#portRows(link)),
       ...this.#addressRows(),
     ];
   }
@@ -126,6 +132,29 @@ export class UplinkFollower {
     if (names.length > 0 && !names.includes(link.name)) return false;
     if (layerOf(link) === null) return false;
     return !wanted(link.name) && !identity.owns(link);
+  }
+
+  /**
+   * A port of a bridge that gets what is for the host: it has the bridge's MAC,
+   * or was an uplink before it was put there. It keeps the program on its way
+   * in, which sees a packet before the bridge does, so that there is no moment
+   * without one when the link is moved in or out.
+   */
+  #isBridgedUplink(link: LinkInfo): boolean {
+    const { links, names, identity, wanted } = this.#o;
+    const bridge = links.byIndex(link.master);
+    if (!link.up || bridge?.kind !== 'bridge' || identity.owns(bridge) || wanted(bridge.name)) return false;
+    if (layerOf(link) !== 'ethernet' || wanted(link.name) || identity.owns(link)) return false;
+    if (names.length > 0 && !names.includes(link.name) && !names.includes(bridge.name)) return false;
+    return link.mac === bridge.mac || this.#formerly.has(link.ifindex);
+  }
+
+  /** Nothing on the way out: what the bridge sends has been looked at there. */
+  #portRows(link: LinkInfo): Row[] {
+    return [
+      { kind: 'uplink', link: link.name, layer: 'ethernet', ipv4: null, ipv6: null },
+      { kind: 'attachment', link: link.name, hook: 'uplink_ingress' },
+    ];
   }
 
   #uplinkRows(link: LinkInfo): Row[] {

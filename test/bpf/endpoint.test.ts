@@ -12,7 +12,7 @@ import {
   GATEWAY_MAC,
   HOST,
   HOST6,
-  NEXT,
+  PASS,
   REDIRECT,
   TestDataplane,
 } from '../support/dataplane.js';
@@ -99,14 +99,14 @@ describe('who sends', () => {
     const peer = d.maps.endpoints.get(2);
     if (!peer) throw new Error('no peer');
     d.maps.endpoints.set(2, { ...peer, sandbox: 1 });
-    expect((await d.run('endpoint_ingress', sent({ src: PEER, dport: 22 }))).verdict).toBe(NEXT);
+    expect((await d.run('endpoint_ingress', sent({ src: PEER, dport: 22 }))).verdict).toBe(PASS);
   });
 
   it.each([
     ['its own ARP request', arp(CONTAINER_MAC, CONTAINER)],
     ['an ARP probe', arp(CONTAINER_MAC, '0.0.0.0')],
   ])('lets %s through', async (_, packet) => {
-    expect((await d.run('endpoint_ingress', packet)).verdict).toBe(NEXT);
+    expect((await d.run('endpoint_ingress', packet)).verdict).toBe(PASS);
   });
 
   it('drops IPv6 on a network without it', async () => {
@@ -131,14 +131,14 @@ describe('where to', () => {
 
   it("leaves to the bridge what is nobody's MAC", async () => {
     expect((await d.run('endpoint_ingress', sent({ ethDst: '02:00:00:00:00:77', dst: PEER }))).verdict).toBe(
-      NEXT,
+      PASS,
     );
   });
 
   it("passes the host's own services", async () => {
     const packet = sent({ dport: 22 });
     const { verdict, data } = await d.run('endpoint_ingress', packet);
-    expect(verdict).toBe(NEXT);
+    expect(verdict).toBe(PASS);
     expect(data.equals(packet)).toBe(true);
   });
 

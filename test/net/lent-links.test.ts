@@ -61,7 +61,18 @@ beforeEach(async () => {
   mtu = 1400;
   const writeSysctl = (key: string, value: string) => netns.writeSysctlIn(host, key, value);
   const announcements = new Announcements(new Announcer(netNative()), silentLog());
-  const options = { announcements, netlink, netns, links, tables, identity, mtu: () => mtu, writeSysctl };
+  const guards = { put: async () => {} };
+  const options = {
+    guards,
+    announcements,
+    netlink,
+    netns,
+    links,
+    tables,
+    identity,
+    mtu: () => mtu,
+    writeSysctl,
+  };
   bridges = new BridgeOps(options);
   own = new PortOps(options);
   ports = new LentPortOps(options);

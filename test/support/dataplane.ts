@@ -34,6 +34,8 @@ export const HOST6 = '2001:db8::1';
 export const CLIENT6 = '2001:db8:ffff::7';
 /** Verdicts of tcx. */
 export const NEXT = -1;
+/** Ends tc there: of what endpoint_ingress lets through. */
+export const PASS = 0;
 export const DROP = 2;
 export const REDIRECT = 7;
 /** Where a test run says the packet came in. */

@@ -4,7 +4,7 @@ import { SluiceError } from '../../base/errors.js';
 import type { BridgeRow } from '../../cnm/rows.js';
 import { type Announce, portsOf } from '../announcements.js';
 import type { Identity } from '../identity.js';
-import type { LinkInfo, NetlinkApi } from '../kernel.js';
+import type { GuardsApi, LinkInfo, NetlinkApi } from '../kernel.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
 import { ifPresent } from './absent.js';
@@ -13,6 +13,7 @@ import { disableIpv6, enableIpv6, forwardIpv6 } from './ipv6.js';
 
 export interface BridgeOptions {
   netlink: NetlinkApi;
+  guards: Pick<GuardsApi, 'put'>;
   links: LinkTable;
   identity: Identity;
   announcements: Announce;
@@ -31,13 +32,14 @@ export class BridgeOps implements Ops<BridgeRow> {
   }
 
   async update(row: BridgeRow): Promise<void> {
-    const { netlink, links, identity } = this.#o;
+    const { netlink, links, identity, guards } = this.#o;
     const mtu = row.mtu ?? this.#o.mtu();
     let link = links.byName(row.link) ?? (await netlink.linkByName(row.link));
     if (link === undefined) {
       identity.mark('link', row.link);
       link = await netlink.createBridge({ name: row.link, mac: row.mac, mtu });
       links.note(link);
+      await guards.put(link.ifindex, 'bridge');
     } else if (link.kind !== 'bridge' || !identity.owns(link)) {
       throw new SluiceError('conflict', `link ${row.link} exists and is not ours`, {
         hint: 'remove it, or give the network another bridge name',
@@ -93,7 +95,8 @@ export class BridgeOps implements Ops<BridgeRow> {
     const { netlink, links, identity } = this.#o;
     await links.refresh();
     const addresses = await netlink.addresses();
-    const forwarding = await netlink.forwarding6();
+    const forwarding4 = await netlink.forwarding4();
+    const forwarding6 = await netlink.forwarding6();
     return {
       holds: (row) => {
         const link = links.byName(row.link);
@@ -105,7 +108,8 @@ export class BridgeOps implements Ops<BridgeRow> {
           link.mac === row.mac &&
           link.mtu === (row.mtu ?? this.#o.mtu()) &&
           configured(addresses, link.ifindex, row.addresses) &&
-          (!hasIpv6(row) || forwarding.has(link.ifindex))
+          forwarding4.has(link.ifindex) &&
+          (!hasIpv6(row) || forwarding6.has(link.ifindex))
         );
       },
       strays: (wanted) =>

@@ -5,7 +5,7 @@ import type { LinkInfo } from '../kernel.js';
 import type { Actual, Ops } from '../ops.js';
 import { ifPresent } from './absent.js';
 import { disableIpv6 } from './ipv6.js';
-import type { PortOptions } from './port.js';
+import { BRIDGE_PORT, type PortOptions } from './port.js';
 
 /**
  * A veth pair of which somebody else takes one end. The host's end is all that
@@ -36,7 +36,7 @@ export class LentPortOps implements Ops<LentPortRow> {
     await netlink.setLink(link.ifindex, {
       alias: this.#alias(row),
       master: bridge,
-      bridgePort: { learning: false, flood: false, mcastFlood: false, bcastFlood: false },
+      bridgePort: BRIDGE_PORT,
     });
     await disableIpv6(this.#o.writeSysctl, row.link);
   }
@@ -88,7 +88,7 @@ export class LentPortOps implements Ops<LentPortRow> {
   }
 
   async #create(row: LentPortRow): Promise<LinkInfo> {
-    const { netlink, links, identity } = this.#o;
+    const { netlink, links, identity, guards } = this.#o;
     const mtu = row.mtu ?? this.#o.mtu();
     identity.mark('link', row.link);
     const link = await netlink.createVeth({
@@ -97,6 +97,7 @@ export class LentPortOps implements Ops<LentPortRow> {
       peer: { name: row.peer, mac: row.mac, mtu, netns: null },
     });
     links.note(link);
+    await guards.put(link.ifindex, 'port');
     // So that it is no uplink if somebody sets it up before it is taken away.
     await netlink.setLink(link.linkIndex, { alias: identity.alias(`peer:${row.link}`) });
     return link;

@@ -17,6 +17,11 @@ export class NetnsOps implements Ops<NetnsRow> {
     this.#identity = identity;
   }
 
+  /** Of a namespace that the state says is ours, where somebody has taken all marks away. */
+  expect({ path }: NetnsRow): void {
+    if (this.#identity.wiped) this.#identity.mark('netns', path);
+  }
+
   async update({ path }: NetnsRow): Promise<void> {
     if (!(await this.#netns.isNetns(path))) {
       this.#identity.mark('netns', path);

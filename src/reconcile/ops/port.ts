@@ -2,7 +2,7 @@
 import { SluiceError } from '../../base/errors.js';
 import type { PortRow } from '../../cnm/rows.js';
 import type { Identity } from '../identity.js';
-import type { LinkInfo, NetlinkApi, NetnsApi } from '../kernel.js';
+import type { GuardsApi, LinkInfo, NetlinkApi, NetnsApi } from '../kernel.js';
 import type { LinkTable } from '../links.js';
 import type { Actual, Ops } from '../ops.js';
 import type { Tables } from '../tables.js';
@@ -10,9 +10,22 @@ import { ifPresent } from './absent.js';
 import { configureInside, readInsides, settledInside, whileThere } from './inside.js';
 import { disableIpv6 } from './ipv6.js';
 
+/**
+ * Who is behind the port is known; the programs deliver what goes to one of
+ * the others or to all, so the bridge itself hands nothing from port to port.
+ */
+export const BRIDGE_PORT = {
+  learning: false,
+  flood: false,
+  mcastFlood: false,
+  bcastFlood: false,
+  isolated: true,
+} as const;
+
 export interface PortOptions {
   netlink: NetlinkApi;
   netns: NetnsApi;
+  guards: Pick<GuardsApi, 'put'>;
   links: LinkTable;
   identity: Identity;
   tables: Tables;
@@ -118,7 +131,7 @@ export class PortOps implements Ops<PortRow> {
   }
 
   async #create(row: PortRow): Promise<LinkInfo> {
-    const { netlink, links, identity } = this.#o;
+    const { netlink, links, identity, guards } = this.#o;
     const mtu = this.#mtu(row);
     identity.mark('link', row.link);
     const link = await netlink.createVeth({
@@ -127,6 +140,7 @@ export class PortOps implements Ops<PortRow> {
       peer: { name: row.interface, mac: row.mac, mtu, netns: row.netns },
     });
     links.note(link);
+    await guards.put(link.ifindex, 'port');
     return link;
   }
 
@@ -135,8 +149,7 @@ export class PortOps implements Ops<PortRow> {
       alias: this.#alias(row),
       mtu: this.#mtu(row),
       master: bridge,
-      // Who is behind the port is known; the programs deliver what goes to several.
-      bridgePort: { learning: false, flood: false, mcastFlood: false, bcastFlood: false },
+      bridgePort: BRIDGE_PORT,
     });
     // Also on a network with IPv6: the host's end of a port is a part of the bridge, which has the addresses.
     await disableIpv6(this.#o.writeSysctl, row.link);

@@ -13,6 +13,7 @@ import { attachError } from '../../loader/attach-error.js';
 import type { Identity } from '../identity.js';
 import type {
   AttachApi,
+  GuardsApi,
   KernelMap,
   LinkInfo,
   NetlinkApi,
@@ -64,6 +65,7 @@ export interface ReassemblyOptions {
   netlink: NetlinkApi;
   netns: NetnsApi;
   attach: AttachApi;
+  guards: Pick<GuardsApi, 'put'>;
   links: LinkTable;
   identity: Identity;
   /** Directory of the pins. */
@@ -122,7 +124,8 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
     }
     for (const family of this.#families) {
       const pin = this.#pin(family);
-      if (fresh || !existsSync(pin))
+      if (!fresh && existsSync(pin)) attach.holdDefragmentation(pin);
+      else
         await attach.attachDefragmentation({ netns: path, family, pin }).catch((e) => {
           if (isNativeError(e) && e.code === 'ENOENT')
             throw missingModule(`nf_defrag_ipv${family}`, 'fragments are not put together', e);
@@ -202,7 +205,7 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
   }
 
   async #create(row: ReassemblyRow): Promise<LinkInfo> {
-    const { netlink, links, identity } = this.#o;
+    const { netlink, links, identity, guards } = this.#o;
     identity.mark('link', row.link);
     const link = await netlink.createVeth({
       name: row.link,
@@ -210,6 +213,7 @@ export class ReassemblyOps implements Ops<ReassemblyRow> {
       peer: { name: INNER, mac: INNER_MAC, mtu: LARGEST_MTU, netns: row.netns },
     });
     links.note(link);
+    await guards.put(link.ifindex, 'port');
     return link;
   }
 

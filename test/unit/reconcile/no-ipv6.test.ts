@@ -75,7 +75,17 @@ it('puts fragments of IPv4 together', async () => {
   const identity = new Identity(bpffs);
   const links = new LinkTable(netlink);
   const ops = new ReassemblyOps(
-    { netlink, netns, attach, links, identity, pins: bpffs, ipv6: false, writeSysctl: write },
+    {
+      netlink,
+      netns,
+      attach,
+      guards: { put: async () => {} },
+      links,
+      identity,
+      pins: bpffs,
+      ipv6: false,
+      writeSysctl: write,
+    },
     null,
   );
   const row = reassemblyRows(identity, 'link').find((r) => r.kind === 'reassembly');
