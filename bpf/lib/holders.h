@@ -81,15 +81,6 @@ static __noinline int tuple_is_held6(struct __sk_buff *skb, const union any_key 
 	return tuple_is_held(skb, key, true);
 }
 
-/* A port of the host's own address that the host itself needs, by the key of a packet to it. */
-static __always_inline bool port_held_by_host(struct __sk_buff *skb, const union any_key *reply,
-					      bool v6)
-{
-	if (port_slot(reply->protocol, reply->dport, v6))
-		return true;
-	return v6 ? tuple_is_held6(skb, reply) : tuple_is_held4(skb, reply);
-}
-
 static __always_inline int is_asked_for(struct __sk_buff *skb, bool v6)
 {
 	struct flow_scratch *scratch = flow_scratch_get();

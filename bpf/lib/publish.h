@@ -7,7 +7,6 @@
 #include "../maps/endpoint.h"
 #include "../maps/publish.h"
 #include "flow.h"
-#include "snat.h"
 
 /* The publish of this very address and port, or 0. */
 static __always_inline u32 publish_of_address(const union any_key *key, bool v6)
