@@ -115,6 +115,13 @@ static __noinline int is_asked_for6(struct __sk_buff *skb)
 	return is_asked_for(skb, true);
 }
 
+/* The answer to what a connected socket of the host has asked, or netfilter has translated. */
+static __always_inline bool tracked_answer(struct __sk_buff *skb, const union any_key *key, bool v6)
+{
+	scratch_put_key(key, v6);
+	return v6 ? is_asked_for6(skb) : is_asked_for4(skb);
+}
+
 /*
  * A datagram that a socket of the host is connected to the sender for, or that
  * netfilter has masqueraded the question to. TCP needs no such look: an answer
@@ -124,8 +131,7 @@ static __always_inline bool host_asked(struct __sk_buff *skb, const union any_ke
 {
 	if (key->protocol != IPPROTO_UDP)
 		return false;
-	scratch_put_key(key, v6);
-	return v6 ? is_asked_for6(skb) : is_asked_for4(skb);
+	return tracked_answer(skb, key, v6);
 }
 
 #endif

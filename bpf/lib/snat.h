@@ -139,8 +139,8 @@ static __always_inline bool flow_adopt(struct opening *o, bool v6)
 	if (!first)
 		return false;
 	age = own->opened - first->opened;
-	if (first->generation != own->generation || (first->flags ^ own->flags) & kind ||
-	    age > 1 || age < -1)
+	if (first->generation != own->generation || (first->flags ^ own->flags) & kind || age > 1 ||
+	    age < -1)
 		return false;
 	o->adopted = true;
 	if (flow_same_mapping(first, own, v6))

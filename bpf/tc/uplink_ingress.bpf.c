@@ -58,13 +58,20 @@ static __always_inline int plan_published(struct __sk_buff *skb, struct packet *
 	return service ? WANTS_BACKEND : DROP_NONE;
 }
 
-/* To a container's own address: only where its network does not masquerade. */
+/*
+ * To a container's own address: only where its network does not masquerade, or
+ * as the answer to what netfilter has translated on its way: the container
+ * asked at a port that a rule of the host leads elsewhere (Docker's bridge,
+ * libvirt), and netfilter has yet to put that address back.
+ */
 static __always_inline int plan_direct(struct __sk_buff *skb, struct packet *p, u32 ep_slot,
 				       struct flow *flow, bool v6)
 {
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &ep_slot);
 	struct network *net = ep ? bpf_map_lookup_elem(&networks, &ep->net) : NULL;
 
+	if (net && !(net->flags & NETWORK_INTERNAL) && tracked_answer(skb, &p->key, v6))
+		return NOT_OURS;
 	if (!net || net->flags & (NETWORK_MASQUERADE | NETWORK_INTERNAL) || !opens_flow(p))
 		return DROP_DIRECT_ROUTING;
 	if (source_is_martian(&p->key, v6))
