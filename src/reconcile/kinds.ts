@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operations of every kind of row, put together. */
-import type { Row, ServiceRow } from '../cnm/rows.js';
+import type { PublishRow, Row, ServiceRow } from '../cnm/rows.js';
 import type { Announce } from './announcements.js';
 import type { Awaited } from './awaited.js';
+import type { HostAddresses } from './host-addresses.js';
 import type { Identity } from './identity.js';
 import type {
   AttachApi,
@@ -27,7 +28,6 @@ import { MacvlanOps } from './ops/macvlan.js';
 import { NeighbourOps } from './ops/neighbour.js';
 import { NetnsOps } from './ops/netns.js';
 import { PortOps } from './ops/port.js';
-import { PublishOps } from './ops/publish.js';
 import { PublishSocketOps } from './ops/publish-sockets.js';
 import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
@@ -64,6 +64,8 @@ export interface PortKernel {
   hostSockets: HostSockets;
   reserved: Pick<ReservedPorts, 'changed'>;
   targets: Pick<UdpTargets, 'changed'>;
+  addresses: Pick<HostAddresses, 'unpublished'>;
+  publishes: Ops<PublishRow>;
 }
 
 /** Everything. */
@@ -85,8 +87,9 @@ export function allOps(
     'socket-member': new SocketMemberOps({ maps, netns, tables, awaited }),
     service: services,
     publish: new PublishSocketOps(
-      new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
+      new GuardedPublishOps(ports.publishes, ports.hostSockets, ports.reserved),
       ports.targets,
+      ports.addresses,
     ),
   };
 }

@@ -35,6 +35,10 @@ export interface UplinkOptions {
   wanted(name: string): boolean;
   /** The MTU of networks that are given none has changed. */
   onMtu(mtu: number): void;
+  /** The host has these addresses; called before rows that follow from it are answered. */
+  onAddresses?(addresses: ReadonlySet<string>): Promise<void>;
+  /** What follows from the addresses is in the kernel. */
+  onApplied?(): void;
   clock: Clock;
   log: Log;
 }
@@ -81,6 +85,7 @@ export class UplinkFollower {
   /** Looks at the host as it is now, and answers the rows it calls for. */
   async look(): Promise<Row[]> {
     this.#addresses = await this.#o.netlink.addresses();
+    await this.#o.onAddresses?.(new Set(this.#addresses.map(({ address }) => address)));
     const links = this.#o.links.all().sort((a, b) => a.ifindex - b.ifindex);
     this.#uplinks = links.filter((link) => this.#isUplink(link));
     await this.#noteMtu();
@@ -93,6 +98,10 @@ export class UplinkFollower {
 
   /** Call on every route event; null: some were lost. */
   routeChanged(route: RouteInfo | null): void {
+    if (route?.type === 'local') {
+      this.changed();
+      return;
+    }
     if (route !== null && !leadsToTheWorld(route) && !this.#holdsMtuDown(route)) return;
     this.#mtuOf = null;
     this.changed();
@@ -101,13 +110,23 @@ export class UplinkFollower {
   /** Call on every link and address event. */
   changed(): void {
     if (this.#stopped || this.#timer !== null) return;
-    this.#timer = this.#o.clock.after(SETTLE_MS, () => {
-      this.#timer = null;
-      this.#running = this.#running
-        .then(async () => this.#o.realizer.apply(NODE, await this.look()))
-        // The rows stay in error and are tried again; a link may well be gone already.
-        .catch((e: unknown) => this.#o.log.warn('an uplink is not in place', { err: e }));
-    });
+    this.#timer = this.#o.clock.after(SETTLE_MS, () => this.#follow());
+  }
+
+  /** Call when an address is gone: until it is seen to, packets leave under it. */
+  addressGone(): void {
+    if (this.#stopped) return;
+    this.#timer?.cancel();
+    this.#timer = this.#o.clock.after(0, () => this.#follow());
+  }
+
+  #follow(): void {
+    this.#timer = null;
+    this.#running = this.#running
+      .then(async () => this.#o.realizer.apply(NODE, await this.look()))
+      // The rows stay in error and are tried again; a link may well be gone already.
+      .catch((e: unknown) => this.#o.log.warn('an uplink is not in place', { err: e }))
+      .then(() => this.#o.onApplied?.());
   }
 
   #holdsMtuDown({ via }: RouteInfo): boolean {
