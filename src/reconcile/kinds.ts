@@ -22,6 +22,7 @@ import { DataplaneNetworkOps } from './ops/dp-network.js';
 import { FdbOps } from './ops/fdb.js';
 import { GuardedPublishOps } from './ops/guarded-publish.js';
 import { HostAddressOps } from './ops/host-address.js';
+import { HostPrefixOps } from './ops/host-prefix.js';
 import { LentMacvlanOps } from './ops/lent-macvlan.js';
 import { LentPortOps } from './ops/lent-port.js';
 import { MacvlanOps } from './ops/macvlan.js';
@@ -84,6 +85,7 @@ export function allOps(
     'dp-endpoint': new DataplaneEndpointOps(maps, { links, tables, announcements }),
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
+    'host-prefix': new HostPrefixOps(maps),
     'socket-member': new SocketMemberOps({ maps, netns, tables, awaited }),
     service: services,
     publish: new PublishSocketOps(
@@ -108,6 +110,7 @@ export function opsWithoutMaps(kernel: LinkKernel): OpsByKind {
     'dp-endpoint': nothing,
     uplink: nothing,
     'host-address': nothing,
+    'host-prefix': nothing,
     'socket-member': nothing,
     service: nothing,
     publish: nothing,

@@ -4,7 +4,15 @@
  * nor part of another one (a bridge port or bond slave has no addresses of its
  * own) is an uplink, and every address of the host answers published ports.
  */
-import { parseAddress } from '../base/addresses.js';
+import {
+  bits,
+  formatAddress,
+  formatPrefix,
+  lastAddress,
+  parseAddress,
+  parsePrefix,
+  prefixOf,
+} from '../base/addresses.js';
 import type { Clock, Timer } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import type { Owner, Realizer, Row } from '../cnm/rows.js';
@@ -21,7 +29,7 @@ export const NODE: Owner = { kind: 'node', id: 'node' };
 const SETTLE_MS = 50;
 
 export interface UplinkOptions {
-  netlink: Pick<NetlinkApi, 'addresses' | 'routes'>;
+  netlink: Pick<NetlinkApi, 'addresses' | 'routes' | 'localRoutes'>;
   links: LinkTable;
   realizer: Realizer;
   identity: Identity;
@@ -47,6 +55,7 @@ export class UplinkFollower {
   readonly #o: UplinkOptions;
   #uplinks: LinkInfo[] = [];
   #addresses: AddressInfo[] = [];
+  #localRoutes: readonly RouteInfo[] = [];
   #mtu = DEFAULT_MTU;
   /** What the MTU was found for; null: to be found anew. */
   #mtuOf: string | null = null;
@@ -86,6 +95,7 @@ export class UplinkFollower {
   async look(): Promise<Row[]> {
     this.#addresses = await this.#o.netlink.addresses();
     await this.#o.onAddresses?.(new Set(this.#addresses.map(({ address }) => address)));
+    this.#localRoutes = await this.#o.netlink.localRoutes();
     const links = this.#o.links.all().sort((a, b) => a.ifindex - b.ifindex);
     this.#uplinks = links.filter((link) => this.#isUplink(link));
     await this.#noteMtu();
@@ -93,6 +103,7 @@ export class UplinkFollower {
       ...this.#o.fixed,
       ...this.#uplinks.flatMap((link) => this.#uplinkRows(link)),
       ...this.#addressRows(),
+      ...this.#prefixRows(),
     ];
   }
 
@@ -164,11 +175,34 @@ export class UplinkFollower {
 
   #addressRows(): Row[] {
     const rows = new Map<string, Row>();
-    for (const { family, address, ifindex } of this.#addresses) {
+    for (const { address, ifindex } of this.#addresses) {
       const link = this.#o.links.byIndex(ifindex);
       if (link?.up !== true || rows.has(address)) continue;
-      if (!(family === 4 ? isUnicast4(address) : isUnicast6(address))) continue;
+      if (!isUnicast(address)) continue;
       rows.set(address, { kind: 'host-address', address, link: link.name });
+    }
+    return [...rows.values()];
+  }
+
+  /** Broadcast addresses of uplinks, and what is the host's by a local route alone. */
+  #prefixRows(): Row[] {
+    const rows = new Map<string, Row>();
+    const carried = new Set(this.#addresses.map(({ address }) => address));
+    for (const { dst } of this.#localRoutes) {
+      const prefix = dst === null ? null : parsePrefix(dst);
+      if (prefix === null || prefix.length === 0) continue;
+      const address = formatAddress({ family: prefix.family, value: prefix.network });
+      const single = prefix.length === bits(prefix.family);
+      if ((single && carried.has(address)) || !isUnicast(address)) continue;
+      rows.set(formatPrefix(prefix), { kind: 'host-prefix', prefix: formatPrefix(prefix), address: null });
+    }
+    const uplinks = new Set(this.#uplinks.map(({ ifindex }) => ifindex));
+    for (const { family, address, prefixLength, ifindex } of this.#addresses) {
+      const parsed = parseAddress(address);
+      if (family !== 4 || parsed === null || prefixLength > 30 || !uplinks.has(ifindex)) continue;
+      const value = lastAddress(prefixOf(parsed, prefixLength));
+      const prefix = `${formatAddress({ family, value })}/32`;
+      if (!rows.has(prefix)) rows.set(prefix, { kind: 'host-prefix', prefix, address });
     }
     return [...rows.values()];
   }
@@ -199,6 +233,10 @@ export class UplinkFollower {
       throw e;
     }
   }
+}
+
+function isUnicast(text: string): boolean {
+  return text.includes(':') ? isUnicast6(text) : isUnicast4(text);
 }
 
 /** Loopback addresses are the same on every host and answer nobody outside. */
