@@ -73,7 +73,7 @@ export function registerDataplane(
       'unpromoted',
       'tries of an established flow to get into the table that never evicts while that was full',
     ],
-    ['reset', 'flows forgotten because their container left'],
+    ['reset', 'flows forgotten because their container or published port left'],
   ] as const) {
     register(registry, {
       name: `sluice_flows_${field}_total`,

@@ -6,7 +6,8 @@
 #include "parse.h"
 
 /* include/uapi/linux/if_packet.h */
-#define PACKET_HOST 0
+#define PACKET_HOST	 0
+#define PACKET_BROADCAST 1
 
 /* Writes an Ethernet header over the space of one. */
 static __always_inline int write_ethernet(struct __sk_buff *skb, const mac_addr *to,

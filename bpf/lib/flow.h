@@ -268,4 +268,15 @@ static __always_inline bool flow_partner_of(const union any_key *key, const stru
 	       partner->sport == key->dport && partner->dport == key->sport;
 }
 
+/* The scratch's flow, emptied, for a first half to be planned in. */
+static __always_inline struct flow *flow_plan(void)
+{
+	struct flow_scratch *scratch = flow_scratch_get();
+
+	if (!scratch)
+		return NULL;
+	__builtin_memset(&scratch->flow, 0, sizeof(scratch->flow));
+	return (struct flow *)&scratch->flow;
+}
+
 #endif

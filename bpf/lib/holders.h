@@ -81,15 +81,6 @@ static __noinline int tuple_is_held6(struct __sk_buff *skb, const union any_key 
 	return tuple_is_held(skb, key, true);
 }
 
-/* A port of the host's own address that the host itself needs, by the key of a packet to it. */
-static __always_inline bool port_held_by_host(struct __sk_buff *skb, const union any_key *reply,
-					      bool v6)
-{
-	if (port_slot(reply->protocol, reply->dport, v6))
-		return true;
-	return v6 ? tuple_is_held6(skb, reply) : tuple_is_held4(skb, reply);
-}
-
 static __always_inline int is_asked_for(struct __sk_buff *skb, bool v6)
 {
 	struct flow_scratch *scratch = flow_scratch_get();
@@ -124,6 +115,13 @@ static __noinline int is_asked_for6(struct __sk_buff *skb)
 	return is_asked_for(skb, true);
 }
 
+/* The answer to what a connected socket of the host has asked, or netfilter has translated. */
+static __always_inline bool tracked_answer(struct __sk_buff *skb, const union any_key *key, bool v6)
+{
+	scratch_put_key(key, v6);
+	return v6 ? is_asked_for6(skb) : is_asked_for4(skb);
+}
+
 /*
  * A datagram that a socket of the host is connected to the sender for, or that
  * netfilter has masqueraded the question to. TCP needs no such look: an answer
@@ -133,8 +131,7 @@ static __always_inline bool host_asked(struct __sk_buff *skb, const union any_ke
 {
 	if (key->protocol != IPPROTO_UDP)
 		return false;
-	scratch_put_key(key, v6);
-	return v6 ? is_asked_for6(skb) : is_asked_for4(skb);
+	return tracked_answer(skb, key, v6);
 }
 
 #endif

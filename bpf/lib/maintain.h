@@ -4,6 +4,7 @@
 #ifndef SLUICE_LIB_MAINTAIN_H
 #define SLUICE_LIB_MAINTAIN_H
 
+#include "../maps/publish.h"
 #include "fib.h"
 #include "flow.h"
 #include "share.h"
@@ -127,6 +128,28 @@ static __always_inline void flow_account_port(const union any_key *key, const st
 		   v6);
 }
 
+/*
+ * The published port that a flow came through still leads where it did. Asked
+ * for datagrams: those of a client that goes on are to reach whoever has the
+ * port now. A connection goes on to its end.
+ */
+static __always_inline bool flow_is_published(const union any_key *key, const struct flow *flow)
+{
+	bool is_reply = flow->flags & FLOW_REPLY;
+	u16 outer = bpf_ntohs(is_reply ? flow->sport : key->dport);
+	be16 inner = is_reply ? key->sport : flow->dport;
+	struct publish *publish = bpf_map_lookup_elem(&publishes, &flow->publish);
+
+	if (!publish || publish->protocol != key->protocol || outer < publish->host_port ||
+	    outer > publish->host_port_end ||
+	    inner != bpf_htons(outer - publish->host_port + publish->port))
+		return false;
+	/* the answer's half of a flow between containers names the one that asked */
+	if (is_reply && flow->action == FLOW_TO_ENDPOINT)
+		return true;
+	return publish->endpoint == flow->endpoint && publish->generation == flow->generation;
+}
+
 static __always_inline int flow_maintain_family(struct __sk_buff *skb, u8 tcp, u8 tos, bool v6)
 {
 	struct flow_scratch *scratch = flow_scratch_get();
@@ -145,6 +168,16 @@ static __always_inline int flow_maintain_family(struct __sk_buff *skb, u8 tcp, u
 		flow = flow_new(key, v6);
 	if (!flow)
 		return -1;
+
+	if (key->protocol == IPPROTO_UDP &&
+	    (flow->flags & (FLOW_PUBLISHED | FLOW_SERVICE)) == FLOW_PUBLISHED &&
+	    !flow_is_published(key, flow)) {
+		if (v6)
+			flow6_forget();
+		else
+			flow4_forget();
+		return -1;
+	}
 
 	state = flow_next_state(flow->state, key->protocol, flow->flags, tcp);
 	if (state != flow->state && !state)

@@ -7,7 +7,7 @@
 #include "../maps/endpoint.h"
 #include "../maps/publish.h"
 #include "flow.h"
-#include "snat.h"
+#include "local.h"
 
 /* The publish of this very address and port, or 0. */
 static __always_inline u32 publish_of_address(const union any_key *key, bool v6)
@@ -44,7 +44,7 @@ static __always_inline struct publish *publish_find(const union any_key *key, u3
 	*id = slot & PORT_SLOT_BY_ADDRESS ? publish_of_address(key, v6) : 0;
 	if (!*id) {
 		*id = slot & PORT_SLOT_ID;
-		if (!*id || !addr_is_host(key_daddr(key, v6), v6))
+		if (!*id || !addr_is_local(key_daddr(key, v6), v6))
 			return NULL;
 	}
 	return bpf_map_lookup_elem(&publishes, id);

@@ -3,6 +3,7 @@
 #ifndef SLUICE_LIB_SCRATCH_H
 #define SLUICE_LIB_SCRATCH_H
 
+#include "../maps/device.h"
 #include "../maps/flow.h"
 #include "address.h"
 #include "bpf.h"
@@ -24,6 +25,8 @@ struct flow_scratch {
 	union any_flow partner;
 	union any_flow flow;
 	u8 headers[96];
+	struct host_prefix_key prefix;
+	u32 pad2;
 };
 
 struct {

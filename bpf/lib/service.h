@@ -202,8 +202,9 @@ static __always_inline bool backend_may_finish(const union any_key *key,
 /*
  * Of a flow with FLOW_SERVICE, before anything is noted about the packet:
  * counts it for the backend, or answers false where the flow is dead. A
- * connection that is closed and opened anew is a new one, which a draining
- * backend does not get. `sender`: whose hook this is; NULL on an uplink.
+ * connection that is closed and opened anew is a new one, with a choice of its
+ * own: clients that go round their ports reach backends that came since, and
+ * none that drains. `sender`: whose hook this is; NULL on an uplink.
  */
 static __always_inline bool service_goes_on(struct __sk_buff *skb, const struct packet *p,
 					    const struct flow *flow, const struct endpoint *sender,
@@ -213,8 +214,7 @@ static __always_inline bool service_goes_on(struct __sk_buff *skb, const struct 
 
 	if (!backend || backend->state == BACKEND_NONE || !backend_is_of(backend, flow, sender))
 		return backend_may_finish(&p->key, sender, v6);
-	if (backend->state != BACKEND_ACTIVE && p->tcp_flags && opens_flow(p) &&
-	    flow_closing(flow->state))
+	if (p->tcp_flags && opens_flow(p) && flow_closing(flow->state))
 		return false;
 	count_backend_traffic(skb, flow->publish);
 	return true;

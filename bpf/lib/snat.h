@@ -16,6 +16,7 @@
 #include "flow.h"
 #include "holders.h"
 #include "limit.h"
+#include "publish.h"
 
 /* errno-base.h */
 #define EEXIST 17
@@ -42,6 +43,7 @@ struct opening {
 	u32 host_address;
 	u32 tries;
 	enum drop_reason reason;
+	u32 adopted; /* the mapping is another packet's of the same flow, see flow_adopt */
 };
 
 /* The mapping of this very flow, of the same container. */
@@ -67,6 +69,90 @@ static __always_inline bool flow_displace(struct opening *o, const struct flow *
 	return !flow_put_new(&o->scratch->pkey, &o->scratch->partner, BPF_NOEXIST, v6);
 }
 
+static __always_inline int publishes_port(bool v6)
+{
+	struct flow_scratch *scratch = flow_scratch_get();
+	struct publish *publish;
+	u32 id, slot;
+	u16 port;
+
+	if (!scratch)
+		return false;
+	slot = port_slot(scratch->pkey.protocol, scratch->pkey.dport, v6);
+	publish = publish_find(&scratch->pkey, slot, &id, v6);
+	if (!publish || publish->flags & PUBLISH_SERVICE)
+		return false;
+	port = bpf_ntohs(scratch->pkey.dport) - publish->host_port + publish->port;
+	return publish->endpoint == scratch->flow.endpoint &&
+	       publish->generation == scratch->flow.generation &&
+	       bpf_htons(port) == scratch->key.sport;
+}
+
+/* Calls, for the stack; of the flow in the scratch. */
+static __noinline int publishes_port4(void)
+{
+	return publishes_port(false);
+}
+
+static __noinline int publishes_port6(void)
+{
+	return publishes_port(true);
+}
+
+/*
+ * Whether a port of the host's own address is somebody else's. One that the
+ * container has published, and that leads to the very port that it sends from,
+ * is its own: its peers know it by that (heartbeats of game servers, SIP,
+ * STUN). Nothing is held then, and nothing has to rest.
+ */
+static __always_inline bool flow_port_is_taken(struct opening *o, bool v6)
+{
+	if (!port_slot(o->scratch->pkey.protocol, o->scratch->pkey.dport, v6))
+		return v6 ? tuple_is_held6(o->skb, &o->scratch->pkey)
+			  : tuple_is_held4(o->skb, &o->scratch->pkey);
+	if (!(v6 ? publishes_port6() : publishes_port4()))
+		return true;
+	o->scratch->flow.flags &= ~FLOW_SNAT;
+	o->scratch->partner.flags &= ~FLOW_SNAT;
+	return false;
+}
+
+static __always_inline bool flow_same_mapping(const struct flow *a, const struct flow *b, bool v6)
+{
+	return a->sport == b->sport && a->dport == b->dport &&
+	       addr_equal(flow_saddr((struct flow *)a, v6), flow_saddr((struct flow *)b, v6), v6) &&
+	       addr_equal(flow_daddr((struct flow *)a, v6), flow_daddr((struct flow *)b, v6), v6);
+}
+
+/*
+ * Another packet of the same flow was quicker, on another CPU: its mapping is
+ * the flow's, and what was claimed for this one is given back. False: what is
+ * in the table is something else, and gives way.
+ */
+static __always_inline bool flow_adopt(struct opening *o, bool v6)
+{
+	struct flow *own = (struct flow *)&o->scratch->flow;
+	struct flow *first = flow_find(o->key, v6);
+	const u8 kind = FLOW_REPLY | FLOW_AT_ENDPOINT | FLOW_AT_HOST;
+	s32 age;
+
+	if (!first)
+		return false;
+	age = own->opened - first->opened;
+	if (first->generation != own->generation || (first->flags ^ own->flags) & kind || age > 1 ||
+	    age < -1)
+		return false;
+	o->adopted = true;
+	if (flow_same_mapping(first, own, v6))
+		return true;
+	flow_delete_new(&o->scratch->pkey, v6);
+	if (v6)
+		__builtin_memcpy(own, first, sizeof(struct flow6));
+	else
+		__builtin_memcpy(own, first, sizeof(struct flow4));
+	return true;
+}
+
 /*
  * Takes the source port in flow->sport for the flow, if nobody has it. On
  * success both halves are in the table of new flows.
@@ -76,7 +162,7 @@ static __always_inline enum drop_reason flow_claim(struct opening *o, bool v6)
 	struct flow *holder;
 	int err;
 
-	if (o->host_address && port_held_by_host(o->skb, &o->scratch->pkey, v6))
+	if (o->host_address && flow_port_is_taken(o, v6))
 		return DROP_NO_PORT;
 	flow_set_deltas(o->key, (struct flow *)&o->scratch->flow, v6);
 	o->scratch->partner.addr_delta = ~o->scratch->flow.addr_delta;
@@ -102,7 +188,10 @@ static __always_inline enum drop_reason flow_claim(struct opening *o, bool v6)
 		}
 		flow_delete_proven(&o->scratch->pkey, v6);
 	}
-	if (flow_put_new(o->key, &o->scratch->flow, BPF_ANY, v6)) {
+	err = flow_put_new(o->key, &o->scratch->flow, BPF_NOEXIST, v6);
+	if (err == -EEXIST && !flow_adopt(o, v6))
+		err = flow_put_new(o->key, &o->scratch->flow, BPF_ANY, v6);
+	if (err && err != -EEXIST) {
 		flow_delete_new(&o->scratch->pkey, v6);
 		return DROP_TABLE_FULL;
 	}
@@ -164,9 +253,9 @@ static __always_inline int flow_open_family(struct __sk_buff *skb, bool host_add
 		bpf_loop(SNAT_TRIES - 1, v6 ? try_port6 : try_port4, &o, 0);
 	if (host_address)
 		count_tries(o.reason == DROP_NO_PORT ? SNAT_TRIES : o.tries);
-	if (o.reason == DROP_NONE && counts)
+	if (o.reason == DROP_NONE && !o.adopted && counts)
 		counts->opened++;
-	else if (o.reason != DROP_NONE && shared)
+	if (shared && (o.reason != DROP_NONE || o.adopted || !(scratch->flow.flags & FLOW_SNAT)))
 		port_share(&scratch->pkey, scratch->partner.endpoint, SHARE_RETURN, v6);
 	return o.reason;
 }
@@ -194,17 +283,6 @@ static __always_inline int flow_open(struct __sk_buff *skb, const union any_key 
 {
 	scratch_put_key(key, v6);
 	return v6 ? flow6_open(skb, host_address) : flow4_open(skb, host_address);
-}
-
-/* The scratch's flow, emptied, for a first half to be planned in. */
-static __always_inline struct flow *flow_plan(void)
-{
-	struct flow_scratch *scratch = flow_scratch_get();
-
-	if (!scratch)
-		return NULL;
-	__builtin_memset(&scratch->flow, 0, sizeof(scratch->flow));
-	return (struct flow *)&scratch->flow;
 }
 
 #endif

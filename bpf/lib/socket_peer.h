@@ -10,6 +10,7 @@
 #define SLUICE_LIB_SOCKET_PEER_H
 
 #include "address.h"
+#include "local.h"
 #include "socket.h"
 #include "socket_end.h"
 #include "socket_service.h"
@@ -54,7 +55,7 @@ static __always_inline struct publish *socket_publish(struct bpf_sock_addr *ctx,
 		id = socket_publish_of_address(named, ctx->protocol, v6);
 	if (!id) {
 		id = slot & PORT_SLOT_ID;
-		if (!id || (!is_loopback(&named->addr, v6) && !addr_is_host(&named->addr, v6)))
+		if (!id || (!is_loopback(&named->addr, v6) && !addr_is_local(&named->addr, v6)))
 			return NULL;
 	}
 	return bpf_map_lookup_elem(&publishes, &id);

@@ -22,6 +22,7 @@
 enum device_kind *abi_device_kind;
 enum device_flag *abi_device_flag;
 enum network_flag *abi_network_flag;
+enum host_prefix_kind *abi_host_prefix_kind;
 enum flow_action *abi_flow_action;
 enum flow_flag *abi_flow_flag;
 enum flow_state *abi_flow_state;

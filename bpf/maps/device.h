@@ -78,4 +78,28 @@ struct {
 	__type(value, u32); /* ifindex that carries it */
 } host_addr6 SEC(".maps");
 
+enum host_prefix_kind {
+	HOST_PREFIX_LOCAL = 1,	   /* the host's own by a local route alone, which no link carries */
+	HOST_PREFIX_BROADCAST = 2, /* of a link */
+};
+
+struct host_prefix_key {
+	u32 prefix_length; /* bits */
+	ipv6_addr addr;	   /* IPv4 as ::ffff:a.b.c.d */
+};
+
+struct host_prefix {
+	u32 kind;	/* enum host_prefix_kind */
+	ipv4_addr addr; /* broadcast: the host's own address there; else 0 */
+};
+
+/* Read where host_addr has no entry for the address of a published port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct host_prefix_key);
+	__type(value, struct host_prefix);
+} host_prefixes SEC(".maps");
+
 #endif

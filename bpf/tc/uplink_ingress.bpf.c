@@ -8,6 +8,7 @@
 #include "../lib/flow.h"
 #include "../lib/fragment.h"
 #include "../lib/icmp.h"
+#include "../lib/local.h"
 #include "../lib/maintain.h"
 #include "../lib/martian.h"
 #include "../lib/nat.h"
@@ -58,13 +59,20 @@ static __always_inline int plan_published(struct __sk_buff *skb, struct packet *
 	return service ? WANTS_BACKEND : DROP_NONE;
 }
 
-/* To a container's own address: only where its network does not masquerade. */
+/*
+ * To a container's own address: only where its network does not masquerade, or
+ * as the answer to what netfilter has translated on its way: the container
+ * asked at a port that a rule of the host leads elsewhere (Docker's bridge,
+ * libvirt), and netfilter has yet to put that address back.
+ */
 static __always_inline int plan_direct(struct __sk_buff *skb, struct packet *p, u32 ep_slot,
 				       struct flow *flow, bool v6)
 {
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &ep_slot);
 	struct network *net = ep ? bpf_map_lookup_elem(&networks, &ep->net) : NULL;
 
+	if (net && !(net->flags & NETWORK_INTERNAL) && tracked_answer(skb, &p->key, v6))
+		return NOT_OURS;
 	if (!net || net->flags & (NETWORK_MASQUERADE | NETWORK_INTERNAL) || !opens_flow(p))
 		return DROP_DIRECT_ROUTING;
 	if (source_is_martian(&p->key, v6))
@@ -256,6 +264,45 @@ static __always_inline int from_world(struct __sk_buff *skb, struct packet *p, b
 	return no_flow(skb, p, v6);
 }
 
+/*
+ * Gives a datagram that the LAN broadcasts to a port published on every address
+ * the host's own address there as destination, so that it takes the way of any
+ * other (DHCP servers, discovery). No process of the host can be bound to the
+ * port. Answers 0, or that it is not for us.
+ */
+__noinline int broadcast_to_host(struct __sk_buff *skb)
+{
+	u32 ifindex = skb->ifindex;
+	const u32 ip = l2_length();
+	struct host_prefix *prefix;
+	struct device *device;
+	ipv4_addr from, to = 0;
+	struct packet p;
+	u32 l4;
+
+	if (linearise(skb) || parse(skb, &p, false) != PARSED_FLOW ||
+	    p.key.protocol != IPPROTO_UDP ||
+	    !(port_slot(IPPROTO_UDP, p.key.dport, false) & PORT_SLOT_ID))
+		return NOT_OURS;
+	from = p.key.v4.daddr;
+	l4 = ip + (p.l4 - p.ip);
+	if (from == bpf_htonl(INADDR_BROADCAST)) {
+		device = bpf_map_lookup_elem(&devices, &ifindex);
+		to = device ? device->addr4 : 0;
+	} else {
+		prefix = host_prefix_of(&from, false);
+		to = prefix && prefix->kind == HOST_PREFIX_BROADCAST ? prefix->addr : 0;
+	}
+	if (!to)
+		return NOT_OURS;
+	if (bpf_l4_csum_replace(skb, l4 + offsetof(struct udphdr, check), from, to,
+				BPF_F_PSEUDO_HDR | BPF_F_MARK_MANGLED_0 | sizeof(to)) ||
+	    bpf_l3_csum_replace(skb, ip + offsetof(struct iphdr, check), from, to, sizeof(to)) ||
+	    bpf_skb_store_bytes(skb, ip + offsetof(struct iphdr, daddr), &to, sizeof(to), 0))
+		return NOT_OURS;
+	return bpf_skb_change_type(skb, PACKET_HOST);
+}
+
 SEC("tc")
 int uplink_ingress(struct __sk_buff *skb)
 {
@@ -263,7 +310,9 @@ int uplink_ingress(struct __sk_buff *skb)
 	int verdict;
 
 	fragment_begin(skb);
-	if (skb->pkt_type != PACKET_HOST)
+	if (skb->pkt_type != PACKET_HOST &&
+	    (skb->pkt_type != PACKET_BROADCAST || skb->protocol != bpf_htons(ETH_P_IP) ||
+	     broadcast_to_host(skb)))
 		return pass(skb, HOOK);
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		verdict = linearise(skb) ? pass(skb, HOOK) : from_world(skb, &p, false);

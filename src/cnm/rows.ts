@@ -311,6 +311,15 @@ export interface HostAddressRow {
   readonly link: string;
 }
 
+/** What else is the host's: addresses by a local route alone (`address` null), or a link's broadcast address. */
+export interface HostPrefixRow {
+  readonly kind: 'host-prefix';
+  /** CIDR. */
+  readonly prefix: string;
+  /** The host's own address that a broadcast is for. */
+  readonly address: string | null;
+}
+
 export type Row =
   | NetnsRow
   | SandboxFilesRow
@@ -325,6 +334,7 @@ export type Row =
   | DataplaneEndpointRow
   | UplinkRow
   | HostAddressRow
+  | HostPrefixRow
   | AttachmentRow
   | SocketHookRow
   | SocketMemberRow
@@ -355,6 +365,8 @@ export function rowKey(row: Row): string {
       return `${row.link}/${row.mac}`;
     case 'host-address':
       return row.address;
+    case 'host-prefix':
+      return row.prefix;
     case 'dp-network':
       return String(row.net);
     case 'dp-endpoint':
@@ -391,6 +403,7 @@ export const ROW_ORDER: readonly RowKind[] = [
   'dp-endpoint',
   'uplink',
   'host-address',
+  'host-prefix',
   'attachment',
   'socket-hook',
   'socket-member',

@@ -21,6 +21,9 @@ const PROTOCOLS: Readonly<Record<number, FlowRecord['protocol']>> = {
 /** Of either family: the codecs tell addresses as text. */
 type Key = Flow4Key | Flow6Key;
 type Flow = Flow4 | Flow6;
+/** What tells whose flow a half is. */
+export type FlowKey = Readonly<Key>;
+export type FlowHalf = Readonly<Pick<Flow, 'saddr' | 'daddr' | 'sport' | 'dport' | 'flags'>>;
 interface FlowMap {
   get(key: Key): Flow | undefined;
   delete(key: Key): boolean;
@@ -31,6 +34,7 @@ const CLOSING = flow_state.FLOW_FIN_ORIG | flow_state.FLOW_FIN_REPLY | flow_stat
 /** lib/clock.h: a tick is 2^30 ns of the monotonic clock. */
 const TICK_NS = 2 ** 30;
 const TICK_SHIFT = 30n;
+const MOST_PASSES = 4;
 
 export interface ConntrackOptions {
   maps: DataplaneMaps;
@@ -69,6 +73,30 @@ export class KernelConntrack implements ConntrackSource {
       flushed++;
     }
     return flushed;
+  }
+
+  /**
+   * Ends the flows of which `ends` says so of either half, and answers how many
+   * entries went. Again while there were some: a packet of one half restores
+   * the other one.
+   */
+  async end(ends: (key: FlowKey, flow: FlowHalf) => boolean): Promise<number> {
+    let ended = 0;
+    for (let pass = 0, before = -1; pass < MOST_PASSES && before !== ended; pass++) {
+      before = ended;
+      for (const { proven, fresh } of Object.values(this.#families())) {
+        for (const map of [proven, fresh]) {
+          for await (const [key, flow] of map.entries()) {
+            if (!ends(key, flow)) continue;
+            for (const half of [key, partnerKey(key, flow)]) {
+              if (proven.delete(half)) ended++;
+              if (fresh.delete(half)) ended++;
+            }
+          }
+        }
+      }
+    }
+    return ended;
   }
 
   async stats(): Promise<ConntrackStats> {

@@ -45,6 +45,7 @@ import { Identity } from '../reconcile/identity.js';
 import { Keeper } from '../reconcile/keeper.js';
 import { allOps } from '../reconcile/kinds.js';
 import { LinkTable } from '../reconcile/links.js';
+import { PublishOps } from '../reconcile/ops/publish.js';
 import { reassemblyRows } from '../reconcile/ops/reassembly.js';
 import { ServiceOps } from '../reconcile/ops/service.js';
 import { ServiceSocketOps } from '../reconcile/ops/service-sockets.js';
@@ -62,6 +63,7 @@ import { Dataplane } from './dataplane.js';
 import { forwardEvents } from './events.js';
 import { TableFills } from './fills.js';
 import { heldByKernel } from './held.js';
+import { hostAddresses } from './host-addresses.js';
 import { kernelClock } from './kernel-clock.js';
 import { Locks } from './lock.js';
 import { DATABASE, LINKS_DIR, RESERVED_FILE } from './places.js';
@@ -219,6 +221,17 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     onLeft: (number, ids) => figures.left(number, ids),
     onRemoved: (number) => figures.removed(number),
   });
+  const fills = new TableFills(dataplane.maps, () => services.used);
+  const conntrack = new KernelConntrack({ maps: dataplane.maps, tables, fills, time });
+  const host = new KernelHostView(netlink, netns, {
+    sockets: () => hostSockets(net),
+    ipv6: features.ipv6,
+    sysctls,
+    resolvConf: config.resolvConf,
+  });
+  const publishes = new PublishOps(dataplane.maps);
+  const addresses = await hostAddresses({ maps: dataplane.maps, tables, host, publishes, conntrack, log });
+  closers.add(() => addresses.stop());
   const ops = allOps(
     {
       netlink,
@@ -237,7 +250,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
       writeSysctl: settleSysctl,
     },
     dataplane.maps,
-    { hostSockets: () => hostSockets(net), reserved, targets },
+    { hostSockets: () => hostSockets(net), reserved, targets, addresses, publishes },
     new ServiceSocketOps(services, dead, targets),
     awaited,
   );
@@ -283,18 +296,15 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
       reconciler.invalidate((row) => 'mtu' in row && row.mtu === null, null);
       keeper.soon();
     },
+    onAddresses: (have) => addresses.have(have),
+    onApplied: () => addresses.endFlows(),
     clock,
     log,
   });
   const model = new CnmModel({
     store,
     realizer: reconciler,
-    host: new KernelHostView(netlink, netns, {
-      sockets: () => hostSockets(net),
-      ipv6: features.ipv6,
-      sysctls,
-      resolvConf: config.resolvConf,
-    }),
+    host,
     log,
     clock,
     resolver: withResolver,
@@ -315,6 +325,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     }
     if (event.type === 'route') follower.routeChanged(event.route);
     else if (event.type === 'overrun') follower.routeChanged(null);
+    else if (event.type === 'address' && event.gone) follower.addressGone();
     else follower.changed();
   });
   closers.add(() => events.close());
@@ -329,6 +340,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   closers.add(() => follower.stop());
   await reserved.repair();
   const pass = await reconciler.fullPass();
+  addresses.endFlows();
   await dataplane.startCollector();
   dead.backendsGone();
   keeper.start();
@@ -373,7 +385,6 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     clock,
     log,
   });
-  const fills = new TableFills(dataplane.maps, () => services.used);
   const described = describeFeatures(features);
   const node = { name: config.nodeName, ip: config.nodeIp };
   const registry = new Registry();
@@ -421,7 +432,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
       state,
       resolver,
     }),
-    conntrack: new KernelConntrack({ maps: dataplane.maps, tables, fills, time }),
+    conntrack,
     state,
     log,
     observeRequest,

@@ -117,6 +117,19 @@ export function getRoutes(): Buffer {
   return encodeMessage(k.RTM.GETROUTE, DUMP, Buffer.alloc(RTMSG));
 }
 
+/** Local routes of the local table alone, from a strict socket. */
+export function getLocalRoutes(): Buffer {
+  const fixed = Buffer.alloc(RTMSG);
+  fixed[4] = k.RT_TABLE_LOCAL;
+  fixed[7] = k.RTN.indexOf('local');
+  const both = [k.AF_INET, k.AF_INET6].map((family) => {
+    const header = Buffer.from(fixed);
+    header[0] = family;
+    return encodeMessage(k.RTM.GETROUTE, DUMP, header);
+  });
+  return Buffer.concat(both);
+}
+
 /** The route of a packet to `text` that this host sends. */
 export function getRoute(text: string): Buffer {
   const address = toAddress(text);

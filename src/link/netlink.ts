@@ -26,14 +26,17 @@ export class Netlink {
   readonly #native: NetNative;
   readonly #socket: NetSocket;
 
-  private constructor(native: NetNative, socket: NetSocket) {
+  readonly #netns: string | null;
+
+  private constructor(native: NetNative, socket: NetSocket, netns: string | null) {
     this.#native = native;
     this.#socket = socket;
+    this.#netns = netns;
   }
 
   /** `netns`: path of a namespace, null for the one of this process. */
   static async open(native: NetNative, netns: string | null = null): Promise<Netlink> {
-    return new Netlink(native, await native.netOpen(NETLINK_ROUTE, netns));
+    return new Netlink(native, await native.netOpen(NETLINK_ROUTE, netns), netns);
   }
 
   close(): void {
@@ -134,6 +137,17 @@ export class Netlink {
   /** Every table's routes, those of the local table included. */
   routes(): Promise<a.RouteInfo[]> {
     return this.#dump('RTM_GETROUTE', a.getRoutes(), RTM.NEWROUTE, a.decodeRoute);
+  }
+
+  /** Those of the local table that make an address the host's own; no others are read. */
+  async localRoutes(): Promise<a.RouteInfo[]> {
+    const socket = await this.#native.netOpen(NETLINK_ROUTE, this.#netns, true);
+    try {
+      const answer = await this.#native.netRequest(socket, 'RTM_GETROUTE', a.getLocalRoutes());
+      return answer.filter((m) => messageType(m) === RTM.NEWROUTE).map(a.decodeRoute);
+    } finally {
+      this.#native.netClose(socket);
+    }
   }
 
   /** Of a packet to `address` that this host sends; undefined: none leads there, or one that refuses. */

@@ -11,9 +11,10 @@ export type NetSocket = { readonly __brand: 'NetSocket' };
 export interface NetNative {
   /**
    * `protocol`: NETLINK_*; `netns`: the path of a namespace to open it in, null
-   * for our own, '' for a new one that ends with the socket.
+   * for our own, '' for a new one that ends with the socket. `strict`: dumps heed
+   * what the request asks for (NETLINK_GET_STRICT_CHK).
    */
-  netOpen(protocol: number, netns: string | null): Promise<NetSocket>;
+  netOpen(protocol: number, netns: string | null, strict?: boolean): Promise<NetSocket>;
   /**
    * Sends one or more whole messages (sequence numbers are filled in), each
    * once the one before is acknowledged, and answers the data messages that

@@ -155,6 +155,17 @@ export interface ServiceBackendValue {
   state: number;
 }
 
+/** IPv4 as ::ffff:a.b.c.d. */
+export interface HostPrefixKey {
+  prefix_length: number;
+  addr: string;
+}
+
+export interface HostPrefixValue {
+  kind: number;
+  addr: string;
+}
+
 /** The maps that rows are written to. */
 export interface KernelMaps {
   readonly endpoints: KernelMap<number, EndpointValue>;
@@ -166,6 +177,7 @@ export interface KernelMaps {
   readonly networks: KernelMap<number, NetworkValue>;
   readonly host_addr4: KernelMap<string, number>;
   readonly host_addr6: KernelMap<string, number>;
+  readonly host_prefixes: KernelMap<HostPrefixKey, HostPrefixValue>;
   readonly port_slots: KernelMap<number, number>;
   readonly publish_addr4: KernelMap<{ addr: string; port: number; protocol: number }, number>;
   readonly publish_addr6: KernelMap<{ addr: string; port: number; protocol: number }, number>;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The operations of every kind of row, put together. */
-import type { Row, ServiceRow } from '../cnm/rows.js';
+import type { PublishRow, Row, ServiceRow } from '../cnm/rows.js';
 import type { Announce } from './announcements.js';
 import type { Awaited } from './awaited.js';
+import type { HostAddresses } from './host-addresses.js';
 import type { Identity } from './identity.js';
 import type {
   AttachApi,
@@ -22,13 +23,13 @@ import { DataplaneNetworkOps } from './ops/dp-network.js';
 import { FdbOps } from './ops/fdb.js';
 import { GuardedPublishOps } from './ops/guarded-publish.js';
 import { HostAddressOps } from './ops/host-address.js';
+import { HostPrefixOps } from './ops/host-prefix.js';
 import { LentMacvlanOps } from './ops/lent-macvlan.js';
 import { LentPortOps } from './ops/lent-port.js';
 import { MacvlanOps } from './ops/macvlan.js';
 import { NeighbourOps } from './ops/neighbour.js';
 import { NetnsOps } from './ops/netns.js';
 import { PortOps } from './ops/port.js';
-import { PublishOps } from './ops/publish.js';
 import { PublishSocketOps } from './ops/publish-sockets.js';
 import { ReassemblyOps } from './ops/reassembly.js';
 import { SandboxFilesOps } from './ops/sandbox-files.js';
@@ -66,6 +67,8 @@ export interface PortKernel {
   hostSockets: HostSockets;
   reserved: Pick<ReservedPorts, 'changed'>;
   targets: Pick<UdpTargets, 'changed'>;
+  addresses: Pick<HostAddresses, 'unpublished'>;
+  publishes: Ops<PublishRow>;
 }
 
 /** Everything. */
@@ -84,11 +87,13 @@ export function allOps(
     'dp-endpoint': new DataplaneEndpointOps(maps, { links, tables, announcements }),
     uplink: new UplinkOps(maps, links, tables),
     'host-address': new HostAddressOps(maps, links),
+    'host-prefix': new HostPrefixOps(maps),
     'socket-member': new SocketMemberOps({ maps, netns, tables, awaited }),
     service: services,
     publish: new PublishSocketOps(
-      new GuardedPublishOps(new PublishOps(maps), ports.hostSockets, ports.reserved),
+      new GuardedPublishOps(ports.publishes, ports.hostSockets, ports.reserved),
       ports.targets,
+      ports.addresses,
     ),
   };
 }
@@ -107,6 +112,7 @@ export function opsWithoutMaps(kernel: LinkKernel): OpsByKind {
     'dp-endpoint': nothing,
     uplink: nothing,
     'host-address': nothing,
+    'host-prefix': nothing,
     'socket-member': nothing,
     service: nothing,
     publish: nothing,

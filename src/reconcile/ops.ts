@@ -58,7 +58,7 @@ export const UP: readonly Stage[] = [
   ['netns'],
   ['sandbox-files', 'bridge', 'reassembly'],
   ['dp-network', 'port', 'lent-port', 'macvlan', 'lent-macvlan'],
-  ['neighbour', 'fdb', 'dp-endpoint', 'uplink', 'host-address'],
+  ['neighbour', 'fdb', 'dp-endpoint', 'uplink', 'host-address', 'host-prefix'],
   ['attachment', 'socket-hook', 'socket-member'],
   'raise',
   ['service'],
@@ -72,7 +72,7 @@ export const UP: readonly Stage[] = [
 export const DOWN: readonly (readonly RowKind[])[] = [
   ['publish'],
   ['service'],
-  ['socket-member', 'host-address', 'uplink', 'dp-endpoint', 'fdb', 'neighbour'],
+  ['socket-member', 'host-prefix', 'host-address', 'uplink', 'dp-endpoint', 'fdb', 'neighbour'],
   ['port', 'lent-port', 'macvlan', 'lent-macvlan', 'reassembly'],
   ['dp-network'],
   ['bridge'],

@@ -5,7 +5,15 @@
  * own) is an uplink, and every address of the host answers published ports.
  * The port by which a bridge reaches the world is half of one.
  */
-import { parseAddress } from '../base/addresses.js';
+import {
+  bits,
+  formatAddress,
+  formatPrefix,
+  lastAddress,
+  parseAddress,
+  parsePrefix,
+  prefixOf,
+} from '../base/addresses.js';
 import type { Clock, Timer } from '../base/clock.js';
 import type { Log } from '../base/log.js';
 import type { Owner, Realizer, Row } from '../cnm/rows.js';
@@ -22,7 +30,7 @@ export const NODE: Owner = { kind: 'node', id: 'node' };
 const SETTLE_MS = 50;
 
 export interface UplinkOptions {
-  netlink: Pick<NetlinkApi, 'addresses' | 'routes'>;
+  netlink: Pick<NetlinkApi, 'addresses' | 'routes' | 'localRoutes'>;
   links: LinkTable;
   realizer: Realizer;
   identity: Identity;
@@ -36,6 +44,10 @@ export interface UplinkOptions {
   wanted(name: string): boolean;
   /** The MTU of networks that are given none has changed. */
   onMtu(mtu: number): void;
+  /** The host has these addresses; called before rows that follow from it are answered. */
+  onAddresses?(addresses: ReadonlySet<string>): Promise<void>;
+  /** What follows from the addresses is in the kernel. */
+  onApplied?(): void;
   clock: Clock;
   log: Log;
 }
@@ -46,6 +58,7 @@ export class UplinkFollower {
   /** By ifindex: what has been an uplink and is the port of a bridge now. */
   #formerly = new Set<number>();
   #addresses: AddressInfo[] = [];
+  #localRoutes: readonly RouteInfo[] = [];
   #mtu = DEFAULT_MTU;
   /** What the MTU was found for; null: to be found anew. */
   #mtuOf: string | null = null;
@@ -84,6 +97,8 @@ export class UplinkFollower {
   /** Looks at the host as it is now, and answers the rows it calls for. */
   async look(): Promise<Row[]> {
     this.#addresses = await this.#o.netlink.addresses();
+    await this.#o.onAddresses?.(new Set(this.#addresses.map(({ address }) => address)));
+    this.#localRoutes = await this.#o.netlink.localRoutes();
     const links = this.#o.links.all().sort((a, b) => a.ifindex - b.ifindex);
     this.#uplinks = links.filter((link) => this.#isUplink(link));
     const ports = links.filter((link) => this.#isBridgedUplink(link));
@@ -94,11 +109,16 @@ export class UplinkFollower {
       ...this.#uplinks.flatMap((link) => this.#uplinkRows(link)),
       ...ports.flatMap((link) => this.#portRows(link)),
       ...this.#addressRows(),
+      ...this.#prefixRows(),
     ];
   }
 
   /** Call on every route event; null: some were lost. */
   routeChanged(route: RouteInfo | null): void {
+    if (route?.type === 'local') {
+      this.changed();
+      return;
+    }
     if (route !== null && !leadsToTheWorld(route) && !this.#holdsMtuDown(route)) return;
     this.#mtuOf = null;
     this.changed();
@@ -107,13 +127,23 @@ export class UplinkFollower {
   /** Call on every link and address event. */
   changed(): void {
     if (this.#stopped || this.#timer !== null) return;
-    this.#timer = this.#o.clock.after(SETTLE_MS, () => {
-      this.#timer = null;
-      this.#running = this.#running
-        .then(async () => this.#o.realizer.apply(NODE, await this.look()))
-        // The rows stay in error and are tried again; a link may well be gone already.
-        .catch((e: unknown) => this.#o.log.warn('an uplink is not in place', { err: e }));
-    });
+    this.#timer = this.#o.clock.after(SETTLE_MS, () => this.#follow());
+  }
+
+  /** Call when an address is gone: until it is seen to, packets leave under it. */
+  addressGone(): void {
+    if (this.#stopped) return;
+    this.#timer?.cancel();
+    this.#timer = this.#o.clock.after(0, () => this.#follow());
+  }
+
+  #follow(): void {
+    this.#timer = null;
+    this.#running = this.#running
+      .then(async () => this.#o.realizer.apply(NODE, await this.look()))
+      // The rows stay in error and are tried again; a link may well be gone already.
+      .catch((e: unknown) => this.#o.log.warn('an uplink is not in place', { err: e }))
+      .then(() => this.#o.onApplied?.());
   }
 
   #holdsMtuDown({ via }: RouteInfo): boolean {
@@ -174,11 +204,34 @@ export class UplinkFollower {
 
   #addressRows(): Row[] {
     const rows = new Map<string, Row>();
-    for (const { family, address, ifindex } of this.#addresses) {
+    for (const { address, ifindex } of this.#addresses) {
       const link = this.#o.links.byIndex(ifindex);
       if (link?.up !== true || rows.has(address)) continue;
-      if (!(family === 4 ? isUnicast4(address) : isUnicast6(address))) continue;
+      if (!isUnicast(address)) continue;
       rows.set(address, { kind: 'host-address', address, link: link.name });
+    }
+    return [...rows.values()];
+  }
+
+  /** Broadcast addresses of uplinks, and what is the host's by a local route alone. */
+  #prefixRows(): Row[] {
+    const rows = new Map<string, Row>();
+    const carried = new Set(this.#addresses.map(({ address }) => address));
+    for (const { dst } of this.#localRoutes) {
+      const prefix = dst === null ? null : parsePrefix(dst);
+      if (prefix === null || prefix.length === 0) continue;
+      const address = formatAddress({ family: prefix.family, value: prefix.network });
+      const single = prefix.length === bits(prefix.family);
+      if ((single && carried.has(address)) || !isUnicast(address)) continue;
+      rows.set(formatPrefix(prefix), { kind: 'host-prefix', prefix: formatPrefix(prefix), address: null });
+    }
+    const uplinks = new Set(this.#uplinks.map(({ ifindex }) => ifindex));
+    for (const { family, address, prefixLength, ifindex } of this.#addresses) {
+      const parsed = parseAddress(address);
+      if (family !== 4 || parsed === null || prefixLength > 30 || !uplinks.has(ifindex)) continue;
+      const value = lastAddress(prefixOf(parsed, prefixLength));
+      const prefix = `${formatAddress({ family, value })}/32`;
+      if (!rows.has(prefix)) rows.set(prefix, { kind: 'host-prefix', prefix, address });
     }
     return [...rows.values()];
   }
@@ -209,6 +262,10 @@ export class UplinkFollower {
       throw e;
     }
   }
+}
+
+function isUnicast(text: string): boolean {
+  return text.includes(':') ? isUnicast6(text) : isUnicast4(text);
 }
 
 /** Loopback addresses are the same on every host and answer nobody outside. */

@@ -41,7 +41,7 @@ static __always_inline int open_flow_family(struct __sk_buff *skb, u32 ep_slot, 
 
 	if (!ep || !scratch || parse_in_order(skb, &p, v6) != PARSED_FLOW)
 		return drop(skb, HOOK, DROP_NO_ENDPOINT);
-	if (addr_is_host(key_daddr(&p.key, v6), v6))
+	if (addr_is_local(key_daddr(&p.key, v6), v6))
 		reason = plan_published(skb, &p, ep, ep_slot, v6);
 	else
 		reason = v6 ? plan_outbound6(skb, &p, ep, ep_slot)

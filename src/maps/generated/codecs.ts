@@ -467,6 +467,36 @@ export const fragmentWayCodec: Codec<t.FragmentWay> = {
   },
 };
 
+export const hostPrefixCodec: Codec<t.HostPrefix> = {
+  size: 8,
+  encode(value, to, at) {
+    to.fill(0, at, at + 8);
+    to.writeUInt32LE(value.kind, at);
+    putIpv4(value.addr, to, at + 4);
+  },
+  decode(from, at) {
+    return {
+      kind: from.readUInt32LE(at),
+      addr: getIpv4(from, at + 4),
+    };
+  },
+};
+
+export const hostPrefixKeyCodec: Codec<t.HostPrefixKey> = {
+  size: 20,
+  encode(value, to, at) {
+    to.fill(0, at, at + 20);
+    to.writeUInt32LE(value.prefix_length, at);
+    putIpv6(value.addr, to, at + 4);
+  },
+  decode(from, at) {
+    return {
+      prefix_length: from.readUInt32LE(at),
+      addr: getIpv6(from, at + 4),
+    };
+  },
+};
+
 export const macKeyCodec: Codec<t.MacKey> = {
   size: 12,
   encode(value, to, at) {

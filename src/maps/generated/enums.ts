@@ -92,6 +92,11 @@ export const hook = {
   HOOKS: 6,
 } as const;
 
+export const host_prefix_kind = {
+  HOST_PREFIX_LOCAL: 1,
+  HOST_PREFIX_BROADCAST: 2,
+} as const;
+
 export const network_flag = {
   NETWORK_MASQUERADE: 1,
   NETWORK_INTERNAL: 2,

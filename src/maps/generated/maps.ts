@@ -173,6 +173,14 @@ export const maps = {
     key: ipv6Codec,
     value: u32Codec,
   } satisfies MapDescriptor<string, number>,
+  host_prefixes: {
+    name: 'host_prefixes',
+    type: 11,
+    maxEntries: 4096,
+    flags: 1,
+    key: c.hostPrefixKeyCodec,
+    value: c.hostPrefixCodec,
+  } satisfies MapDescriptor<t.HostPrefixKey, t.HostPrefix>,
   masquerade_exempt: {
     name: 'masquerade_exempt',
     type: 11,

@@ -182,6 +182,16 @@ export interface FragmentWay {
   from: string;
 }
 
+export interface HostPrefix {
+  kind: number;
+  addr: string;
+}
+
+export interface HostPrefixKey {
+  prefix_length: number;
+  addr: string;
+}
+
 export interface MacKey {
   net: number;
   mac: string;

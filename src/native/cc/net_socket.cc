@@ -160,7 +160,8 @@ Failure Exchange(Socket& socket, const std::string& name, Message request, bool 
   return Failure{};
 }
 
-Failure Open(Socket& socket, int protocol) {
+// Strict: dumps heed what the request asks for (rtm_table, rtm_type), and refuse a header that is not right.
+Failure Open(Socket& socket, int protocol, bool strict) {
   socket.handle = mnl_socket_open2(protocol, SOCK_CLOEXEC);
   if (socket.handle == nullptr) return Failure{"socket", errno, ""};
   if (mnl_socket_bind(socket.handle, 0, MNL_SOCKET_AUTOPID) < 0) return Failure{"bind", errno, ""};
@@ -168,6 +169,8 @@ Failure Open(Socket& socket, int protocol) {
   // Niceties of newer kernels; without them errors carry no text.
   mnl_socket_setsockopt(socket.handle, NETLINK_EXT_ACK, &on, sizeof(on));
   mnl_socket_setsockopt(socket.handle, NETLINK_CAP_ACK, &on, sizeof(on));
+  if (strict && mnl_socket_setsockopt(socket.handle, NETLINK_GET_STRICT_CHK, &on, sizeof(on)) < 0)
+    return Failure{"setsockopt(NETLINK_GET_STRICT_CHK)", errno, ""};
   return Failure{};
 }
 
@@ -204,11 +207,12 @@ Napi::Value NetOpen(const Napi::CallbackInfo& info) {
   int protocol = info[0].As<Napi::Number>().Int32Value();
   bool own = !info[1].IsString();
   std::string path = own ? "" : info[1].As<Napi::String>().Utf8Value();
+  bool strict = info[2].IsBoolean() && info[2].As<Napi::Boolean>().Value();
   auto socket = std::make_shared<Socket>();
   return NetWorker(env).Run(
       env,
-      [socket, protocol, own, path]() {
-        auto open = [&] { return Open(*socket, protocol); };
+      [socket, protocol, own, path, strict]() {
+        auto open = [&] { return Open(*socket, protocol, strict); };
         return own ? open() : InNamespace(path, open);
       },
       [socket](Napi::Env e) -> Napi::Value {

@@ -45,6 +45,8 @@ export class PublishOps implements Ops<PublishRow> {
   readonly #addresses = new Uint16Array(TABLES * PORTS);
   /** By address key: the id. */
   readonly #byAddress = new Map<string, number>();
+  /** Addresses that are not the host's now: ports on them are kept, and served to nobody. */
+  readonly #absent = new Set<string>();
 
   constructor(maps: PublishMaps) {
     this.#maps = maps;
@@ -74,6 +76,13 @@ export class PublishOps implements Ops<PublishRow> {
     for (const key of keysOf(row)) this.#maps.publish_allow.delete(key);
   }
 
+  /** Withdraws the ports on one address of the host while it has that no longer, or serves them again. */
+  setPresent(address: string, present: boolean): void {
+    if (present) this.#absent.delete(address);
+    else this.#absent.add(address);
+    for (const row of this.#held.values()) if (row.hostIp === address) this.#write(row);
+  }
+
   async read(): Promise<Actual<PublishRow>> {
     const publishes = new Map<number, PublishValue>();
     for await (const [id, publish] of this.#maps.publishes.entries()) publishes.set(id, publish);
@@ -96,11 +105,10 @@ export class PublishOps implements Ops<PublishRow> {
             const slot = slots[slotOf(row, place, port)] as number;
             if (place.address === null) {
               if ((slot & ID) !== row.id) return false;
-            } else if (
-              (slot & BY_ADDRESS) === 0 ||
-              addresses.get(addressText(keyOf(row, place.address, port)))?.id !== row.id
-            ) {
-              return false;
+            } else {
+              const id = addresses.get(addressText(keyOf(row, place.address, port)))?.id;
+              if ((slot & BY_ADDRESS) === 0) return false;
+              if (id !== (this.#absent.has(place.address) ? undefined : row.id)) return false;
             }
           }
           return true;
@@ -198,7 +206,9 @@ export class PublishOps implements Ops<PublishRow> {
         slots.push([index, this.#slot(index)]);
         if (place.address !== null) addresses.push([keyOf(row, place.address, port), row.id]);
       }
-      if (addresses.length > 0) this.#byFamily(place.v6).setBatch(addresses);
+      if (place.address !== null && this.#absent.has(place.address))
+        this.#deleteAddresses(addresses.map(([key]) => key));
+      else if (addresses.length > 0) this.#byFamily(place.v6).setBatch(addresses);
     }
     if (slots.length > 0) this.#maps.port_slots.setBatch(slots);
   }
