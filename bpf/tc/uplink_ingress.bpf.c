@@ -27,10 +27,11 @@ static __always_inline void note_sender(const struct packet *p, struct flow *flo
 }
 
 /*
- * What plan_inbound answers besides a drop reason: the packet is not ours, or a
- * backend has to be chosen for the flow.
+ * What plan_inbound answers besides a drop reason: the packet is not ours, a
+ * backend has to be chosen for the flow, or netfilter is to forward the packet
+ * to the container.
  */
-enum { NOT_OURS = -1, WANTS_BACKEND = -2 };
+enum { NOT_OURS = -1, WANTS_BACKEND = -2, NETFILTERS = -3 };
 
 /* First packet of a flow, to a published port. */
 static __always_inline int plan_published(struct __sk_buff *skb, struct packet *p,
@@ -72,7 +73,7 @@ static __always_inline int plan_direct(struct __sk_buff *skb, struct packet *p, 
 	struct network *net = ep ? bpf_map_lookup_elem(&networks, &ep->net) : NULL;
 
 	if (net && !(net->flags & NETWORK_INTERNAL) && tracked_answer(skb, &p->key, v6))
-		return NOT_OURS;
+		return NETFILTERS;
 	if (!net || net->flags & (NETWORK_MASQUERADE | NETWORK_INTERNAL) || !opens_flow(p))
 		return DROP_DIRECT_ROUTING;
 	if (source_is_martian(&p->key, v6))
@@ -161,6 +162,11 @@ static __always_inline int open_flow(struct __sk_buff *skb, bool v6)
 
 	if (!scratch || reason == NOT_OURS)
 		return pass(skb, HOOK);
+	if (reason == NETFILTERS) {
+		count_outcome(skb, HOOK, OUTCOME_PASSED);
+		let_through(skb);
+		return TCX_PASS;
+	}
 	flow = (struct flow *)&scratch->flow;
 	if (reason == WANTS_BACKEND)
 		reason = plan_backend(flow, scratch->key.protocol, 0, v6);

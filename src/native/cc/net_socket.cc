@@ -160,7 +160,8 @@ Failure Exchange(Socket& socket, const std::string& name, Message request, bool 
   return Failure{};
 }
 
-// Strict: dumps heed what the request asks for (rtm_table, rtm_type), and refuse a header that is not right.
+// Strict: dumps heed what the request asks for (rtm_table, rtm_type), and refuse a header that is
+// not right.
 Failure Open(Socket& socket, int protocol, bool strict) {
   socket.handle = mnl_socket_open2(protocol, SOCK_CLOEXEC);
   if (socket.handle == nullptr) return Failure{"socket", errno, ""};
