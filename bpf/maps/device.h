@@ -79,7 +79,7 @@ struct {
 } host_addr6 SEC(".maps");
 
 enum host_prefix_kind {
-	HOST_PREFIX_LOCAL = 1,	   /* the host's own by a local route alone, which no link carries */
+	HOST_PREFIX_LOCAL = 1, /* the host's own by a local route alone, which no link carries */
 	HOST_PREFIX_BROADCAST = 2, /* of a link */
 };
 
