@@ -27,7 +27,7 @@ export function banner(config: Config, daemon: Daemon, seconds: number): string 
     `  state     ${config.stateDir}: ${found.join(', ')}`,
     `  dataplane ${config.bpffs}: ${work.join(', ')}`,
     ...(recreated.length > 0
-      ? [`            made anew, their layout has changed: ${recreated.join(', ')}`]
+      ? [`            converted, their layout has changed: ${recreated.join(', ')}`]
       : []),
     `  API       ${config.socket}${listener.tcp === null ? '' : ` and https://${listener.tcp.host}:${listener.tcp.port}`}`,
     ...(config.dockerPlugin === null

@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import { mappedPrefix, parsePrefix } from '../base/addresses.js';
 import { makeDirectory } from '../base/directories.js';
 import { SluiceError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
 import type { Hook, SocketHook } from '../cnm/rows.js';
 import type { Config } from '../config/options.js';
+import { CarriedMaps } from '../loader/carry.js';
 import type { KernelFeatures } from '../loader/features.js';
 import type { GuardProgram } from '../loader/guards.js';
 import { COLLECTOR, GUARDS_OBJECT, kernelConstants, MAPS_OBJECT, objectFiles } from '../loader/objects.js';
@@ -85,12 +87,15 @@ export interface DataplaneOptions {
   config: Config;
   features: KernelFeatures;
   time: KernelClock;
+  log: Log;
 }
 
 export class Dataplane implements Programs, SocketPrograms {
   readonly maps: DataplaneMaps;
   /** Maps that had another layout and lost their contents. */
   readonly recreated: readonly string[];
+  /** What maps of an earlier layout hold. */
+  readonly carried: CarriedMaps;
   readonly cgroup: string | null;
   readonly #native: BpfNative;
   readonly #pins: string;
@@ -102,7 +107,7 @@ export class Dataplane implements Programs, SocketPrograms {
   readonly #loading = new Map<string, Promise<Program>>();
 
   /** Programs for devices with Ethernet header; the few others come when first asked for. */
-  static async load({ native, config, features, time }: DataplaneOptions): Promise<Dataplane> {
+  static async load({ native, config, features, time, log }: DataplaneOptions): Promise<Dataplane> {
     const maps = await loadObject(native, {
       path: join(OBJECTS, `${MAPS_OBJECT}.bpf.o`),
       pins: join(config.bpffs, MAPS_DIR),
@@ -132,7 +137,7 @@ export class Dataplane implements Programs, SocketPrograms {
           objects.set(`${name} ethernet`, await load(name, 'ethernet'));
         }),
     );
-    const dataplane = new Dataplane(native, config.bpffs, load, maps, objects, features, time);
+    const dataplane = new Dataplane(native, config.bpffs, load, maps, objects, features, time, log);
     await dataplane.#exempt(config.masqueradeExcept);
     return dataplane;
   }
@@ -145,12 +150,14 @@ export class Dataplane implements Programs, SocketPrograms {
     objects: Map<string, LoadedObject>,
     features: KernelFeatures,
     time: KernelClock,
+    log: Log,
   ) {
     this.#native = native;
     this.#pins = join(bpffs, MAPS_DIR);
     this.#load = load;
     this.maps = dataplaneMaps(native, maps.maps);
     this.recreated = maps.recreated;
+    this.carried = new CarriedMaps(native, maps.replaced, maps.maps, log);
     this.#mapsObject = maps;
     this.#objects = objects;
     this.cgroup = features.socketHooks.cgroup;

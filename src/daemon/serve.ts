@@ -65,6 +65,7 @@ import { TableFills } from './fills.js';
 import { heldByKernel } from './held.js';
 import { hostAddresses } from './host-addresses.js';
 import { kernelClock } from './kernel-clock.js';
+import { markLayout, refuseNewerLayout } from './layout-mark.js';
 import { Locks } from './lock.js';
 import { DATABASE, LINKS_DIR, RESERVED_FILE } from './places.js';
 import { ServiceFigures } from './service-figures.js';
@@ -149,7 +150,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
   );
   await store.open();
   closers.add(() => store.close());
-  // Before anything is loaded: maps of another layout would lose their contents.
+  // Before anything is loaded: maps of another layout are made anew.
   const stateMark = await matchState({
     store,
     place: config,
@@ -158,8 +159,11 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     adopt: config.adoptEmptyState,
     log,
   });
-  const dataplane = await Dataplane.load({ native: bpf, config, features, time });
+  refuseNewerLayout(identity, config.bpffs);
+  const dataplane = await Dataplane.load({ native: bpf, config, features, time, log });
   closers.add(() => dataplane.close());
+  markLayout(identity);
+  await dataplane.carried.all();
 
   const tables = new Tables();
   const links = new LinkTable(netlink);
@@ -339,7 +343,10 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
     reconciler.load(new Map([[FRAGMENTS, reassemblyRows(identity, features.defragment)]]));
   closers.add(() => follower.stop());
   await reserved.repair();
+  await dataplane.carried.all();
+  dataplane.carried.begin();
   const pass = await reconciler.fullPass();
+  await dataplane.carried.end();
   addresses.endFlows();
   await dataplane.startCollector();
   dead.backendsGone();

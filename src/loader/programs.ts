@@ -93,8 +93,10 @@ export class Program {
 export interface LoadedObject {
   readonly programs: ReadonlyMap<string, Program>;
   readonly maps: ReadonlyMap<string, BpfMap>;
-  /** Maps whose pin had another layout and was made anew; their contents are gone. */
+  /** Maps whose pin had another layout and was made anew. */
   readonly recreated: readonly string[];
+  /** What those were, which programs that are attached may use yet; whoever has read them closes them. */
+  readonly replaced: ReadonlyMap<string, BpfMap>;
   close(): void;
 }
 
@@ -113,10 +115,10 @@ async function findPinned(
   native: BpfNative,
   specs: readonly MapSpec[],
   options: LoadOptions,
-): Promise<{ reuse: Map<string, OwnedFd>; recreated: string[] }> {
+): Promise<{ reuse: Map<string, OwnedFd>; replaced: Map<string, BpfMap> }> {
   const reuse = new Map<string, OwnedFd>();
-  const recreated: string[] = [];
-  if (options.pins === undefined) return { reuse, recreated };
+  const replaced = new Map<string, BpfMap>();
+  if (options.pins === undefined) return { reuse, replaced };
   makeDirectory(options.pins, 0o700);
   for (const spec of specs) {
     const pin = join(options.pins, spec.name);
@@ -126,12 +128,10 @@ async function findPinned(
     if (sameLayout(native.bpfMapInfo(fd.fd), wanted)) {
       reuse.set(spec.name, fd);
     } else {
-      fd.close();
-      await unlink(pin);
-      recreated.push(spec.name);
+      replaced.set(spec.name, new BpfMap(spec.name, fd));
     }
   }
-  return { reuse, recreated };
+  return { reuse, replaced };
 }
 
 /**
@@ -142,7 +142,7 @@ export async function loadObject(native: BpfNative, options: LoadOptions): Promi
   if (!existsSync(options.path))
     throw new SluiceError('environment', `${options.path} is missing`, { hint: 'run `npm run setup`' });
   const { maps: specs } = native.bpfObjectInfo(options.path);
-  const { reuse, recreated } = await findPinned(native, specs, options);
+  const { reuse, replaced } = await findPinned(native, specs, options);
   const fds: Record<string, number> = {};
   for (const spec of specs) {
     const map = options.share?.get(spec.name) ?? reuse.get(spec.name);
@@ -157,6 +157,7 @@ export async function loadObject(native: BpfNative, options: LoadOptions): Promi
   try {
     loaded = await native.bpfObjectLoad(options.path, fds, sizes, options.rodata ?? null);
   } catch (e) {
+    for (const map of replaced.values()) map.close();
     throw isNativeError(e) ? await loadError(basename(options.path), e) : e;
   } finally {
     for (const fd of reuse.values()) fd.close();
@@ -168,13 +169,14 @@ export async function loadObject(native: BpfNative, options: LoadOptions): Promi
     Object.entries(loaded.programs).map(([n, fd]) => [n, new Program(native, n, new OwnedFd(native, fd))]),
   );
   const close = (): void => {
-    for (const owned of [...maps.values(), ...programs.values()]) owned.close();
+    for (const owned of [...maps.values(), ...programs.values(), ...replaced.values()]) owned.close();
   };
   const pinned: string[] = [];
   try {
     for (const { name } of specs) {
       if (options.pins === undefined || name in fds) continue;
       const pin = join(options.pins, name);
+      if (replaced.has(name)) await unlink(pin);
       native.bpfPin((maps.get(name) as BpfMap).fd, pin);
       pinned.push(pin);
     }
@@ -183,5 +185,5 @@ export async function loadObject(native: BpfNative, options: LoadOptions): Promi
     close();
     throw e;
   }
-  return { programs, maps, recreated, close };
+  return { programs, maps, recreated: [...replaced.keys()], replaced, close };
 }

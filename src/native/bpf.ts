@@ -18,6 +18,10 @@ export interface MapSpec {
 
 export interface MapInfo extends MapSpec {
   readonly id: number;
+  /** Id of the type information, 0 without, and the types of key and value in it. */
+  readonly btf: number;
+  readonly keyType: number;
+  readonly valueType: number;
 }
 
 export interface ProgramInfo {
@@ -72,6 +76,8 @@ export interface BpfNative {
   bpfMapUpdateBatch(fd: number, keys: Buffer, values: Buffer, count: number, flags: number): void;
   bpfMapDeleteBatch(fd: number, keys: Buffer, count: number): void;
   bpfMapInfo(fd: number): MapInfo;
+  /** Type information that the kernel has, by its id. */
+  bpfBtf(id: number): Buffer;
   bpfProgramInfo(fd: number): ProgramInfo;
   /** `dataOut`: bytes to make room for. A syscall program takes no data. */
   bpfProgramTestRun(

@@ -11,8 +11,8 @@ import { readdirSync, renameSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory } from '../base/directories.js';
 
-/** Directories of the bpffs. `state`: which state the dataplane was made from. */
-export const MARK_KINDS = ['netns', 'link', 'macvlan', 'state'] as const;
+/** Directories of the bpffs. `state`: which state the dataplane was made from; `layout`: of the pinned maps. */
+export const MARK_KINDS = ['netns', 'link', 'macvlan', 'state', 'layout'] as const;
 export type MarkKind = (typeof MARK_KINDS)[number];
 
 export class Identity {

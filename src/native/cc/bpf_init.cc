@@ -23,6 +23,7 @@ void InitBpf(Napi::Env env, Napi::Object exports) {
   add("bpfMapUpdateBatch", MapUpdateBatch);
   add("bpfMapDeleteBatch", MapDeleteBatch);
   add("bpfMapInfo", MapInfo);
+  add("bpfBtf", Btf);
   add("bpfProgramInfo", ProgramInfo);
   add("bpfProgramTestRun", ProgramTestRun);
   add("bpfProgramLoadRaw", ProgramLoadRaw);

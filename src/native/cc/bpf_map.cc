@@ -10,6 +10,7 @@
 
 #include "bpf_args.h"
 #include "error.h"
+#include "fd.h"
 
 namespace sluice {
 namespace {
@@ -140,7 +141,28 @@ Napi::Value MapInfo(const Napi::CallbackInfo& info) {
   result.Set("maxEntries", map.max_entries);
   result.Set("flags", map.map_flags);
   result.Set("name", map.name);
+  result.Set("btf", map.btf_id);
+  result.Set("keyType", map.btf_key_type_id);
+  result.Set("valueType", map.btf_value_type_id);
   return result;
+}
+
+Napi::Value Btf(const Napi::CallbackInfo& info) {
+  FdGuard fd(bpf_btf_get_fd_by_id(Int(info, 0)));
+  if (fd.get() < 0) Throw(info, "BPF_BTF_GET_FD_BY_ID", fd.get());
+  bpf_btf_info btf{};
+  uint32_t size = sizeof(btf);
+  // once for the size, once for the types
+  int err = bpf_obj_get_info_by_fd(fd.get(), &btf, &size);
+  if (err) Throw(info, "BPF_OBJ_GET_INFO_BY_FD", err);
+  auto types = Napi::Buffer<uint8_t>::New(info.Env(), btf.btf_size);
+  bpf_btf_info room{};
+  room.btf = reinterpret_cast<uint64_t>(types.Data());
+  room.btf_size = types.Length();
+  size = sizeof(room);
+  err = bpf_obj_get_info_by_fd(fd.get(), &room, &size);
+  if (err) Throw(info, "BPF_OBJ_GET_INFO_BY_FD", err);
+  return types;
 }
 
 }  // namespace sluice

@@ -17,5 +17,6 @@ Napi::Value MapUpdateBatch(const Napi::CallbackInfo& info);  // (fd, keys, value
 Napi::Value MapDeleteBatch(const Napi::CallbackInfo& info);  // (fd, keys, count)
 // (fd) -> {id, type, keySize, valueSize, maxEntries, flags, name}
 Napi::Value MapInfo(const Napi::CallbackInfo& info);
+Napi::Value Btf(const Napi::CallbackInfo& info);
 
 }  // namespace sluice
