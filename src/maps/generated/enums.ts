@@ -43,6 +43,8 @@ export const drop_reason = {
   DROP_TOO_BIG: 22,
   DROP_NO_BACKEND: 23,
   DROP_NO_SERVICE: 24,
+  DROP_TAGGED: 25,
+  DROP_LINK_PROTOCOL: 26,
   DROP_REASONS: 32,
 } as const;
 
