@@ -38,7 +38,10 @@ static __always_inline int to_endpoint(struct __sk_buff *skb, enum hook hook,
 	return into_endpoint(skb, hook, ep);
 }
 
-/* Out by an uplink; the kernel resolves the next hop's MAC. */
+/*
+ * Out by an uplink; the kernel resolves the next hop's MAC. One of IPv6 for a
+ * packet of IPv4 has no room in the flow: the kernel looks the route up again.
+ */
 static __always_inline int to_neighbour(struct __sk_buff *skb, enum hook hook, u32 ifindex,
 					const void *nexthop, bool v6)
 {
@@ -46,9 +49,11 @@ static __always_inline int to_neighbour(struct __sk_buff *skb, enum hook hook, u
 		.nh_family = v6 ? AF_INET6 : AF_INET,
 	};
 
-	addr_copy(neigh.ipv6_nh, nexthop, v6);
 	skb->mark = config.mark;
 	count_outcome(skb, hook, OUTCOME_TO_UPLINK);
+	if (!v6 && !addr_is_set(nexthop, v6))
+		return bpf_redirect_neigh(ifindex, NULL, 0, 0);
+	addr_copy(neigh.ipv6_nh, nexthop, v6);
 	return bpf_redirect_neigh(ifindex, &neigh, sizeof(neigh), 0);
 }
 

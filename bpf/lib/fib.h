@@ -33,7 +33,6 @@ struct route_query {
 	be16 dport;
 	u8 protocol;
 	u8 tos;
-	bool want_source;
 	const void *saddr;
 	const void *daddr;
 };
@@ -42,8 +41,11 @@ struct route {
 	u32 ifindex; /* egress device */
 	u16 mtu;     /* of the way, path MTU discovered included, but see route_lookup */
 	u16 pad;
-	ipv6_addr nexthop; /* the destination itself if it is on link; IPv4: the first word */
-	ipv6_addr source;  /* preferred source address where asked for and known, else 0 */
+	/*
+	 * The destination itself if it is on link; IPv4: the first word, and 0 where
+	 * the next hop has an address of IPv6 (RFC 5549)
+	 */
+	ipv6_addr nexthop;
 };
 
 /*
@@ -53,10 +55,11 @@ struct route {
  * NOT_FWDED for local, broadcast and multicast destinations and where there is
  * no route at all; a negative errno if the device is gone. Before 6.4 (without
  * FIB_SKIP_NEIGH) a next hop whose MAC is not known yet ends the helper before it
- * has written the MTU: that of the device stands for it then.
+ * has written the MTU: that of the device stands for it then. `source`: room for
+ * the preferred source address, written where the kernel tells it, or NULL.
  */
 static __always_inline int route_lookup(struct __sk_buff *skb, const struct route_query *query,
-					struct route *route, bool v6)
+					struct route *route, void *source, bool v6)
 {
 	struct bpf_fib_lookup fib = {
 		.family = v6 ? AF_INET6 : AF_INET,
@@ -76,7 +79,7 @@ static __always_inline int route_lookup(struct __sk_buff *skb, const struct rout
 		fib.tos = query->tos;
 	addr_copy(fib.ipv6_src, query->saddr, v6);
 	addr_copy(fib.ipv6_dst, query->daddr, v6);
-	if (!query->want_source)
+	if (!source)
 		flags &= ~FIB_SRC;
 	rc = bpf_fib_lookup(skb, &fib, sizeof(fib), flags);
 	unresolved = rc == BPF_FIB_LKUP_RET_NO_NEIGH;
@@ -85,9 +88,10 @@ static __always_inline int route_lookup(struct __sk_buff *skb, const struct rout
 	if (rc == BPF_FIB_LKUP_RET_SUCCESS) {
 		route->ifindex = fib.ifindex;
 		route->mtu = unresolved ? device_mtu(skb, fib.ifindex) : fib.mtu_result;
-		addr_copy(&route->nexthop, fib.ipv6_dst, v6);
+		if (v6 || fib.family == AF_INET)
+			addr_copy(&route->nexthop, fib.ipv6_dst, v6);
 		if (flags & FIB_SRC)
-			addr_copy(&route->source, fib.ipv6_src, v6);
+			addr_copy(source, fib.ipv6_src, v6);
 	}
 	return rc;
 }

@@ -262,8 +262,9 @@ static __always_inline int icmp_error_family(struct __sk_buff *skb, u32 hook,
 			return ERROR_OF_NO_FLOW;
 		if (ttl <= 1)
 			return drop(skb, hook, DROP_TTL);
-		if (flow->seen != clock_tick() && flow->action != FLOW_TO_ENDPOINT)
-			flow_reroute(skb, key->protocol, flow, 0, v6);
+		if (flow->seen != clock_tick() && flow->action != FLOW_TO_ENDPOINT &&
+		    flow_reroute(skb, key, flow, 0, v6) == FLOW_REFUSED)
+			return drop(skb, hook, DROP_NO_ROUTE);
 	}
 	/* a container's own address never shows; a router on the way keeps its own */
 	source = addr_equal(key_saddr(outer, v6), key_saddr(key, v6), v6) ? flow_saddr(flow, v6)

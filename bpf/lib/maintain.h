@@ -12,68 +12,83 @@
 /* Age from which an answered flow counts as proven. */
 #define PROVEN_TICKS 2
 
+/* What the kernel sends nowhere. It has no route for a broadcast either. */
+static __always_inline bool route_refuses(int rc)
+{
+	return rc == BPF_FIB_LKUP_RET_BLACKHOLE || rc == BPF_FIB_LKUP_RET_UNREACHABLE ||
+	       rc == BPF_FIB_LKUP_RET_PROHIBIT || rc == BPF_FIB_LKUP_RET_NOT_FWDED ||
+	       rc == BPF_FIB_LKUP_RET_UNSUPP_LWT;
+}
+
+/* Not a flow's place: the routing table sends its packets nowhere now. */
+#define FLOW_REFUSED (-2)
+
 /*
  * Asks the routing table again for a half that leaves by an uplink. A reply to
  * a published port keeps the interface that the request came in by: where the
  * table would choose another, the packet goes back to the MAC that sent it.
+ * What a container opened is asked for as its first packet was, before
+ * translation: rules by source, and the hash that chooses between several
+ * ways, have to say the same. Answers FLOW_REFUSED where that has no way.
  */
-static __always_inline void flow_reroute_family(struct __sk_buff *skb, u8 protocol,
-						struct flow *flow, u8 tos, bool v6)
+static __always_inline int flow_reroute_family(struct __sk_buff *skb, const union any_key *key,
+					       struct flow *flow, u8 tos, bool v6)
 {
+	bool is_reply = flow->flags & FLOW_REPLY;
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &flow->endpoint);
 	struct network *net = ep ? bpf_map_lookup_elem(&networks, &ep->net) : NULL;
 	struct route_query query = {
-		.protocol = protocol,
-		.sport = flow->sport,
+		.protocol = key->protocol,
+		.sport = is_reply ? flow->sport : key->sport,
 		.dport = flow->dport,
 		.tos = tos,
-		.saddr = flow_saddr(flow, v6),
+		.saddr = is_reply ? flow_saddr(flow, v6) : key_saddr(key, v6),
 		.daddr = flow_daddr(flow, v6),
 	};
 	struct device *device;
 	struct route route = {};
 	u32 ifindex = flow->ifindex;
+	int rc;
 
 	if (!net)
-		return;
+		return 0;
 	query.ifindex = net->ifindex;
-	if (route_lookup(skb, &query, &route, v6) != BPF_FIB_LKUP_RET_SUCCESS)
-		return;
-	if (flow->flags & FLOW_REPLY && route.ifindex != ifindex) {
+	rc = route_lookup(skb, &query, &route, NULL, v6);
+	if (rc != BPF_FIB_LKUP_RET_SUCCESS)
+		return !is_reply && route_refuses(rc) ? FLOW_REFUSED : 0;
+	if (is_reply && route.ifindex != ifindex) {
 		device = bpf_map_lookup_elem(&devices, &ifindex);
 		flow->action = device && device->flags & DEVICE_L3 ? FLOW_TO_L3 : FLOW_TO_MAC;
 		flow->mtu = device_mtu(skb, ifindex);
-		return;
+		return 0;
 	}
 	device = bpf_map_lookup_elem(&devices, &route.ifindex);
 	if (!device || device->kind != DEVICE_UPLINK)
-		return;
+		return 0;
 	flow->ifindex = route.ifindex;
 	flow->mtu = route.mtu;
 	addr_copy(flow_nexthop(flow, v6), &route.nexthop, v6);
 	flow->action = device->flags & DEVICE_L3 ? FLOW_TO_L3 : FLOW_TO_NEIGHBOUR;
+	return 0;
 }
 
 /* Calls, for the stack that the query takes. */
-static __noinline int flow4_reroute(struct __sk_buff *skb, u8 protocol, struct flow *flow, u8 tos)
+static __noinline int flow4_reroute(struct __sk_buff *skb, const union any_key *key,
+				    struct flow *flow, u8 tos)
 {
-	flow_reroute_family(skb, protocol, flow, tos, false);
-	return 0;
+	return flow_reroute_family(skb, key, flow, tos, false);
 }
 
-static __noinline int flow6_reroute(struct __sk_buff *skb, u8 protocol, struct flow *flow, u8 tos)
+static __noinline int flow6_reroute(struct __sk_buff *skb, const union any_key *key,
+				    struct flow *flow, u8 tos)
 {
-	flow_reroute_family(skb, protocol, flow, tos, true);
-	return 0;
+	return flow_reroute_family(skb, key, flow, tos, true);
 }
 
-static __always_inline void flow_reroute(struct __sk_buff *skb, u8 protocol, struct flow *flow,
-					 u8 tos, bool v6)
+static __always_inline int flow_reroute(struct __sk_buff *skb, const union any_key *key,
+					struct flow *flow, u8 tos, bool v6)
 {
-	if (v6)
-		flow6_reroute(skb, protocol, flow, tos);
-	else
-		flow4_reroute(skb, protocol, flow, tos);
+	return v6 ? flow6_reroute(skb, key, flow, tos) : flow4_reroute(skb, key, flow, tos);
 }
 
 /* Moves both halves. Insert first: no moment without an entry. */
@@ -185,9 +200,13 @@ static __always_inline int flow_maintain_family(struct __sk_buff *skb, u8 tcp, u
 	flow->state = state;
 	if (flow->seen != now) {
 		flow->seen = now;
-		if (flow->action == FLOW_TO_NEIGHBOUR || flow->action == FLOW_TO_MAC ||
-		    flow->action == FLOW_TO_L3)
-			flow_reroute(skb, key->protocol, flow, tos, v6);
+		if ((flow->action == FLOW_TO_NEIGHBOUR || flow->action == FLOW_TO_MAC ||
+		     flow->action == FLOW_TO_L3) &&
+		    flow_reroute(skb, key, flow, tos, v6) == FLOW_REFUSED) {
+			/* every packet asks until there is a way again */
+			flow->seen = now - 1;
+			return FLOW_REFUSED;
+		}
 	}
 
 	flow_partner(key, flow, &scratch->pkey, (struct flow *)&scratch->partner, v6);
@@ -238,17 +257,17 @@ __noinline int flow6_maintain(struct __sk_buff *skb, u8 tcp, u8 tos)
  * Once a tick and on every change of state: notes the time, asks the routing
  * table again, restores the other half if it is gone, moves the flow between
  * the tables. `flow` may be void afterwards: the answer is where it is now, or
- * NULL: its next packet opens another.
+ * NULL: its next packet opens another, or is refused as a first one is.
  */
 static __always_inline struct flow *flow_maintain(struct __sk_buff *skb, const struct packet *p,
 						  bool v6)
 {
+	int rc;
+
 	scratch_put_key(&p->key, v6);
-	if (v6)
-		flow6_maintain(skb, p->tcp_flags, p->tos);
-	else
-		flow4_maintain(skb, p->tcp_flags, p->tos);
-	return flow_find(&p->key, v6);
+	rc = v6 ? flow6_maintain(skb, p->tcp_flags, p->tos)
+		: flow4_maintain(skb, p->tcp_flags, p->tos);
+	return rc == FLOW_REFUSED ? NULL : flow_find(&p->key, v6);
 }
 
 #endif

@@ -347,6 +347,18 @@ static __always_inline bool is_multicast(const u8 *mac)
 	return mac[0] & 1;
 }
 
+/* IEEE 802.1D and 802.1Q: what bridges say to each other, spanning tree and LLDP among it. */
+static __always_inline bool is_of_bridges(const u8 *mac)
+{
+	return mac[0] == 0x01 && mac[1] == 0x80 && mac[2] == 0xc2;
+}
+
+/* A VLAN tag in the frame itself: the second one where the kernel has taken one out. */
+static __always_inline bool is_tag(be16 protocol)
+{
+	return protocol == bpf_htons(ETH_P_8021Q) || protocol == bpf_htons(ETH_P_8021AD);
+}
+
 static __always_inline bool mac_equal(const void *a, const void *b)
 {
 	return *(u32 *)a == *(u32 *)b && *(u16 *)(a + 4) == *(u16 *)(b + 4);

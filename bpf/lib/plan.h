@@ -89,12 +89,12 @@ static __always_inline int plan_outbound_family(struct __sk_buff *skb, struct pa
 		.sport = p->key.sport,
 		.dport = p->key.dport,
 		.tos = p->tos,
-		.want_source = true,
 		.saddr = key_saddr(&p->key, v6),
 		.daddr = key_daddr(&p->key, v6),
 	};
 	struct device *device;
 	struct route route = {};
+	ipv6_addr source = {};
 	bool masquerade;
 	int rc;
 
@@ -103,7 +103,7 @@ static __always_inline int plan_outbound_family(struct __sk_buff *skb, struct pa
 	if (net->flags & NETWORK_INTERNAL)
 		return DROP_INTERNAL;
 	query.ifindex = net->ifindex;
-	rc = route_lookup(skb, &query, &route, v6);
+	rc = route_lookup(skb, &query, &route, &source, v6);
 	/* no route, or a broadcast address: the stack answers, or takes it */
 	if (rc == BPF_FIB_LKUP_RET_NOT_FWDED || rc == BPF_FIB_LKUP_RET_UNREACHABLE ||
 	    rc == BPF_FIB_LKUP_RET_PROHIBIT)
@@ -120,8 +120,8 @@ static __always_inline int plan_outbound_family(struct __sk_buff *skb, struct pa
 	masquerade = net->flags & NETWORK_MASQUERADE && !is_exempt(key_daddr(&p->key, v6), v6);
 	if (!masquerade)
 		addr_copy(flow_saddr(flow, v6), key_saddr(&p->key, v6), v6);
-	else if (addr_is_set(&route.source, v6))
-		addr_copy(flow_saddr(flow, v6), &route.source, v6);
+	else if (addr_is_set(&source, v6))
+		addr_copy(flow_saddr(flow, v6), &source, v6);
 	else if (v6)
 		addr_copy(flow_saddr(flow, v6), &device->addr6, v6);
 	else

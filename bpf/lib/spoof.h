@@ -45,6 +45,11 @@ static __always_inline enum drop_reason check_arp(const struct endpoint *ep, str
 
 	if ((void *)(arp + 1) > end)
 		return DROP_MALFORMED;
+	/* other lengths put the sender elsewhere; other operations are RARP's and InARP's */
+	if (arp->hardware_type != bpf_htons(1) || arp->protocol_type != bpf_htons(ETH_P_IP) ||
+	    arp->hardware_length != sizeof(mac_addr) || arp->protocol_length != sizeof(ipv4_addr) ||
+	    (arp->operation != bpf_htons(1) && arp->operation != bpf_htons(2)))
+		return DROP_MALFORMED;
 	if (!mac_equal(&arp->sender_mac, &ep->mac))
 		return DROP_SPOOFED_MAC;
 	sender = *(ipv4_addr *)arp->sender;

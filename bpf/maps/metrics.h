@@ -47,14 +47,16 @@ enum drop_reason {
 	DROP_FRAGMENT = 15,	    /* a fragment whose ports cannot be told */
 	DROP_INTERNAL = 16,	    /* out of, or into, an internal network */
 	DROP_NO_HOST_ACCESS = 17,   /* the network may not reach the host's services */
-	DROP_ROGUE = 18,       /* router advertisement, redirect or DHCP offer of a container */
-	DROP_NOT_ALLOWED = 19, /* the publish does not list the source */
-	DROP_MARTIAN = 20,     /* a source that cannot be */
-	DROP_LIMIT = 21,       /* the container's limit on flows */
-	DROP_TOO_BIG = 22,     /* larger than the way out takes; the sender was told */
-	DROP_NO_BACKEND = 23,  /* a service without a backend; the client was told */
-	DROP_NO_SERVICE = 24,  /* a port that the VIP does not have; the client was told */
-	DROP_NO_PROGRAM = 27,  /* came past a program of ours that is not there */
+	DROP_ROGUE = 18,	 /* router advertisement, redirect or DHCP offer of a container */
+	DROP_NOT_ALLOWED = 19,	 /* the publish does not list the source */
+	DROP_MARTIAN = 20,	 /* a source that cannot be */
+	DROP_LIMIT = 21,	 /* the container's limit on flows */
+	DROP_TOO_BIG = 22,	 /* larger than the way out takes; the sender was told */
+	DROP_NO_BACKEND = 23,	 /* a service without a backend; the client was told */
+	DROP_NO_SERVICE = 24,	 /* a port that the VIP does not have; the client was told */
+	DROP_TAGGED = 25,	 /* a container's frame with a VLAN tag */
+	DROP_LINK_PROTOCOL = 26, /* a container's frame that is neither ARP nor IP, or to bridges */
+	DROP_NO_PROGRAM = 27,	 /* came past a program of ours that is not there */
 	DROP_REASONS = 32,
 };
 

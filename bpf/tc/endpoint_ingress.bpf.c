@@ -40,6 +40,8 @@ static __always_inline int switched(struct __sk_buff *skb, const struct endpoint
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
 		return drop(skb, HOOK, DROP_MALFORMED);
 	if (is_multicast(eth->h_dest)) {
+		if (is_of_bridges(eth->h_dest))
+			return drop(skb, HOOK, DROP_LINK_PROTOCOL);
 		if (!(flags & NETWORK_NO_ICC))
 			clone_to_members(skb, ep->net, ep->member);
 		if (!link && flags & (NETWORK_INTERNAL | NETWORK_NO_HOST_ACCESS))
@@ -80,7 +82,8 @@ static __always_inline int check_frame(struct __sk_buff *skb, const struct endpo
 		return *parsed == PARSED_MALFORMED ? DROP_MALFORMED
 						   : check_link(skb, ep, p, *parsed, false);
 	}
-	return DROP_NONE;
+	/* whose it is cannot be told: RARP, spanning tree, LLDP, EAPOL and all others */
+	return is_tag(protocol) ? DROP_TAGGED : DROP_LINK_PROTOCOL;
 }
 
 /* Not a verdict: a frame of a backend to a neighbour, which may be a service's answer. */
@@ -123,6 +126,9 @@ int endpoint_ingress(struct __sk_buff *skb)
 	struct ethhdr *eth;
 	int verdict;
 
+	/* the kernel has taken the outer tag out of the frame, which looks untagged */
+	if (skb->vlan_present)
+		return drop(skb, HOOK, DROP_TAGGED);
 	fragment_begin(skb);
 	if (!ep || linearise(skb))
 		return drop(skb, HOOK, DROP_NO_ENDPOINT);

@@ -106,6 +106,9 @@ int uplink_egress(struct __sk_buff *skb)
 		skb->mark = 0;
 		return pass(skb, HOOK);
 	}
+	/* of a VLAN's device above, whose program has seen it and cleared the mark */
+	if (skb->vlan_present)
+		return pass(skb, HOOK);
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return from_host(skb, false);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))

@@ -20,6 +20,9 @@
 
 #define HOOK HOOK_UPLINK_INGRESS
 
+/* include/linux/if_vlan.h: VLAN_VID_MASK */
+#define VLAN_ID 0x0fff
+
 static __always_inline void note_sender(const struct packet *p, struct flow *flow)
 {
 	if (!config.l3_device)
@@ -309,12 +312,25 @@ __noinline int broadcast_to_host(struct __sk_buff *skb)
 	return bpf_skb_change_type(skb, PACKET_HOST);
 }
 
+/*
+ * The kernel has taken the outer tag out of the frame, which looks untagged. It
+ * is its VLAN's, whose device has programs of its own. VLAN 0 is none, only a
+ * priority (IEEE 802.1Q): without that tag the frame is this device's, unless
+ * there is another tag within.
+ */
+static __noinline bool is_untagged(struct __sk_buff *skb)
+{
+	return !(skb->vlan_tci & VLAN_ID) && !bpf_skb_vlan_pop(skb) && !skb->vlan_present;
+}
+
 SEC("tc")
 int uplink_ingress(struct __sk_buff *skb)
 {
 	struct packet p;
 	int verdict;
 
+	if (skb->vlan_present && !is_untagged(skb))
+		return pass(skb, HOOK);
 	fragment_begin(skb);
 	if (skb->pkt_type != PACKET_HOST &&
 	    (skb->pkt_type != PACKET_BROADCAST || skb->protocol != bpf_htons(ETH_P_IP) ||

@@ -189,9 +189,13 @@ export class UplinkFollower {
 
   #uplinkRows(link: LinkInfo): Row[] {
     const layer = layerOf(link) ?? 'ethernet';
+    const isGlobal = (a: AddressInfo, family: 4 | 6): boolean => a.family === family && a.scope === 'global';
+    // An unnumbered link sends under an address of loopback, as the kernel chooses it.
     const own = (family: 4 | 6): string | null =>
-      this.#addresses.find((a) => a.ifindex === link.ifindex && a.family === family && a.scope === 'global')
-        ?.address ?? null;
+      (
+        this.#addresses.find((a) => a.ifindex === link.ifindex && isGlobal(a, family)) ??
+        this.#addresses.find((a) => isGlobal(a, family) && this.#o.links.byIndex(a.ifindex)?.loopback)
+      )?.address ?? null;
     return [
       { kind: 'uplink', link: link.name, layer, ipv4: own(4), ipv6: own(6) },
       { kind: 'attachment', link: link.name, hook: 'uplink_ingress' },
