@@ -16,6 +16,7 @@
 #include "flow.h"
 #include "holders.h"
 #include "limit.h"
+#include "waiting.h"
 
 /* errno-base.h */
 #define EEXIST 17
@@ -168,6 +169,8 @@ static __always_inline int flow_open_family(struct __sk_buff *skb, bool host_add
 		counts->opened++;
 	else if (o.reason != DROP_NONE && shared)
 		port_share(&scratch->pkey, scratch->partner.endpoint, SHARE_RETURN, v6);
+	if (o.reason == DROP_NONE)
+		waiting_pace(scratch, v6);
 	return o.reason;
 }
 
