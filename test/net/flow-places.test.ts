@@ -90,3 +90,46 @@ describe.each([
     }
   });
 });
+
+describe.each([
+  ['IPv4', HOST],
+  ['IPv6', HOST_6],
+])('%s connections whose flow is lost', (name, host) => {
+  const port = name === 'IPv4' ? 7900 : 7950;
+
+  it('are picked up through the published port as their client speaks, from outside and from another container', async () => {
+    const server = bed.container(`server${port}`, 'lan', '-p', `${port}:80`);
+    bed.ok('network', 'create', '--ipv6', `other${port}`);
+    const other = bed.container(`client${port}`, `other${port}`);
+    await python(server.ns, SERVER, '80').says(/ready/);
+    const clients = [
+      python(bed.ext1, CLIENT, host, String(port)),
+      python(other.ns, CLIENT, host, String(port)),
+    ];
+    for (const client of clients) await client.says(/waiting/);
+    bed.ok('conntrack', 'flush');
+    for (const client of clients) {
+      client.child.stdin?.write('go on\n');
+      await client.says(new RegExp(`live ${CONNECTIONS}\\b`));
+    }
+  });
+
+  it('are left to the host where they are its own, from a port that is published since', async () => {
+    const server = bed.container(`late${port}`, 'lan');
+    await python(bed.ext1, SERVER, String(port + 20)).says(/ready/);
+    const client = python(
+      bed.host,
+      `import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5, ('', int(sys.argv[3])))
+print('waiting', flush=True); sys.stdin.readline()
+s.send(b'again'); print('got', s.recv(99), flush=True)`,
+      name === 'IPv4' ? EXT1 : EXT1_6,
+      String(port + 20),
+      String(port + 21),
+    );
+    await client.says(/waiting/);
+    bed.ok('publish', `lan.${server.ns}`, `${port + 21}:80`);
+    client.child.stdin?.write('go on\n');
+    await client.says(/got b'response'/);
+  });
+});
