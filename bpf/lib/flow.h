@@ -76,6 +76,12 @@ static __always_inline bool flow_closing(u32 state)
 	return flow_finished(state) || state & FLOW_RST;
 }
 
+/* Established, and neither end has said that it is over. */
+static __always_inline bool flow_live(u32 state)
+{
+	return state & FLOW_ESTABLISHED && !flow_closing(state);
+}
+
 /* See enum flow_flag. */
 static __always_inline bool flow_rests(const struct flow *flow)
 {

@@ -8,6 +8,7 @@
 #include "fib.h"
 #include "flow.h"
 #include "share.h"
+#include "waiting.h"
 
 /* Age from which an answered flow counts as proven. */
 #define PROVEN_TICKS 2
@@ -91,30 +92,6 @@ static __always_inline int flow_reroute(struct __sk_buff *skb, const union any_k
 	return v6 ? flow6_reroute(skb, key, flow, tos) : flow4_reroute(skb, key, flow, tos);
 }
 
-/* Moves both halves. Insert first: no moment without an entry. */
-static __always_inline bool flow_promote(const union any_key *key, struct flow *flow,
-					 const union any_key *pkey, struct flow *partner, bool v6)
-{
-	struct flow_counts *counts = flow_counts(key->protocol);
-
-	if (flow_put_proven(pkey, partner, BPF_ANY, v6))
-		goto full;
-	if (flow_put_proven(key, flow, BPF_ANY, v6)) {
-		flow_delete_proven(pkey, v6);
-		goto full;
-	}
-	share_count_proven(2, v6);
-	flow_delete_new(pkey, v6);
-	flow_delete_new(key, v6);
-	if (counts)
-		counts->promoted++;
-	return true;
-full:
-	if (counts)
-		counts->unpromoted++;
-	return false;
-}
-
 static __always_inline void flow_demote(const union any_key *key, struct flow *flow,
 					const union any_key *pkey, struct flow *partner, bool v6)
 {
@@ -171,7 +148,7 @@ static __always_inline int flow_maintain_family(struct __sk_buff *skb, u8 tcp, u
 	const union any_key *key;
 	struct flow *flow, *partner;
 	u32 now = clock_tick();
-	bool proven;
+	bool proven, established;
 	u32 state;
 
 	if (!scratch)
@@ -197,6 +174,7 @@ static __always_inline int flow_maintain_family(struct __sk_buff *skb, u8 tcp, u
 	state = flow_next_state(flow->state, key->protocol, flow->flags, tcp);
 	if (state != flow->state && !state)
 		flow->opened = now;
+	established = !proven && flow_live(state) && !flow_live(flow->state);
 	flow->state = state;
 	if (flow->seen != now) {
 		flow->seen = now;
@@ -234,9 +212,10 @@ static __always_inline int flow_maintain_family(struct __sk_buff *skb, u8 tcp, u
 		partner->opened = flow->opened;
 	}
 
-	if (!proven && state & FLOW_ESTABLISHED && !flow_closing(state) &&
-	    now - flow->opened >= PROVEN_TICKS)
+	if (!proven && flow_live(state) && now - flow->opened >= PROVEN_TICKS)
 		flow_promote(key, flow, &scratch->pkey, partner, v6);
+	else if (established && key->protocol == IPPROTO_TCP)
+		waiting_push(key, v6);
 	else if (proven && flow_closing(state))
 		flow_demote(key, flow, &scratch->pkey, partner, v6);
 	return 0;

@@ -16,7 +16,8 @@
  */
 enum { PASS = -1 };
 
-/* The first packet to a port that some endpoint of this host publishes. */
+/* The first packet, or one that picks a flow up, to a port that some endpoint of this host
+ * publishes. */
 static __always_inline int plan_published(struct __sk_buff *skb, struct packet *p,
 					  const struct endpoint *ep, u32 ep_slot, bool v6)
 {
@@ -27,10 +28,13 @@ static __always_inline int plan_published(struct __sk_buff *skb, struct packet *
 	struct network *net;
 	u32 id;
 
-	if (!slot || !flow || !opens_flow(p))
+	if (!slot || !flow || (!opens_flow(p) && !picks_up(p)))
 		return PASS;
 	publish = publish_find(&p->key, slot, &id, v6);
 	if (!publish)
+		return PASS;
+	scratch_put_key(&p->key, v6);
+	if (!opens_flow(p) && !publish_is_certain(skb, publish, v6))
 		return PASS;
 	if (publish->flags & PUBLISH_SERVICE) {
 		publish_target(&p->key, publish, id, flow, v6);

@@ -7,6 +7,7 @@
 #include "../maps/endpoint.h"
 #include "../maps/publish.h"
 #include "flow.h"
+#include "holders.h"
 #include "local.h"
 
 /* The publish of this very address and port, or 0. */
@@ -92,6 +93,50 @@ static __always_inline bool opens_flow(const struct packet *p)
 	if (p->key.protocol == IPPROTO_TCP)
 		return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 	return !p->answer;
+}
+
+/*
+ * A packet from the middle of a connection. Where its mapping is certain it
+ * opens a flow as well: the connection may have had one that was idle for too
+ * long, or that was lost, and both ends still hold it.
+ */
+static __always_inline bool picks_up(const struct packet *p)
+{
+	return p->key.protocol == IPPROTO_TCP &&
+	       (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_ACK;
+}
+
+static __always_inline int publish_is_certain_family(struct __sk_buff *skb,
+						     const struct publish *publish, bool v6)
+{
+	struct endpoint *target = bpf_map_lookup_elem(&endpoints, &publish->endpoint);
+
+	if (publish->flags & PUBLISH_SERVICE || !target ||
+	    target->generation != publish->generation)
+		return false;
+	return v6 ? !is_asked_for6(skb) : !is_asked_for4(skb);
+}
+
+/* Calls, for the stack. */
+static __noinline int publish_is_certain4(struct __sk_buff *skb, const struct publish *publish)
+{
+	return publish ? publish_is_certain_family(skb, publish, false) : false;
+}
+
+static __noinline int publish_is_certain6(struct __sk_buff *skb, const struct publish *publish)
+{
+	return publish ? publish_is_certain_family(skb, publish, true) : false;
+}
+
+/*
+ * A connection whose packet this is, by the key in the scratch, can only be
+ * that container's: it is there, it is no connection of the host's own, and no
+ * service's, of which any backend might have it.
+ */
+static __always_inline bool publish_is_certain(struct __sk_buff *skb, const struct publish *publish,
+					       bool v6)
+{
+	return v6 ? publish_is_certain6(skb, publish) : publish_is_certain4(skb, publish);
 }
 
 #endif

@@ -19,9 +19,9 @@ struct flow_scratch {
 	union any_key key; /* see scratch_put_key */
 	u16 l4;		   /* of the packet that opens a flow: from its IP header to layer 4 */
 	u16 later;	   /* enum later_fragment */
-	u32 pad;
+	u32 opened;	   /* flows, on this CPU: paces waiting_pace */
 	union any_key pkey;
-	union any_key okey; /* of a flow that gives way */
+	union any_key okey; /* of a flow that gives way, or has waited */
 	union any_flow partner;
 	union any_flow flow;
 	u8 headers[96];

@@ -17,6 +17,7 @@
 #include "holders.h"
 #include "limit.h"
 #include "publish.h"
+#include "waiting.h"
 
 /* errno-base.h */
 #define EEXIST 17
@@ -257,6 +258,8 @@ static __always_inline int flow_open_family(struct __sk_buff *skb, bool host_add
 		counts->opened++;
 	if (shared && (o.reason != DROP_NONE || o.adopted || !(scratch->flow.flags & FLOW_SNAT)))
 		port_share(&scratch->pkey, scratch->partner.endpoint, SHARE_RETURN, v6);
+	if (o.reason == DROP_NONE)
+		waiting_pace(scratch, v6);
 	return o.reason;
 }
 

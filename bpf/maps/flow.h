@@ -7,7 +7,8 @@
  *
  * Two tables. `flows4` never evicts and holds only proven flows; half-open,
  * one-way, short and closing ones live in the LRU `flows4_new`, so that a
- * flood of new flows can only evict such.
+ * flood of new flows can only evict such. Connections that have just been
+ * established wait there too, in a queue: `waiting4`, see lib/waiting.h.
  */
 #ifndef SLUICE_MAPS_FLOW_H
 #define SLUICE_MAPS_FLOW_H
@@ -154,5 +155,50 @@ struct {
 	__type(key, struct flow6_key);
 	__type(value, struct flow6);
 } flows6_new SEC(".maps");
+
+/*
+ * Rings of established connections that are still in the table of new flows,
+ * in the order in which they were established. A power of two; twice what may
+ * wait, so that two that push at a time never meet who takes.
+ */
+#define WAITING_SLOTS 1024
+
+struct waiting4 {
+	struct flow4_key;
+	u32 at; /* the position that is complete here */
+};
+
+struct waiting6 {
+	struct flow6_key;
+	u32 at;
+};
+
+/* Positions, which wrap; position p is in slot p % WAITING_SLOTS. From 1 on: 0 is an empty slot. */
+struct waiting_ends {
+	u32 pushed; /* of the newest one */
+	u32 taken;  /* of the last one that was taken */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WAITING_SLOTS);
+	__type(key, u32);
+	__type(value, struct waiting4);
+} waiting4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WAITING_SLOTS);
+	__type(key, u32);
+	__type(value, struct waiting6);
+} waiting6 SEC(".maps");
+
+/* Of IPv4, of IPv6. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, struct waiting_ends);
+} waiting_ends SEC(".maps");
 
 #endif

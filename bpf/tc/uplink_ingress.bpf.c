@@ -36,7 +36,7 @@ static __always_inline void note_sender(const struct packet *p, struct flow *flo
  */
 enum { NOT_OURS = -1, WANTS_BACKEND = -2, NETFILTERS = -3 };
 
-/* First packet of a flow, to a published port. */
+/* First packet of a flow, or one that picks it up, to a published port. */
 static __always_inline int plan_published(struct __sk_buff *skb, struct packet *p,
 					  struct flow *flow, bool v6)
 {
@@ -45,11 +45,13 @@ static __always_inline int plan_published(struct __sk_buff *skb, struct packet *
 	bool service;
 	u32 id;
 
-	if (!slot || !opens_flow(p))
+	if (!slot || (!opens_flow(p) && !picks_up(p)))
 		return NOT_OURS;
 	publish = publish_find(&p->key, slot, &id, v6);
 	/* loopback is the host's own: its stack drops such a packet from outside */
 	if (!publish || is_loopback(key_daddr(&p->key, v6), v6) || host_asked(skb, &p->key, v6))
+		return NOT_OURS;
+	if (!opens_flow(p) && !publish_is_certain(skb, publish, v6))
 		return NOT_OURS;
 	if (source_is_martian(&p->key, v6))
 		return DROP_MARTIAN;
@@ -77,7 +79,8 @@ static __always_inline int plan_direct(struct __sk_buff *skb, struct packet *p, 
 
 	if (net && !(net->flags & NETWORK_INTERNAL) && tracked_answer(skb, &p->key, v6))
 		return NETFILTERS;
-	if (!net || net->flags & (NETWORK_MASQUERADE | NETWORK_INTERNAL) || !opens_flow(p))
+	if (!net || net->flags & (NETWORK_MASQUERADE | NETWORK_INTERNAL) ||
+	    (!opens_flow(p) && !picks_up(p)))
 		return DROP_DIRECT_ROUTING;
 	if (source_is_martian(&p->key, v6))
 		return DROP_MARTIAN;

@@ -89,6 +89,34 @@ describe.each([
     expect(await d.flows()).toBe(2);
   });
 
+  it.each([
+    ['an acknowledgement', ACK],
+    ['data', ACK | 8],
+    ['a FIN', FIN | ACK],
+  ])(
+    'picks up a connection in its middle through a published port, whose mapping is certain: %s',
+    async (_name, flags) => {
+      const { verdict, data } = await d.run('uplink_ingress', toHost({ flags }));
+      expect(verdict).toBe(REDIRECT);
+      expect(parse(data)).toMatchObject({
+        src: CLIENT,
+        dst: CONTAINER,
+        sport: 40000,
+        dport: 80,
+        sumsOk: true,
+      });
+      expect(await d.flows()).toBe(2);
+    },
+  );
+
+  it('picks up nothing for a container that has left: its host refuses', async () => {
+    const endpoint = d.maps.endpoints.get(1);
+    if (!endpoint) throw new Error('no endpoint');
+    d.maps.endpoints.set(1, { ...endpoint, generation: 8 });
+    expect((await d.run('uplink_ingress', toHost({ flags: ACK }))).verdict).toBe(NEXT);
+    expect(await d.flows()).toBe(0);
+  });
+
   it('leaves a UDP checksum of zero at zero', async () => {
     const { data } = await d.run('uplink_ingress', toHost({ protocol: 'udp', dport: 5300, noSum: true }));
     expect(parse(data)).toMatchObject({ dst: CONTAINER, sum: 0 });
@@ -98,7 +126,8 @@ describe.each([
     ['a port that nobody published', { dport: 22 }],
     ['a published port of another protocol', { dport: 5300 }],
     ['a published port at an address that is not the host', { dst: ELSEWHERE }],
-    ['a first packet that opens no connection', { flags: ACK }],
+    ['a packet from the middle of a connection to no published port', { dport: 22, flags: ACK }],
+    ['the end of nothing', { flags: RST | ACK }],
     ['an answer that nobody waits for', { flags: SYN | ACK }],
     ['a reset out of nowhere', { flags: RST }],
     ['another protocol', { protocol: 47 }],

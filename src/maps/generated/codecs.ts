@@ -975,3 +975,64 @@ export const trafficCodec: Codec<t.Traffic> = {
     };
   },
 };
+
+export const waiting4Codec: Codec<t.Waiting4> = {
+  size: 20,
+  encode(value, to, at) {
+    to.fill(0, at, at + 20);
+    to.writeUInt16BE(value.sport, at);
+    to.writeUInt16BE(value.dport, at + 2);
+    to.writeUInt8(value.protocol, at + 4);
+    putIpv4(value.saddr, to, at + 8);
+    putIpv4(value.daddr, to, at + 12);
+    to.writeUInt32LE(value.at, at + 16);
+  },
+  decode(from, at) {
+    return {
+      sport: from.readUInt16BE(at),
+      dport: from.readUInt16BE(at + 2),
+      protocol: from.readUInt8(at + 4),
+      saddr: getIpv4(from, at + 8),
+      daddr: getIpv4(from, at + 12),
+      at: from.readUInt32LE(at + 16),
+    };
+  },
+};
+
+export const waiting6Codec: Codec<t.Waiting6> = {
+  size: 44,
+  encode(value, to, at) {
+    to.fill(0, at, at + 44);
+    to.writeUInt16BE(value.sport, at);
+    to.writeUInt16BE(value.dport, at + 2);
+    to.writeUInt8(value.protocol, at + 4);
+    putIpv6(value.saddr, to, at + 8);
+    putIpv6(value.daddr, to, at + 24);
+    to.writeUInt32LE(value.at, at + 40);
+  },
+  decode(from, at) {
+    return {
+      sport: from.readUInt16BE(at),
+      dport: from.readUInt16BE(at + 2),
+      protocol: from.readUInt8(at + 4),
+      saddr: getIpv6(from, at + 8),
+      daddr: getIpv6(from, at + 24),
+      at: from.readUInt32LE(at + 40),
+    };
+  },
+};
+
+export const waitingEndsCodec: Codec<t.WaitingEnds> = {
+  size: 8,
+  encode(value, to, at) {
+    to.fill(0, at, at + 8);
+    to.writeUInt32LE(value.pushed, at);
+    to.writeUInt32LE(value.taken, at + 4);
+  },
+  decode(from, at) {
+    return {
+      pushed: from.readUInt32LE(at),
+      taken: from.readUInt32LE(at + 4),
+    };
+  },
+};

@@ -45,6 +45,7 @@ export const drop_reason = {
   DROP_NO_SERVICE: 24,
   DROP_TAGGED: 25,
   DROP_LINK_PROTOCOL: 26,
+  DROP_NO_PROGRAM: 27,
   DROP_REASONS: 32,
 } as const;
 
@@ -91,6 +92,11 @@ export const hook = {
   HOOK_UPLINK_XDP: 4,
   HOOK_REASSEMBLY_INGRESS: 5,
   HOOKS: 6,
+} as const;
+
+export const host_prefix_kind = {
+  HOST_PREFIX_LOCAL: 1,
+  HOST_PREFIX_BROADCAST: 2,
 } as const;
 
 export const network_flag = {

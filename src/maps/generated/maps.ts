@@ -413,4 +413,28 @@ export const maps = {
     key: c.socketPeer6KeyCodec,
     value: c.socketPeer6Codec,
   } satisfies MapDescriptor<t.SocketPeer6Key, t.SocketPeer6>,
+  waiting4: {
+    name: 'waiting4',
+    type: 2,
+    maxEntries: 1024,
+    flags: 0,
+    key: u32Codec,
+    value: c.waiting4Codec,
+  } satisfies MapDescriptor<number, t.Waiting4>,
+  waiting6: {
+    name: 'waiting6',
+    type: 2,
+    maxEntries: 1024,
+    flags: 0,
+    key: u32Codec,
+    value: c.waiting6Codec,
+  } satisfies MapDescriptor<number, t.Waiting6>,
+  waiting_ends: {
+    name: 'waiting_ends',
+    type: 2,
+    maxEntries: 2,
+    flags: 0,
+    key: u32Codec,
+    value: c.waitingEndsCodec,
+  } satisfies MapDescriptor<number, t.WaitingEnds>,
 };

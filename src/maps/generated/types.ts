@@ -355,3 +355,26 @@ export interface Traffic {
   packets: bigint;
   bytes: bigint;
 }
+
+export interface Waiting4 {
+  sport: number;
+  dport: number;
+  protocol: number;
+  saddr: string;
+  daddr: string;
+  at: number;
+}
+
+export interface Waiting6 {
+  sport: number;
+  dport: number;
+  protocol: number;
+  saddr: string;
+  daddr: string;
+  at: number;
+}
+
+export interface WaitingEnds {
+  pushed: number;
+  taken: number;
+}
