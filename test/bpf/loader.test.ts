@@ -343,6 +343,7 @@ describe('attachments', () => {
     it('take the place of links, and links theirs', async () => {
       const links = new Attacher(native, { tcx: true, qdiscs });
       await links.attachTc(program(), at('ingress'));
+      links.close();
       await attacher.attachTc(program(), at('ingress'));
       expect(await attacher.listAttachments(directory())).toMatchObject([{ ifindex, mode: 'clsact' }]);
       await links.attachTc(program(), at('ingress'));
