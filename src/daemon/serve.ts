@@ -327,6 +327,7 @@ async function start(config: Config, log: Log, closers: Closers, restart: () => 
       for (const { ifindex } of links.all()) watch.filtersGone(ifindex);
       void links.refresh().catch((e: unknown) => log.error('cannot read the links', { err: e }));
     }
+    if (event.type === 'address' && event.gone) watch.addressGone(event.address);
     if (event.type === 'route') follower.routeChanged(event.route);
     else if (event.type === 'overrun') follower.routeChanged(null);
     else if (event.type === 'address' && event.gone) follower.addressGone();

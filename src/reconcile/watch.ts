@@ -12,7 +12,7 @@ import { SluiceError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { RowKind } from '../cnm/rows.js';
 import type { Guarded } from '../loader/guards.js';
-import type { GuardsApi, LinkInfo } from './kernel.js';
+import type { AddressInfo, GuardsApi, LinkInfo } from './kernel.js';
 import type { LinkTable } from './links.js';
 import { parsePin } from './ops/attachment.js';
 import { parseSocketPin } from './ops/socket-hook.js';
@@ -52,7 +52,7 @@ export class Watch {
   /** Links of ours that changed, and ports that were off their bridge. */
   #changed = new Set<string>();
   #released = new Set<string>();
-  /** Bridges that stopped forwarding. */
+  /** Bridges that stopped forwarding, or lost an address. */
   #still = new Set<string>();
   #next: { at: number; timer: Timer } | null = null;
   #running: Promise<void> = Promise.resolve();
@@ -96,6 +96,15 @@ export class Watch {
     const name = this.#o.links.byIndex(ifindex)?.name;
     const bridge = name === undefined ? undefined : this.#o.tables.row('bridge', name);
     if (bridge === undefined || !bridge.addresses.some((cidr) => familyOf(cidr) === family)) return;
+    this.#still.add(bridge.link);
+    this.#in(SOON_MS);
+  }
+
+  /** Call when an address is gone from a device. */
+  addressGone({ ifindex, address, prefixLength }: AddressInfo): void {
+    const name = this.#o.links.byIndex(ifindex)?.name;
+    const bridge = name === undefined ? undefined : this.#o.tables.row('bridge', name);
+    if (bridge === undefined || !bridge.addresses.includes(`${address}/${prefixLength}`)) return;
     this.#still.add(bridge.link);
     this.#in(SOON_MS);
   }

@@ -143,6 +143,19 @@ const REMOVALS: readonly Removal[] = [
     },
   },
   {
+    what: "a bridge's IP addresses",
+    remove: (s) => {
+      const bridge = s.bridge('pub');
+      const shown = () =>
+        json<{ addr_info: { local: string; scope: string }[] }[]>(s.bed.host, [
+          ...['ip', '-j', 'addr', 'show', 'dev', bridge],
+        ]).flatMap(({ addr_info }) => addr_info.filter(({ scope }) => scope === 'global'));
+      const had = shown().map(({ local }) => local);
+      must(s.bed.host, ['ip', 'addr', 'flush', 'dev', bridge, 'scope', 'global']);
+      return () => had.every((address) => shown().some(({ local }) => local === address));
+    },
+  },
+  {
     what: 'forwarding of all devices',
     remove: (s) => {
       must(s.bed.host, ['sysctl', '-qw', 'net.ipv4.ip_forward=0']);
