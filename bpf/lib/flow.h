@@ -191,7 +191,8 @@ static __always_inline void flow_partner(const union any_key *key, const struct 
 	partner->endpoint = flow->endpoint;
 	partner->generation = flow->generation;
 	partner->ifindex = flow->ifindex;
-	partner->flags = (flow->flags ^ FLOW_REPLY) & ~(FLOW_AT_ENDPOINT | FLOW_AT_HOST);
+	partner->flags =
+		(flow->flags ^ FLOW_REPLY) & ~(FLOW_AT_ENDPOINT | FLOW_AT_HOST | FLOW_EXPECTS);
 	partner->seen = flow->seen;
 	partner->opened = flow->opened;
 	partner->publish = flow->publish;

@@ -20,6 +20,8 @@ struct flow_scratch {
 	u16 l4;		   /* of the packet that opens a flow: from its IP header to layer 4 */
 	u16 later;	   /* enum later_fragment */
 	u32 opened;	   /* flows, on this CPU: paces waiting_pace */
+	be32 seq;	   /* of the TCP segment that a flow is looked at for */
+	be32 ack;	   /* and what it acknowledges */
 	union any_key pkey;
 	union any_key okey; /* of a flow that gives way, or has waited */
 	union any_flow partner;

@@ -75,6 +75,12 @@ enum flow_flag {
 	 * only the flow that had it gets it back before the rest is over.
 	 */
 	FLOW_RESTS = FLOW_AT_ENDPOINT | FLOW_AT_HOST,
+	/*
+	 * Of TCP, towards an endpoint, which needs no next hop: the first word of
+	 * nexthop is the sequence number (host order) that the endpoint waited for
+	 * when it was last looked at.
+	 */
+	FLOW_EXPECTS = 64,
 };
 
 /* What the flow has been through; both halves hold the same set. */

@@ -181,17 +181,6 @@ export const DIFFERENCES: readonly Difference[] = [
       only(c.netfilter, receiver(c), /tcp .* id kept/),
   },
   {
-    name: 'tcp-middle',
-    reason: 'only a SYN opens a connection to a published port; netfilter picks one up in the middle',
-    example: example(PUBLISHED, { flags: ACK, ack: 1 }),
-    applies: (c) =>
-      (c.flow.kind === 'published' || c.flow.kind === 'hairpin') &&
-      c.step.from === 'client' &&
-      ((c.step.flags ?? 0) & (SYN | RST)) === 0 &&
-      (only(c.netfilter, receiver(c), /tcp .* id kept/) || (c.step.ttl === 1 && exceeded(c, c.netfilter))) &&
-      refused(c, c.sluice),
-  },
-  {
     name: 'error-after-reset',
     reason:
       'a reset only marks a connection, so an error about it still finds its way; netfilter has forgotten it',

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Connections that wait keep their place in the flow tables, whatever others open beside them. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { must } from '../support/process.js';
+import { json, must } from '../support/process.js';
 import { EXT1, EXT1_6, HOST, HOST_6, Testbed } from '../support/testbed.js';
 
 const CONNECTIONS = 50;
@@ -131,5 +131,45 @@ s.send(b'again'); print('got', s.recv(99), flush=True)`,
     bed.ok('publish', `lan.${server.ns}`, `${port + 21}:80`);
     client.child.stdin?.write('go on\n');
     await client.says(/got b'response'/);
+  });
+});
+
+/** One connection that has asked once and says what it would send next; then it waits, and is reset. */
+const RESET = `import socket, struct, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5); s.send(b'request'); s.recv(99)
+s.setsockopt(6, 19, 1); s.setsockopt(6, 20, 2); seq = s.getsockopt(6, 21); s.setsockopt(6, 19, -1) # TCP_REPAIR: its place in the sequence space
+print('from', s.getsockname()[1], seq & 0xffffffff, flush=True); sys.stdin.readline()
+s.setsockopt(1, 13, struct.pack('ii', 1, 0)); s.close(); print('reset', flush=True)`;
+
+describe.each([
+  ['IPv4', HOST, EXT1],
+  ['IPv6', HOST_6, EXT1_6],
+])('%s connections that somebody resets', (name, host, ext) => {
+  const port = name === 'IPv4' ? 7970 : 7980;
+
+  it('are ended by who has them, and not by who knows their addresses only', async () => {
+    const server = bed.container(`reset${port}`, 'lan', '-p', `${port}:80`);
+    await python(server.ns, SERVER, '80').says(/ready/);
+    const client = python(bed.ext1, RESET, host, String(port));
+    await client.says(/from \d+ \d+/);
+    const [from = 0, next = 0] = (/from (\d+) (\d+)/.exec(client.out) ?? []).slice(1).map(Number);
+    const state = () =>
+      bed
+        .list<{ sourcePort: number; state: string }[]>('conntrack', 'ls')
+        .filter(({ sourcePort }) => sourcePort === from)
+        .map((flow) => flow.state);
+    expect(state()).toEqual(['established']);
+    const ip = name === 'IPv4' ? 'IP' : 'IPv6';
+    const [up0] = json<[{ address: string }]>(bed.host, ['ip', '-j', 'link', 'show', 'up0']);
+    for (const off of [-(2 ** 20), 2 ** 25, 2 ** 31])
+      bed.inject(
+        bed.ext1,
+        'eth0',
+        `Ether(dst='${up0.address}') / ${ip}(src='${ext}', dst='${host}') / TCP(sport=${from}, dport=${port}, flags='R', seq=${(next + off + 2 ** 32) % 2 ** 32})`,
+      );
+    expect(state()).toEqual(['established']);
+    client.child.stdin?.write('go on\n');
+    await client.says(/reset/);
+    await expect.poll(state).toEqual(['reset']);
   });
 });

@@ -66,6 +66,7 @@ export const flow_flag = {
   FLOW_AT_HOST: 16,
   FLOW_SERVICE: 32,
   FLOW_RESTS: 24,
+  FLOW_EXPECTS: 64,
 } as const;
 
 export const flow_protocol = {
