@@ -101,9 +101,9 @@ static __always_inline bool flow_to_rest(u8 protocol, const struct flow *flow)
 }
 
 /*
- * The state after one more packet. An RST closes a flow only until the next
- * packet without one, so that a forged RST costs nothing and no window needs
- * tracking. A SYN reopens a closing flow with the same mapping.
+ * The state after one more packet. An RST that counts (reset_counts in
+ * maintain.h) closes a flow only until the next packet without one. A SYN
+ * reopens a closing flow with the same mapping.
  */
 static __always_inline u32 flow_next_state(u32 state, u8 protocol, u8 flags, u8 tcp)
 {
