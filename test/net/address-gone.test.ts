@@ -48,11 +48,14 @@ beforeAll(async () => {
 });
 afterAll(() => bed?.stop());
 
-/** As a router does it whose lease has changed. */
+/** As a client of DHCP does whose lease is another one, and as a host whose prefix is renumbered. */
 function readdress(from: string, to: string, length: number, router: string): void {
-  must(bed.host, ['ip', 'addr', 'del', `${from}/${length}`, 'dev', 'up0']);
+  const six = length === 64 ? ['-6'] : [];
+  const remove = () => must(bed.host, ['ip', 'addr', 'del', `${from}/${length}`, 'dev', 'up0']);
+  if (length === 24) remove();
   must(bed.host, ['ip', 'addr', 'add', `${to}/${length}`, 'dev', 'up0', ...(length === 64 ? ['nodad'] : [])]);
-  must(bed.host, ['ip', ...(length === 64 ? ['-6'] : []), 'route', 'replace', 'default', 'via', router]);
+  if (length === 64) remove();
+  must(bed.host, ['ip', ...six, 'route', 'replace', 'default', 'via', router]);
 }
 
 function get(ns: string, address: string, port = 8080): string {
