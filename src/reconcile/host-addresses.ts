@@ -90,8 +90,9 @@ export class HostAddresses {
     const gone = new Set<string>();
     const rows = this.#unpublished.splice(0);
     try {
+      // The kernel tells of an address of IPv6 before it has taken its route away: that one's turn comes with the route.
       for (const address of this.#gone) if (!(await this.#o.isOwn(address))) gone.add(address);
-      this.#gone.clear();
+      for (const address of gone) this.#gone.delete(address);
       if (gone.size === 0 && rows.length === 0) return;
       const ended = await this.#o.end(
         ({ key, flow }) =>
