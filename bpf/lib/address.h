@@ -108,4 +108,17 @@ static __always_inline void *gateway_of(const struct network *net, bool v6)
 	return v6 ? (void *)&net->gateway6 : (void *)&net->gateway4;
 }
 
+/* IPv4 as ::ffff:a.b.c.d, where one map or list is for both families. */
+static __always_inline void addr_mapped(ipv6_addr *to, const void *addr, bool v6)
+{
+	if (v6) {
+		addr_copy(to, addr, true);
+		return;
+	}
+	to->word[0] = 0;
+	to->word[1] = 0;
+	to->word[2] = bpf_htonl(0xffff);
+	addr_copy(&to->word[3], addr, false);
+}
+
 #endif

@@ -7,8 +7,10 @@
 #include "address.h"
 #include "scratch.h"
 
-/* What the host has an address in, NULL: nothing. The key is in the scratch: those who ask have no
- * stack left. */
+/*
+ * What is told of this address, NULL: nothing. The key is in the scratch: those
+ * who ask have no stack left.
+ */
 static __always_inline struct host_prefix *host_prefix_of(const void *addr, bool v6)
 {
 	struct flow_scratch *scratch = flow_scratch_get();
@@ -18,14 +20,7 @@ static __always_inline struct host_prefix *host_prefix_of(const void *addr, bool
 		return NULL;
 	key = &scratch->prefix;
 	key->prefix_length = 128;
-	if (v6) {
-		addr_copy(&key->addr, addr, true);
-	} else {
-		key->addr.word[0] = 0;
-		key->addr.word[1] = 0;
-		key->addr.word[2] = bpf_htonl(0xffff);
-		addr_copy(&key->addr.word[3], addr, false);
-	}
+	addr_mapped(&key->addr, addr, v6);
 	return bpf_map_lookup_elem(&host_prefixes, key);
 }
 

@@ -33,8 +33,7 @@ static __always_inline int plan_published(struct __sk_buff *skb, struct packet *
 	publish = publish_find(&p->key, slot, &id, v6);
 	if (!publish)
 		return PASS;
-	scratch_put_key(&p->key, v6);
-	if (!opens_flow(p) && !publish_is_certain(skb, publish, v6))
+	if (!opens_flow(p) && !publish_is_certain(skb, publish, &p->key, v6))
 		return PASS;
 	if (publish->flags & PUBLISH_SERVICE) {
 		publish_target(&p->key, publish, id, flow, v6);

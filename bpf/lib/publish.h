@@ -62,12 +62,7 @@ static __always_inline bool publish_allows(const struct publish *publish, u32 id
 
 	if (!(publish->flags & PUBLISH_LIMITED))
 		return true;
-	if (v6) {
-		source.source = key->v6.saddr;
-	} else {
-		source.source.word[2] = bpf_htonl(0xffff);
-		source.source.word[3] = key->v4.saddr;
-	}
+	addr_mapped(&source.source, key_saddr(key, v6), v6);
 	return bpf_map_lookup_elem(&publish_allow, &source);
 }
 
@@ -129,13 +124,14 @@ static __noinline int publish_is_certain6(struct __sk_buff *skb, const struct pu
 }
 
 /*
- * A connection whose packet this is, by the key in the scratch, can only be
- * that container's: it is there, it is no connection of the host's own, and no
- * service's, of which any backend might have it.
+ * A connection whose packet has this key can only be that container's: it is
+ * there, it is no connection of the host's own, and no service's, of which any
+ * backend might have it.
  */
 static __always_inline bool publish_is_certain(struct __sk_buff *skb, const struct publish *publish,
-					       bool v6)
+					       const union any_key *key, bool v6)
 {
+	scratch_put_key(key, v6);
 	return v6 ? publish_is_certain6(skb, publish) : publish_is_certain4(skb, publish);
 }
 

@@ -41,18 +41,6 @@ static __always_inline bool socket_client(struct bpf_sock_addr *ctx, u32 net, u3
 	return true;
 }
 
-static __always_inline void addr_mapped(ipv6_addr *to, const void *addr, bool v6)
-{
-	if (v6) {
-		addr_copy(to, addr, true);
-		return;
-	}
-	to->word[0] = 0;
-	to->word[1] = 0;
-	to->word[2] = bpf_htonl(0xffff);
-	addr_copy(&to->word[3], addr, false);
-}
-
 /* Whether --allow lists the client; the host is never asked. */
 static __always_inline bool socket_is_allowed(const struct socket_call *call,
 					      const struct service_port *at, bool v6)

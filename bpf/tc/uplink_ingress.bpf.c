@@ -51,7 +51,7 @@ static __always_inline int plan_published(struct __sk_buff *skb, struct packet *
 	/* loopback is the host's own: its stack drops such a packet from outside */
 	if (!publish || is_loopback(key_daddr(&p->key, v6), v6) || host_asked(skb, &p->key, v6))
 		return NOT_OURS;
-	if (!opens_flow(p) && !publish_is_certain(skb, publish, v6))
+	if (!opens_flow(p) && !publish_is_certain(skb, publish, &p->key, v6))
 		return NOT_OURS;
 	if (source_is_martian(&p->key, v6))
 		return DROP_MARTIAN;
