@@ -64,12 +64,7 @@ export class KernelConntrack implements ConntrackSource {
       // A record takes two more look-ups, which a million flows need not wait for.
       const record = all ? null : this.#record(key, flow, tier);
       if (!all && (record === null || !fits(record, filter))) continue;
-      // A promotion may move either half meanwhile, so both are looked for in both tables.
-      for (const half of [key, partnerKey(key, flow)]) {
-        const { proven, fresh } = this.#tables(half);
-        proven.delete(half);
-        fresh.delete(half);
-      }
+      this.#forget(key, flow);
       flushed++;
     }
     return flushed;
@@ -86,17 +81,19 @@ export class KernelConntrack implements ConntrackSource {
       before = ended;
       for (const { proven, fresh } of Object.values(this.#families())) {
         for (const map of [proven, fresh]) {
-          for await (const [key, flow] of map.entries()) {
-            if (!ends(key, flow)) continue;
-            for (const half of [key, partnerKey(key, flow)]) {
-              if (proven.delete(half)) ended++;
-              if (fresh.delete(half)) ended++;
-            }
-          }
+          for await (const [key, flow] of map.entries())
+            if (ends(key, flow)) ended += this.#forget(key, flow);
         }
       }
     }
     return ended;
+  }
+
+  /** Both halves, of which a promotion may move either meanwhile; answers how many entries went. */
+  #forget(key: Key, flow: Flow): number {
+    const { proven, fresh } = this.#tables(key);
+    const halves = [key, partnerKey(key, flow)];
+    return halves.flatMap((half) => [proven.delete(half), fresh.delete(half)]).filter(Boolean).length;
   }
 
   async stats(): Promise<ConntrackStats> {

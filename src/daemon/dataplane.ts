@@ -92,7 +92,7 @@ export interface DataplaneOptions {
 
 export class Dataplane implements Programs, SocketPrograms {
   readonly maps: DataplaneMaps;
-  /** Maps that had another layout and lost their contents. */
+  /** Maps that had another layout. */
   readonly recreated: readonly string[];
   /** What maps of an earlier layout hold. */
   readonly carried: CarriedMaps;

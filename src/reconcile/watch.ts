@@ -53,7 +53,7 @@ export class Watch {
   #changed = new Set<string>();
   #released = new Set<string>();
   /** Bridges that stopped forwarding, or lost an address. */
-  #still = new Set<string>();
+  #bridges = new Set<string>();
   #next: { at: number; timer: Timer } | null = null;
   #running: Promise<void> = Promise.resolve();
   #stopped = true;
@@ -93,19 +93,19 @@ export class Watch {
 
   /** Call when a device stopped forwarding, as all do when somebody has the host be no router. */
   forwardingOff({ ifindex, family }: { ifindex: number; family: 4 | 6 }): void {
-    const name = this.#o.links.byIndex(ifindex)?.name;
-    const bridge = name === undefined ? undefined : this.#o.tables.row('bridge', name);
-    if (bridge === undefined || !bridge.addresses.some((cidr) => familyOf(cidr) === family)) return;
-    this.#still.add(bridge.link);
-    this.#in(SOON_MS);
+    this.#bridgeLost(ifindex, (cidr) => familyOf(cidr) === family);
   }
 
   /** Call when an address is gone from a device. */
   addressGone({ ifindex, address, prefixLength }: AddressInfo): void {
+    this.#bridgeLost(ifindex, (cidr) => cidr === `${address}/${prefixLength}`);
+  }
+
+  #bridgeLost(ifindex: number, concerns: (cidr: string) => boolean): void {
     const name = this.#o.links.byIndex(ifindex)?.name;
     const bridge = name === undefined ? undefined : this.#o.tables.row('bridge', name);
-    if (bridge === undefined || !bridge.addresses.includes(`${address}/${prefixLength}`)) return;
-    this.#still.add(bridge.link);
+    if (bridge === undefined || !bridge.addresses.some(concerns)) return;
+    this.#bridges.add(bridge.link);
     this.#in(SOON_MS);
   }
 
@@ -150,12 +150,17 @@ export class Watch {
 
   async #look(): Promise<void> {
     const { reconciler } = this.#o;
-    const [touched, changed, released, still] = [this.#touched, this.#changed, this.#released, this.#still];
+    const [touched, changed, released, bridges] = [
+      this.#touched,
+      this.#changed,
+      this.#released,
+      this.#bridges,
+    ];
     [this.#touched, this.#changed, this.#released] = [new Set(), new Set(), new Set()];
-    this.#still = new Set();
+    this.#bridges = new Set();
     const links = [
       ...[...changed].flatMap((name) => this.#astray(name, released.has(name))),
-      ...[...still].map((key): RowName => ({ kind: 'bridge', key })),
+      ...[...bridges].map((key): RowName => ({ kind: 'bridge', key })),
     ];
     await this.#guard(touched);
     let lost = reconciler.lose(links, new SluiceError('kernel', 'somebody changed the link'));
