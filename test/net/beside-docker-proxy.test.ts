@@ -4,7 +4,7 @@
  * ports by which a container is known, of its own and of others' NAT.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { untilReady } from '../support/links.js';
+import { besideForeignBridge, THEIRS } from '../support/foreign-bridge.js';
 import { must, run } from '../support/process.js';
 import { type Container, EXT1, EXT1_6, HOST, HOST_6, Testbed } from '../support/testbed.js';
 
@@ -143,23 +143,12 @@ describe.each(FAMILIES)('the first datagrams of a socket on two CPUs at once, IP
 });
 
 describe('a port that netfilter leads to a bridge of somebody else', () => {
-  const TABLE = `table ip theirs {
-  chain pre { type nat hook prerouting priority dstnat; fib daddr type local tcp dport 8181 dnat to 10.9.0.2:80; fib daddr type local udp dport 8181 dnat to 10.9.0.2:53; }
-  chain post { type nat hook postrouting priority srcnat; ip saddr 10.9.0.0/24 ip daddr != 10.9.0.0/24 masquerade; }
-}`;
+  const CHAINS = `
+  chain pre { type nat hook prerouting priority dstnat; fib daddr type local tcp dport 8181 dnat to ${THEIRS}:80; fib daddr type local udp dport 8181 dnat to ${THEIRS}:53; }
+  chain post { type nat hook postrouting priority srcnat; ip saddr 10.9.0.0/24 ip daddr != 10.9.0.0/24 masquerade; }`;
 
   it('is reached by a container of ours at every address of the host, and back', async () => {
-    const theirs = bed.namespace(`theirs-${bed.suffix}`);
-    must(bed.host, ['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
-    must(bed.host, ['ip', 'link', 'add', 'nf0', 'type', 'bridge']);
-    must(bed.host, ['ip', 'addr', 'add', '10.9.0.1/24', 'dev', 'nf0']);
-    must(bed.host, ['ip', 'link', 'set', 'nf0', 'up']);
-    bed.pair(bed.host, 'nf1', null, theirs, 'eth0', '10.9.0.2/24');
-    must(bed.host, ['ip', 'link', 'set', 'nf1', 'master', 'nf0']);
-    untilReady(bed.host, 'nf0');
-    must(theirs, ['ip', 'route', 'add', 'default', 'via', '10.9.0.1']);
-    must(bed.host, ['nft', TABLE]);
-    try {
+    await besideForeignBridge(bed, 'theirs', CHAINS, async (theirs) => {
       await bed.web(theirs, 80);
       await bed.udpEcho(theirs, 53);
       for (const address of [HOST, '10.64.0.1', '192.168.88.1']) {
@@ -171,11 +160,7 @@ describe('a port that netfilter leads to a bridge of somebody else', () => {
       expect(get(theirs, box.ip, 80)).toBe('');
       // the other way round
       expect(get(theirs, HOST)).not.toBe('');
-    } finally {
-      run(bed.host, ['nft', 'delete', 'table', 'ip', 'theirs']);
-      run(bed.host, ['ip', 'link', 'del', 'nf0']);
-      run(bed.host, ['ip', 'link', 'del', 'nf1']);
-    }
+    });
   });
 });
 

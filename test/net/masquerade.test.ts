@@ -2,7 +2,7 @@
 /** What leaves a container, and what comes back to it. */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { untilReady } from '../support/links.js';
+import { besideForeignBridge } from '../support/foreign-bridge.js';
 import { must, run, until } from '../support/process.js';
 import { EXT1, EXT1_6, EXT2, HOST, HOST_6, HOST2, Testbed } from '../support/testbed.js';
 
@@ -130,21 +130,11 @@ describe('the gateway', () => {
 });
 
 describe('beside a bridge that netfilter masquerades', () => {
-  const TABLE =
-    'table ip theirs { chain post { type nat hook postrouting priority srcnat; ip saddr 10.9.0.0/24 masquerade; }; }';
+  const CHAINS =
+    'chain post { type nat hook postrouting priority srcnat; ip saddr 10.9.0.0/24 masquerade; };';
 
   it.each(['udp', 'tcp'] as const)('leaves the ports of its mappings to it: %s', async (protocol) => {
-    const theirs = bed.namespace(`theirs-${protocol}-${bed.suffix}`);
-    must(bed.host, ['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
-    must(bed.host, ['ip', 'link', 'add', 'nf0', 'type', 'bridge']);
-    must(bed.host, ['ip', 'addr', 'add', '10.9.0.1/24', 'dev', 'nf0']);
-    must(bed.host, ['ip', 'link', 'set', 'nf0', 'up']);
-    bed.pair(bed.host, 'nf1', null, theirs, 'eth0', '10.9.0.2/24');
-    must(bed.host, ['ip', 'link', 'set', 'nf1', 'master', 'nf0']);
-    untilReady(bed.host, 'nf0');
-    must(theirs, ['ip', 'route', 'add', 'default', 'via', '10.9.0.1']);
-    must(bed.host, ['nft', TABLE]);
-    try {
+    await besideForeignBridge(bed, `theirs-${protocol}`, CHAINS, async (theirs) => {
       if (protocol === 'udp') {
         expect(bed.udp(theirs, EXT1, 9000, { sport: 5500 })).toBe(`${HOST}:5500 hello`);
         const ours = bed.udp(one.ns, EXT1, 9000, { sport: 5500 });
@@ -171,11 +161,7 @@ describe('beside a bridge that netfilter masquerades', () => {
       expect(ours).toMatch(new RegExp(`^${HOST}:(?!5500$)\\d+$`));
       expect(await download.end()).toBe(0);
       expect(download.out).toBe('20000000');
-    } finally {
-      run(bed.host, ['nft', 'delete', 'table', 'ip', 'theirs']);
-      run(bed.host, ['ip', 'link', 'del', 'nf0']);
-      run(bed.host, ['ip', 'link', 'del', 'nf1']);
-    }
+    });
   });
 });
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LINKS_DIR, MAPS_DIR } from '../../src/daemon/places.js';
 import { LAYOUT_VERSION } from '../../src/maps/layout.js';
-import { Background, json, must, run, sleep } from '../support/process.js';
+import { type Background, json, must, run, sleep } from '../support/process.js';
 import { type Container, EXT1, EXT1_6, HOST, HOST_6, Testbed } from '../support/testbed.js';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -59,10 +59,7 @@ let asks: Background[];
 
 const python = (ns: string, script: string, ...args: (string | number)[]) =>
   bed.background(ns, ['/usr/bin/python3', '-c', script, ...args.map(String)]);
-async function start(root: string): Promise<void> {
-  bed.daemon = new Background(bed.host, [join(root, 'bin/sluiced'), ...bed.daemonCommand().slice(1)]);
-  await bed.daemon.says(/Try:/);
-}
+const start = (root: string): Promise<void> => bed.startDaemon(undefined, join(root, 'bin/sluiced'));
 const sizeOfFlows = (): number =>
   json<{ bytes_value: number }>(null, [
     ...['bpftool', '-j', 'map', 'show', 'pinned', join(bed.bpffs, MAPS_DIR, 'flows4')],

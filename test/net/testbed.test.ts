@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The testbed itself: what it hands to a test can be used at once. */
+import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { must } from '../support/process.js';
 import { Testbed } from '../support/testbed.js';
@@ -19,4 +20,13 @@ it('has no address that is tentative, and no link without a carrier', () => {
     expect(must(ns, ['ip', '-6', 'addr', 'show', 'tentative'])).toBe('');
     expect(must(ns, ['ip', '-br', 'link'])).not.toMatch(/DOWN|NO-CARRIER/);
   }
+});
+
+it('leaves nothing where a test failed between one daemon and the next', async () => {
+  const failed = await Testbed.start();
+  failed.ok('network', 'create', 'lan');
+  await expect(failed.startDaemon()).rejects.toThrow(/another daemon/);
+  await failed.stop();
+  expect(must(null, ['ip', 'netns'])).not.toContain(failed.suffix);
+  expect([failed.bpffs, failed.directory].filter(existsSync)).toEqual([]);
 });

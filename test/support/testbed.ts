@@ -19,6 +19,7 @@ import { untilReady, withoutDad } from './links.js';
 import { Background, must, type Result, run, until } from './process.js';
 
 const ROOT = join(import.meta.dirname, '../..');
+const SLUICED = join(ROOT, 'bin/sluiced');
 export const HOST = '192.168.77.1';
 export const HOST2 = '192.168.88.1';
 export const EXT1 = '192.168.77.2';
@@ -50,6 +51,8 @@ export class Testbed {
   readonly #lan = `lan-${this.suffix}`;
   readonly #namespaces: string[] = [];
   readonly #background: Background[] = [];
+  /** All that were started: a test that fails may leave one behind another. */
+  readonly #daemons: Background[] = [];
   #daemonFlags: string[];
   readonly #daemonUnder: string[];
 
@@ -150,7 +153,7 @@ export class Testbed {
 
   daemonCommand(...extra: string[]): string[] {
     return [
-      join(ROOT, 'bin/sluiced'),
+      SLUICED,
       ...extra,
       '--socket',
       this.socket,
@@ -164,10 +167,12 @@ export class Testbed {
     ];
   }
 
-  /** With the flags of the one before, unless others are given. */
-  async startDaemon(flags = this.#daemonFlags): Promise<void> {
+  /** With the flags of the one before, unless others are given; `program`: of another version. */
+  async startDaemon(flags = this.#daemonFlags, program = SLUICED): Promise<void> {
     this.#daemonFlags = flags;
-    this.daemon = new Background(this.host, [...this.#daemonUnder, ...this.daemonCommand()]);
+    const [, ...args] = this.daemonCommand();
+    this.daemon = new Background(this.host, [...this.#daemonUnder, program, ...args]);
+    this.#daemons.push(this.daemon);
     await this.daemon.says(/Try:/);
   }
 
@@ -304,6 +309,7 @@ export class Testbed {
   async stop(): Promise<void> {
     for (const process of this.#background.splice(0)) await process.stop('SIGKILL');
     await this.killDaemon('SIGTERM');
+    for (const daemon of this.#daemons.splice(0)) await daemon.stop('SIGKILL');
     if (this.#namespaces.includes(this.host) && existsSync(join(this.directory, 'state'))) {
       const cleaned = run(this.host, this.daemonCommand('cleanup'));
       if (cleaned.code !== 0) throw new Error(`cleanup failed: ${cleaned.err}`);
